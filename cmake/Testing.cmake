@@ -1,0 +1,76 @@
+# Functions that make tests. Tests are compiled with -O1: that vectorises nothing by itself, is a good deal quicker to
+# compile than -O3, and the library's own vector code does not depend on it. NDEBUG is off.
+find_package(doctest QUIET)
+find_package(Eigen3 QUIET)
+if(NOT doctest_FOUND OR NOT Eigen3_FOUND)
+  message(FATAL_ERROR "The tests need doctest and Eigen: install Debian's doctest-dev and libeigen3-dev, "
+                      "or do without the tests by -DSEXTANT_TESTS=OFF.")
+endif()
+
+set(SEXTANT_TEST_FLAGS -O1 -UNDEBUG CACHE STRING "Compiler flags of the tests, after those of the build type")
+set(SEXTANT_SANITIZE -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
+
+# sextant_test_main(<target> [flags...]): doctest's main, compiled once for each set of flags.
+function(sextant_test_main target)
+  add_library(${target} OBJECT ${PROJECT_SOURCE_DIR}/tests/main.cpp)
+  target_compile_features(${target} PRIVATE cxx_std_20)
+  target_compile_options(${target} PRIVATE -O1 ${ARGN})
+  target_link_libraries(${target} PUBLIC doctest::doctest)
+endfunction()
+
+# sextant_test_executable(<target> <source> <main>): one test program.
+function(sextant_test_executable target source main)
+  add_executable(${target} ${source})
+  target_link_libraries(${target} PRIVATE sextant_own_code ${main} Eigen3::Eigen)
+  target_compile_options(${target} PRIVATE ${SEXTANT_TEST_FLAGS})
+  target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
+  target_compile_definitions(${target} PRIVATE SEXTANT_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
+                                               SEXTANT_BINARY_DIR="${PROJECT_BINARY_DIR}")
+endfunction()
+
+# sextant_test(<label> <source>): executable sextant_test_<label>_<name> and ctest <label>.<name>.
+function(sextant_test label source)
+  get_filename_component(name ${source} NAME_WE)
+  set(target sextant_test_${label}_${name})
+  sextant_test_executable(${target} ${source} sextant_main)
+  add_test(NAME ${label}.${name} COMMAND ${target})
+  set_tests_properties(${label}.${name} PROPERTIES LABELS ${label} TIMEOUT 300)
+endfunction()
+
+# sextant_sanitized_test(<label> <source>): the same source under the address and undefined-behaviour sanitizers.
+function(sextant_sanitized_test label source)
+  get_filename_component(name ${source} NAME_WE)
+  set(target sextant_asan_${label}_${name})
+  sextant_test_executable(${target} ${source} sextant_main_sanitized)
+  target_compile_options(${target} PRIVATE ${SEXTANT_SANITIZE})
+  target_link_options(${target} PRIVATE ${SEXTANT_SANITIZE})
+  add_test(NAME sanitized.${label}.${name} COMMAND ${target})
+  set_tests_properties(sanitized.${label}.${name} PROPERTIES LABELS sanitized TIMEOUT 300)
+endfunction()
+
+# sextant_python_test(<label> <script>): ctest <label>.<name>, the script run with the build folder as its argument.
+function(sextant_python_test label script)
+  sextant_find_python()
+  get_filename_component(name ${script} NAME_WE)
+  add_test(NAME ${label}.${name} COMMAND ${SEXTANT_PYTHON} ${script} ${PROJECT_BINARY_DIR})
+  set_tests_properties(${label}.${name} PROPERTIES LABELS ${label} TIMEOUT 300)
+endfunction()
+
+# A Python that can import numpy, into the cache variable SEXTANT_PYTHON.
+function(sextant_find_python)
+  if(SEXTANT_PYTHON)
+    return()
+  endif()
+  foreach(candidate python3 /usr/bin/python3)
+    execute_process(COMMAND ${candidate} -c "import numpy" RESULT_VARIABLE failed OUTPUT_QUIET ERROR_QUIET)
+    if(NOT failed)
+      set(SEXTANT_PYTHON ${candidate} CACHE STRING "A Python 3 that has NumPy")
+      return()
+    endif()
+  endforeach()
+  message(FATAL_ERROR "Some tests need Python with NumPy: install Debian's python3-numpy, "
+                      "or do without the tests by -DSEXTANT_TESTS=OFF.")
+endfunction()
+
+sextant_test_main(sextant_main)
+sextant_test_main(sextant_main_sanitized ${SEXTANT_SANITIZE})

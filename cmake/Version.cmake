@@ -1,0 +1,11 @@
+# Reads the version from include/sextant/version.hpp, the one place where it stands, into SEXTANT_VERSION_STRING.
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/../include/sextant/version.hpp)
+file(STRINGS ${CMAKE_CURRENT_LIST_DIR}/../include/sextant/version.hpp line REGEX "^#define SEXTANT_VERSION [0-9]+$")
+string(REGEX MATCH "[0-9]+$" number "${line}")
+if(NOT number)
+  message(FATAL_ERROR "include/sextant/version.hpp has no line '#define SEXTANT_VERSION <integer>'.")
+endif()
+math(EXPR major "${number} / 10000")
+math(EXPR minor "${number} / 100 % 100")
+math(EXPR patch "${number} % 100")
+set(SEXTANT_VERSION_STRING ${major}.${minor}.${patch})

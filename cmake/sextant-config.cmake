@@ -1,0 +1,21 @@
+# find_package(sextant) or find_package(Sextant), with COMPONENTS openmp, cuda or neither.
+include(${CMAKE_CURRENT_LIST_DIR}/sextant-targets.cmake)
+include(${CMAKE_CURRENT_LIST_DIR}/sextant-components.cmake)
+
+foreach(component IN LISTS ${CMAKE_FIND_PACKAGE_NAME}_FIND_COMPONENTS)
+  if(component STREQUAL "openmp")
+    sextant_component_openmp()
+  elseif(component STREQUAL "cuda")
+    sextant_component_cuda()
+  endif()
+  if(TARGET sextant::${component})
+    set(${CMAKE_FIND_PACKAGE_NAME}_${component}_FOUND TRUE)
+  else()
+    set(${CMAKE_FIND_PACKAGE_NAME}_${component}_FOUND FALSE)
+    if(${CMAKE_FIND_PACKAGE_NAME}_FIND_REQUIRED_${component})
+      set(${CMAKE_FIND_PACKAGE_NAME}_FOUND FALSE)
+      set(${CMAKE_FIND_PACKAGE_NAME}_NOT_FOUND_MESSAGE
+          "Sextant's component '${component}' is not available: the components are openmp (needs a compiler with OpenMP) and cuda.")
+    endif()
+  endif()
+endforeach()
