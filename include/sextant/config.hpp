@@ -8,8 +8,8 @@
 #error "Sextant needs C++20: add -std=c++20 (g++ 12, clang 14 or nvcc 13, or newer), or link sextant::sextant in CMake."
 #endif
 
-/// Annotation of every function that a kernel may call: a gate, a feature map, a scalar function. Callable on the host and,
-/// where nvcc or clang compiles CUDA, on the device; empty elsewhere.
+/// Annotation of every function that a kernel may call: a gate, a feature map, a scalar function. Callable on the
+/// host and, where nvcc or clang compiles CUDA, on the device; empty elsewhere.
 #ifdef __CUDACC__
 #define SEXTANT_FN __host__ __device__
 #else

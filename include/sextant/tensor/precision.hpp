@@ -11,9 +11,9 @@ namespace sextant {
 
 namespace detail {
 
-/// The float nearest to `x` on the odd side: `x` itself if a float holds it, else whichever neighbour has an odd last bit.
-/// Rounding that once more to 16 bits gives the correctly rounded 16-bit value of `x`, which a plain double -> float -> 16
-/// bits does not (Boldo and Melquiond, "Emulation of a FMA and correctly rounded sums", 2008).
+/// The float nearest to `x` on the odd side: `x` itself if a float holds it, else whichever neighbour has an odd last
+/// bit. Rounding that once more to 16 bits gives the correctly rounded 16-bit value of `x`, which a plain double ->
+/// float -> 16 bits does not (Boldo and Melquiond, "Emulation of a FMA and correctly rounded sums", 2008).
 SEXTANT_FN constexpr float round_to_odd(double x) {
   const float nearest = static_cast<float>(x);
   const double back = static_cast<double>(nearest);
@@ -30,7 +30,8 @@ SEXTANT_FN constexpr std::uint16_t bfloat16_bits(float x) {
   return static_cast<std::uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
 }
 
-/// Bits of the IEEE half nearest to `x`, ties to even; subnormal halves exact, a NaN stays a NaN (quiet), from 65520 on infinity.
+/// Bits of the IEEE half nearest to `x`, ties to even; subnormal halves exact, a NaN stays a NaN (quiet), from 65520
+/// on infinity.
 SEXTANT_FN constexpr std::uint16_t float16_bits(float x) {
   const std::uint32_t bits = __builtin_bit_cast(std::uint32_t, x);
   const std::uint32_t sign = (bits >> 16) & 0x8000u;
@@ -40,7 +41,7 @@ SEXTANT_FN constexpr std::uint16_t float16_bits(float x) {
     half = 0x7e00u | ((size >> 13) & 0x03ffu);
   } else if (size >= 0x47800000u) {  // 65536 and more
     half = 0x7c00u;
-  } else if (size >= 0x38800000u) {  // normal halves: rebias 127 -> 15; a carry out of the mantissa is right, even to infinity
+  } else if (size >= 0x38800000u) {  // normal halves: rebias 127 -> 15; a carry into the exponent is right
     half = (size - (112u << 23) + 0x0fffu + ((size >> 13) & 1u)) >> 13;
   } else if (size > 0x33000000u) {  // subnormal halves, multiples of 2^-24; 2^-25 itself is a tie and goes to zero
     const std::uint32_t shift = 126u - (size >> 23);  // 14 .. 24 places to the right
@@ -77,7 +78,9 @@ struct bfloat16 {
   SEXTANT_FN constexpr explicit bfloat16(double x) : bits(detail::bfloat16_bits(detail::round_to_odd(x))) {}
   SEXTANT_FN constexpr explicit bfloat16(int x) : bfloat16(static_cast<double>(x)) {}
   /// Exact.
-  SEXTANT_FN constexpr operator float() const { return __builtin_bit_cast(float, static_cast<std::uint32_t>(bits) << 16); }
+  SEXTANT_FN constexpr operator float() const {
+    return __builtin_bit_cast(float, static_cast<std::uint32_t>(bits) << 16);
+  }
   /// The number whose bit pattern is `pattern`.
   SEXTANT_FN static constexpr bfloat16 from_bits(std::uint16_t pattern) {
     bfloat16 x(0.0f);
@@ -116,8 +119,8 @@ concept storage_type =
 template <class T>
 concept real_type = std::same_as<T, float> || std::same_as<T, double>;
 
-/// With what numbers a design is computed: the tokens q, k, v, y and the raw gate tensors are stored as `Token`, the states
-/// S and z as `State`, and every sum is taken in `Accumulator`.
+/// With what numbers a design is computed: the tokens q, k, v, y and the raw gate tensors are stored as `Token`, the
+/// states S and z as `State`, and every sum is taken in `Accumulator`.
 template <class Token, class State, class Accumulator>
 struct precision {
   static_assert(storage_type<Token> && storage_type<State>,
@@ -137,7 +140,8 @@ using bf16 = precision<bfloat16, float, float>;
 /// Tokens in IEEE half (2 bytes), states and sums in float.
 using fp16 = precision<float16, float, float>;
 
-/// The name of a precision as the command line tools spell it: "fp32", "fp64", "bf16", "fp16"; "mixed" for any other triple.
+/// The name of a precision as the command line tools spell it: "fp32", "fp64", "bf16", "fp16"; "mixed" for any other
+/// triple.
 template <class Precision>
 inline constexpr const char* precision_name = "mixed";
 template <>
