@@ -28,31 +28,50 @@ function(sextant_test_executable target source main)
                                                SEXTANT_BINARY_DIR="${PROJECT_BINARY_DIR}")
 endfunction()
 
-# sextant_test(<label> <source>): executable sextant_test_<label>_<name> and ctest <label>.<name>.
+# sextant_cases(<target> <prefix> <label>): one ctest "<prefix>: <test case>" for each test case of a program.
+function(sextant_cases target prefix label)
+  set(cases ${CMAKE_CURRENT_BINARY_DIR}/${target}.cases.cmake)
+  add_custom_command(TARGET ${target} POST_BUILD BYPRODUCTS ${cases} VERBATIM
+    COMMAND ${CMAKE_COMMAND} -DPROGRAM=$<TARGET_FILE:${target}> -DPREFIX=${prefix} -DLABEL=${label} -DOUTPUT=${cases}
+            -P ${PROJECT_SOURCE_DIR}/cmake/DiscoverCases.cmake)
+  # A program that is not built yet counts as one test that cannot run.
+  set(include_cases ${CMAKE_CURRENT_BINARY_DIR}/${target}.include.cmake)
+  file(WRITE ${include_cases} "if(EXISTS \"${cases}\")\n  include(\"${cases}\")\nelse()\n"
+                              "  add_test(\"${prefix}\" sh -c \"echo ${target} is not built; exit 1\")\n"
+                              "  set_tests_properties(\"${prefix}\" PROPERTIES LABELS ${label})\nendif()\n")
+  set_property(DIRECTORY APPEND PROPERTY TEST_INCLUDE_FILES ${include_cases})
+endfunction()
+
+# sextant_test(<label> <source>): executable sextant_test_<label>_<name>, its cases under <label>.<name>.
 function(sextant_test label source)
   get_filename_component(name ${source} NAME_WE)
   set(target sextant_test_${label}_${name})
   sextant_test_executable(${target} ${source} sextant_main)
-  add_test(NAME ${label}.${name} COMMAND ${target})
-  set_tests_properties(${label}.${name} PROPERTIES LABELS ${label} TIMEOUT 300)
+  sextant_cases(${target} ${label}.${name} ${label})
 endfunction()
 
-# sextant_sanitized_test(<label> <source>): the same source under the address and undefined-behaviour sanitizers.
+# sextant_sanitized_test(<label> <source>): the same source under the address and undefined-behaviour sanitizers, as
+# executable sextant_asan_<label>_<name>.
 function(sextant_sanitized_test label source)
   get_filename_component(name ${source} NAME_WE)
   set(target sextant_asan_${label}_${name})
   sextant_test_executable(${target} ${source} sextant_main_sanitized)
   target_compile_options(${target} PRIVATE ${SEXTANT_SANITIZE})
   target_link_options(${target} PRIVATE ${SEXTANT_SANITIZE})
-  add_test(NAME sanitized.${label}.${name} COMMAND ${target})
-  set_tests_properties(sanitized.${label}.${name} PROPERTIES LABELS sanitized TIMEOUT 300)
+  sextant_cases(${target} sanitized.${label}.${name} sanitized)
 endfunction()
 
-# sextant_python_test(<label> <script>): ctest <label>.<name>, the script run with the build folder as its argument.
+# sextant_python_test(<label> <script> [arguments...]): ctest <label>.<name>, the script run by a Python that has NumPy
+# with these arguments, or with the build folder if there are none.
 function(sextant_python_test label script)
   sextant_find_python()
   get_filename_component(name ${script} NAME_WE)
-  add_test(NAME ${label}.${name} COMMAND ${SEXTANT_PYTHON} ${script} ${PROJECT_BINARY_DIR})
+  get_filename_component(script ${script} ABSOLUTE)
+  set(arguments ${ARGN})
+  if(NOT arguments)
+    set(arguments ${PROJECT_BINARY_DIR})
+  endif()
+  add_test(NAME ${label}.${name} COMMAND ${SEXTANT_PYTHON} ${script} ${arguments})
   set_tests_properties(${label}.${name} PROPERTIES LABELS ${label} TIMEOUT 300)
 endfunction()
 

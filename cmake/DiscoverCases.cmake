@@ -1,0 +1,40 @@
+# Writes one ctest for each test case of a doctest program, so that ctest's list and count are those of the cases. Run
+# after the program is linked:
+#   cmake -DPROGRAM=... -DPREFIX=<dir>.<name> -DLABEL=... -DOUTPUT=<file> -P DiscoverCases.cmake
+# A case is chosen by its number, not by its name, which may hold any character; a number that matches no case fails.
+cmake_policy(VERSION 3.25)
+execute_process(COMMAND ${PROGRAM} --list-test-cases --no-colors=true
+                RESULT_VARIABLE failed OUTPUT_VARIABLE output ERROR_VARIABLE output)
+if(failed)
+  message(FATAL_ERROR "${PROGRAM} cannot list its test cases:\n${output}")
+endif()
+
+# A name's brackets and semicolons would be read as a list's; what has no meaning to ctest and CMake takes their place.
+string(REPLACE "[" "(" output "${output}")
+string(REPLACE "]" ")" output "${output}")
+string(REPLACE ";" "," output "${output}")
+string(REGEX REPLACE "[\"\\$]" "'" output "${output}")
+string(REPLACE "\n" ";" lines "${output}")
+
+set(number 0)
+set(names)
+set(script)
+foreach(line IN LISTS lines)
+  if(line STREQUAL "" OR line MATCHES "^\\(doctest\\) |^=+$")
+    continue()
+  endif()
+  math(EXPR number "${number} + 1")
+  set(name "${PREFIX}: ${line}")
+  if(name IN_LIST names)
+    string(APPEND name " (${number})")
+  endif()
+  list(APPEND names "${name}")
+  string(APPEND script
+    "add_test(\"${name}\" \"${PROGRAM}\" --first=${number} --last=${number} --no-colors=true)\n"
+    "set_tests_properties(\"${name}\" PROPERTIES LABELS \"${LABEL}\" TIMEOUT 300"
+    " FAIL_REGULAR_EXPRESSION \"test cases: +0 \")\n")
+endforeach()
+if(number EQUAL 0)
+  message(FATAL_ERROR "${PROGRAM} has no test case.")
+endif()
+file(WRITE ${OUTPUT} "${script}")

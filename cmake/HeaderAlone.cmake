@@ -1,0 +1,26 @@
+# Compiles every public header alone, included twice, with one compiler and all warnings as errors. Run by ctest:
+#   cmake -DINCLUDE=<folder include> -DCOMPILER=... -DFLAGS=x|y -DWORK=<scratch folder> -P HeaderAlone.cmake
+cmake_policy(VERSION 3.25)
+string(REPLACE "|" ";" FLAGS "${FLAGS}")
+file(GLOB_RECURSE headers RELATIVE ${INCLUDE} ${INCLUDE}/sextant/*.hpp)
+list(LENGTH headers count)
+if(count EQUAL 0)
+  message(FATAL_ERROR "There is no header under ${INCLUDE}/sextant.")
+endif()
+
+set(broken 0)
+foreach(header IN LISTS headers)
+  string(MAKE_C_IDENTIFIER ${header} name)
+  set(source ${WORK}/${name}.cpp)
+  file(WRITE ${source} "#include <${header}>\n#include <${header}>\n")
+  execute_process(COMMAND ${COMPILER} ${FLAGS} -fsyntax-only ${source}
+                  RESULT_VARIABLE failed OUTPUT_VARIABLE output ERROR_VARIABLE output)
+  if(failed)
+    math(EXPR broken "${broken} + 1")
+    message(STATUS "<${header}> does not compile alone:\n${output}")
+  endif()
+endforeach()
+if(broken)
+  message(FATAL_ERROR "${broken} of ${count} headers do not compile alone with ${COMPILER}.")
+endif()
+message(STATUS "${count} headers compile alone with ${COMPILER}")
