@@ -1,0 +1,10 @@
+# Stops if Doxygen warned of anything but a struct's member without a comment: cmake -DWARNINGS=<file> -P CheckDocs.cmake
+file(STRINGS ${WARNINGS} warnings)
+list(FILTER warnings EXCLUDE REGEX "Member .* of (struct|class|union) .* is not documented")
+list(REMOVE_DUPLICATES warnings)
+if(warnings)
+  list(LENGTH warnings count)
+  list(JOIN warnings "\n" text)
+  message(NOTICE "${text}")
+  message(FATAL_ERROR "Doxygen warns ${count} times.")
+endif()
