@@ -9,6 +9,10 @@ endif()
 
 set(SEXTANT_TEST_FLAGS -O1 -UNDEBUG CACHE STRING "Compiler flags of the tests, after those of the build type")
 set(SEXTANT_SANITIZE -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
+include(CheckCXXSourceCompiles)
+list(JOIN SEXTANT_SANITIZE " " CMAKE_REQUIRED_FLAGS)
+check_cxx_source_compiles("int main() { return 0; }" SEXTANT_HAS_SANITIZERS)
+unset(CMAKE_REQUIRED_FLAGS)
 
 # sextant_test_main(<target> [flags...]): doctest's main, compiled once for each set of flags.
 function(sextant_test_main target)
@@ -51,8 +55,11 @@ function(sextant_test label source)
 endfunction()
 
 # sextant_sanitized_test(<label> <source>): the same source under the address and undefined-behaviour sanitizers, as
-# executable sextant_asan_<label>_<name>.
+# executable sextant_asan_<label>_<name>. Nothing where the compiler lacks them, or where all is built with them anyway.
 function(sextant_sanitized_test label source)
+  if(NOT SEXTANT_HAS_SANITIZERS OR CMAKE_CXX_FLAGS MATCHES "-fsanitize")
+    return()
+  endif()
   get_filename_component(name ${source} NAME_WE)
   set(target sextant_asan_${label}_${name})
   sextant_test_executable(${target} ${source} sextant_main_sanitized)
@@ -93,3 +100,4 @@ endfunction()
 
 sextant_test_main(sextant_main)
 sextant_test_main(sextant_main_sanitized ${SEXTANT_SANITIZE})
+set_target_properties(sextant_main_sanitized PROPERTIES EXCLUDE_FROM_ALL TRUE)

@@ -1,5 +1,6 @@
 # Configures, builds and runs one consumer project, and checks what it got. Run by ctest, which gives WAY (the folder's
-# name), SEXTANT (source folder), BUILT (Sextant's build folder), CONSUMER, WORK (scratch folder), GENERATOR, COMPILER.
+# name), SEXTANT (source folder), BUILT (Sextant's build folder), CONSUMER, WORK (scratch folder), GENERATOR, COMPILER and FLAGS
+# (warnings as errors: as a sub-project our headers are the consumer's to compile without any).
 cmake_policy(VERSION 3.25)
 function(run)
   execute_process(COMMAND ${ARGV} RESULT_VARIABLE failed OUTPUT_VARIABLE output ERROR_VARIABLE output)
@@ -20,9 +21,15 @@ endfunction()
 file(REMOVE_RECURSE ${WORK})
 file(MAKE_DIRECTORY ${WORK})
 set(source ${CONSUMER}/${WAY})
-set(configure ${CMAKE_COMMAND} -S ${source} -B ${WORK}/build -G ${GENERATOR} -DCMAKE_CXX_COMPILER=${COMPILER})
+set(program program)
+if(WAY STREQUAL "skeleton")
+  set(source ${SEXTANT}/examples/skeleton)
+  set(program skeleton)
+endif()
+set(configure ${CMAKE_COMMAND} -S ${source} -B ${WORK}/build -G ${GENERATOR} -DCMAKE_CXX_COMPILER=${COMPILER}
+    -DCMAKE_CXX_FLAGS=${FLAGS})
 
-if(WAY STREQUAL "find_package" OR WAY STREQUAL "pkg_config")
+if(WAY MATCHES "^(find_package|pkg_config|skeleton)$")
   # The tree is installed in one place and used from another, as packagers and containers do.
   run(${CMAKE_COMMAND} --install ${BUILT} --prefix ${WORK}/first)
   file(RENAME ${WORK}/first ${WORK}/prefix)
@@ -34,16 +41,16 @@ if(WAY STREQUAL "find_package" OR WAY STREQUAL "pkg_config")
   endforeach()
 endif()
 
-if(WAY STREQUAL "find_package")
+if(WAY MATCHES "^(find_package|skeleton)$")
   run(${configure} -DCMAKE_PREFIX_PATH=${WORK}/prefix)
   run(${CMAKE_COMMAND} --build ${WORK}/build)
-  run_program(${WORK}/build/program)
+  run_program(${WORK}/build/${program})
 elseif(WAY STREQUAL "pkg_config")
   find_program(pkg_config NAMES pkg-config pkgconf)
   if(NOT pkg_config)
     message(FATAL_ERROR "There is no pkg-config: install Debian's pkg-config.")
   endif()
-  run(sh ${source}/build.sh ${COMPILER} ${CONSUMER} ${WORK}/prefix ${WORK}/program)
+  run(sh ${source}/build.sh "${COMPILER} ${FLAGS}" ${CONSUMER} ${WORK}/prefix ${WORK}/program)
   run_program(${WORK}/program)
 else()
   run(${configure} -DSEXTANT_FOLDER=${SEXTANT} -DCMAKE_INSTALL_PREFIX=${WORK}/prefix)
