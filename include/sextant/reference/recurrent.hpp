@@ -20,14 +20,14 @@ void recurrent(const Design& design, const sequence_of<Design, Precision>& x) {
   const tokens<Design, Precision> token{design, x};
   const index_t K = token.width(), V = token.values();
   constexpr bool global = std::is_same_v<typename Design::order_type, order::global>;
-  const real scale(design.scale(token.keys()));
+  const real scale = real(design.scale(token.keys()));
 
   for (index_t n = 0; n < token.sequences(); ++n)
     for (index_t h = 0; h < token.heads(); ++h) {
       const index_t T = token.length(n);
       std::vector<std::vector<real>> S(std::size_t(K), std::vector<real>(std::size_t(V), real(0)));
       std::vector<real> z(std::size_t(K), real(0));
-      real m(0);
+      real m = real(0);
       for (index_t k = 0; k < K; ++k) {
         for (index_t v = 0; v < V; ++v)
           if (x.initial_state.S) S[std::size_t(k)][std::size_t(v)] = real(x.initial_state.S(n, h, k, v));
@@ -39,7 +39,7 @@ void recurrent(const Design& design, const sequence_of<Design, Precision>& x) {
 
       const auto update = [&](index_t t) {
         const auto k_turned = token.turned_key(n, t, h), k_plain = token.key(n, t, h);
-        real forgotten(1), entered(1);  // what abs_max's stabiliser makes of the two gates
+        real forgotten = real(1), entered = real(1);  // what abs_max's stabiliser makes of the two gates
         if constexpr (detail::stabilises<Design>) {
           const real log_f = token.log_forget(n, t, h), log_i = token.log_input(n, t, h);
           const real before = m;
@@ -61,14 +61,14 @@ void recurrent(const Design& design, const sequence_of<Design, Precision>& x) {
       };
       const auto read = [&](index_t t) {
         const auto q_turned = token.turned_query(n, t, h), q_plain = token.query(n, t, h);
-        real qz(0), divisor(1);
+        real qz = real(0), divisor = real(1);
         for (index_t k = 0; k < K; ++k) qz = qz + q_plain[std::size_t(k)] * z[std::size_t(k)];
         if constexpr (detail::stabilises<Design>)
           divisor = math::max(math::abs(scale * qz), math::exp(-m)) + real(design.norm.eps);
         else if constexpr (std::is_same_v<norm_type, norm::mean>) divisor = qz + real(double(T) * design.norm.eps);
         else if constexpr (detail::normalises<norm_type>) divisor = qz + real(design.norm.eps);
         for (index_t v = 0; v < V; ++v) {
-          real qS(0);
+          real qS = real(0);
           for (index_t k = 0; k < K; ++k) qS = qS + q_turned[std::size_t(k)] * S[std::size_t(k)][std::size_t(v)];
           const real y = scale * qS / divisor + token.shortcut(n, t, h, v);
           x.y(token.batch(n), token.place(n, t), h, v) = typename Precision::token(token.output(y, n, t, h, v));

@@ -41,7 +41,7 @@ template <class Design, class Precision> struct tokens {
     if (is_key)
       for (real& e : raw) e = e * key_scale<real>(design.feature_map, keys());
     if constexpr (detail::expanding_map<map_type>) {
-      row phi(std::size_t(width()));
+      row phi(std::size_t(width()), real(0));
       design.feature_map.expand(raw.data(), keys(), phi.data());
       return phi;
     } else {
@@ -62,7 +62,7 @@ template <class Design, class Precision> struct tokens {
           const index_t coordinate = pair < quarter ? at / x.grid.width : at % x.grid.width;
           angle = double(coordinate) * std::pow(design.position.base, -double(pair % quarter) / double(quarter));
         }
-        const real c(std::cos(angle)), s(std::sin(angle));
+        const real c = real(std::cos(angle)), s = real(std::sin(angle));
         const real re = phi[std::size_t(2 * m)], im = phi[std::size_t(2 * m + 1)];
         phi[std::size_t(2 * m)] = re * c - im * s;
         phi[std::size_t(2 * m + 1)] = re * s + im * c;
@@ -140,10 +140,10 @@ template <class Design, class Precision> struct tokens {
       real sum = x.lepe_bias ? real(x.lepe_bias(h, v)) : real(0);
       for (index_t di = -1; di <= 1; ++di)
         for (index_t dj = -1; dj <= 1; ++dj) {
-          const index_t row = i + di, column = j + dj;
-          if (row < 0 || row >= x.grid.height || column < 0 || column >= x.grid.width) continue;
+          const index_t above = i + di, beside = j + dj;
+          if (above < 0 || above >= x.grid.height || beside < 0 || beside >= x.grid.width) continue;
           sum = sum + real(x.lepe(h, v, di + 1, dj + 1)) *
-                          real(x.v(batch(n), first(n) + row * x.grid.width + column, h, v));
+                          real(x.v(batch(n), first(n) + above * x.grid.width + beside, h, v));
         }
       return sum;
     } else return (void)n, (void)t, (void)h, (void)v, real(0);

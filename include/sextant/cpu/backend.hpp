@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file  The CPU backends: one thread, or OpenMP's. They carry the workspace and run the items of a form.
+#pragma once
+
+#include <cstddef>  // byte, size_t
+#include <cstdint>  // uintptr_t
+
+#ifdef _OPENMP
+#include <omp.h>  // omp_get_max_threads, omp_get_thread_num
+#endif
+
+#include <sextant/config.hpp>
+
+namespace sextant {
+
+/// Memory that a call may scribble on, of at least workspace_bytes(...) bytes; from any container of bytes.
+struct workspace {
+  std::byte* data = nullptr;
+  std::size_t bytes = 0;
+
+  workspace() = default;
+  constexpr workspace(std::byte* memory, std::size_t size) : data{memory}, bytes{size} {}
+  template <class Container>
+    requires requires(Container& c) { static_cast<std::byte*>(c.data()), c.size(); }
+  constexpr workspace(Container& c) : data{c.data()}, bytes{c.size()} {}
+};
+
+namespace cpu {
+
+// One name with OpenMP and another without, so that a program may hold both kinds of translation unit.
+#ifdef _OPENMP
+inline namespace with_openmp {
+#else
+inline namespace without_openmp {
+#endif
+
+/// OpenMP over sequences, heads and blocks of channels; the calling thread alone where the compiler has no OpenMP.
+/// Results do not depend on the number of threads beyond rounding: a fixed number gives the same bits every time.
+struct parallel {
+  static constexpr const char* name = "cpu::parallel";
+  sextant::workspace memory{};
+  int threads = 0;  ///< 0: as many as OpenMP offers
+};
+
+}  // inline namespace
+
+/// The calling thread alone.
+struct serial {
+  static constexpr const char* name = "cpu::serial";
+  sextant::workspace memory{};
+};
+
+inline constexpr std::size_t line_bytes = 64;
+constexpr std::size_t round_to_line(std::size_t bytes) { return (bytes + line_bytes - 1) / line_bytes * line_bytes; }
+
+inline int workers(const serial&) { return 1; }
+
+inline int workers(const parallel& on) {
+#ifdef _OPENMP
+  return on.threads > 0 ? on.threads : omp_get_max_threads();
+#else
+  return (void)on, 1;
+#endif
+}
+
+/// body(context, item, worker) for every item, on this thread.
+inline void for_each_item(const serial&, index_t items, void* context,
+                          void (*body)(void* context, index_t item, int worker)) {
+  for (index_t item = 0; item < items; ++item) body(context, item, 0);
+}
+
+/// body(context, item, worker) for every item, on as many threads as there are workers or items.
+inline void for_each_item(const parallel& on, index_t items, void* context,
+                          void (*body)(void* context, index_t item, int worker)) {
+#ifdef _OPENMP
+  const int team = int(workers(on) < items ? workers(on) : items);
+  if (team > 1) {
+#pragma omp parallel for schedule(dynamic, 1) num_threads(team)
+    for (index_t item = 0; item < items; ++item) body(context, item, omp_get_thread_num());
+    return;
+  }
+#endif
+  (void)on;
+  for_each_item(serial{}, items, context, body);
+}
+
+/// Takes arrays, each on its own cache line, off a piece of memory; with no memory it only counts the bytes.
+struct arena {
+  std::byte* memory = nullptr;
+  std::size_t used = 0;
+
+  template <class Element> Element* take(index_t count) {
+    Element* const at = memory == nullptr ? nullptr : reinterpret_cast<Element*>(memory + used);
+    used += round_to_line(std::size_t(count) * sizeof(Element));
+    return at;
+  }
+};
+
+inline std::byte* aligned(std::byte* memory) {
+  return memory + (line_bytes - reinterpret_cast<std::uintptr_t>(memory) % line_bytes) % line_bytes;
+}
+
+}  // namespace cpu
+}  // namespace sextant

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file  Tiles: a few tokens of one head in accumulators, every part applied. All forms read and write through these.
+#pragma once
+
+#include <sextant/cpu/rotation.hpp>
+
+namespace sextant::cpu::inline SEXTANT_CPU_ISA {
+
+/// Some tokens of one head of one sequence, and some of its channels.
+struct window {
+  index_t n = 0, h = 0;    // sequence, head
+  index_t t = 0, count = 0;   // first token, number of tokens
+  index_t v = 0, values = 0;  // first channel, number of channels
+};
+
+/// One number per token: out[count].
+template <class Real> void read_numbers(const plan<Real>& p, const tensor<Real>& x, const window& w, Real* out) {
+  if (w.count > 0)
+    x.read(x.at(p.batch(w.n), p.place(w.n, w.t), w.h), p.direction() * x.time, w.count, out);
+}
+/// One row per token, `count` numbers `stride` bytes apart from `offset` bytes on: out[w.count][ld], zeros to ld.
+template <class Real>
+void read_rows(const plan<Real>& p, const tensor<Real>& x, const window& w, index_t head, index_t offset, index_t stride,
+               index_t count, Real* out, index_t ld) {
+  for (index_t t = 0; t < w.count; ++t) {
+    x.read(x.at(p.batch(w.n), p.place(w.n, w.t + t), head) + offset, stride, count, out + t * ld);
+    zero_tail(out + t * ld, count, ld);
+  }
+}
+/// The channels of the window: out[w.count][ld].
+template <class Real>
+void read_channels(const plan<Real>& p, const tensor<Real>& x, const window& w, Real* out, index_t ld) {
+  read_rows(p, x, w, w.h, w.v * x.value, x.value, w.values, out, ld);
+}
+
+/// phi of the queries or keys of key head g: plain[w.count][ld], and turned[w.count][ld] where the design has a
+/// position (elsewhere `turned` is `plain`). `row` holds K numbers; zeros from `width` to ld.
+template <class Real>
+void read_mapped(const plan<Real>& p, const tensor<Real>& x, const window& w, index_t g, const rotation<Real>& turning,
+                 bool is_key, Real* row, Real* turned, Real* plain, index_t ld) {
+  for (index_t t = 0; t < w.count; ++t) {
+    Real* const to = plain + t * ld;
+    Real* const raw = p.map_expands ? row : to;
+    x.read(x.at(p.batch(w.n), p.place(w.n, w.t + t), g), x.key, p.keys, raw);
+    if (is_key && p.key_scale != Real(1))
+      for (index_t i = 0; i < p.keys; ++i) raw[i] *= p.key_scale;
+    if (p.apply_map != nullptr) p.apply_map(p.map, raw, p.keys, to);
+    zero_tail(to, p.width, ld);
+    if (p.position != position_kind::none) {
+      for (index_t i = 0; i < ld; ++i) turned[t * ld + i] = to[i];
+      turning.turn(p, w.n, w.t + t, t, turned + t * ld);
+    }
+  }
+}
+
+/// delta = softplus(dt + bias) of the window: out[count] per head, out[count][ld] per channel. `bias` holds `bias_of`.
+template <class Real>
+void read_step(const plan<Real>& p, const window& w, const Real* bias, Real* out, index_t ld) {
+  if (p.step_varies == per::head) {
+    read_numbers(p, p.dt, w, out);
+    zero_tail(out, w.count, padded<Real>(w.count));
+    softplus_row(out, bias, w.count);
+  } else if (p.step_varies == per::channel) {
+    read_channels(p, p.dt, w, out, ld);
+    for (index_t t = 0; t < w.count; ++t) softplus_row(out + t * ld, bias, w.values);
+  }
+}
+/// The bias of the step, as `read_step` wants it: the window's channels, or one number `tokens` times.
+template <class Real> void bias_of(const plan<Real>& p, const window& w, index_t tokens, Real* out, index_t ld) {
+  const index_t count = p.step_varies == per::head ? padded<Real>(tokens) : ld;
+  zero(out, count);
+  if (!p.bias) return;
+  if (p.step_varies == per::head) {
+    p.bias.read(p.bias.at(0, 0, w.h), p.bias.element, 1, out);
+    for (index_t i = 1; i < count; ++i) out[i] = out[0];
+  } else {
+    p.bias.read(p.bias.at(0, 0, w.h) + w.v * p.bias.value, p.bias.value, w.values, out);
+  }
+}
+
+/// The forget gate's rate of a head: [1], [K'], [values] or [K'][values] in rows of ld numbers (keys in one row).
+template <class Real> void rate_of(const plan<Real>& p, const window& w, Real* out, index_t ld) {
+  const per varies = p.forget.rate_varies;
+  if (varies == per::nothing) return;
+  if (!p.a) {
+    out[0] = p.default_rate(w.h);
+    return;
+  }
+  const std::byte* from = p.a.at(0, 0, w.h);
+  if (varies == per::head) {
+    p.a.read(from, p.a.element, 1, out);
+  } else if (varies == per::key) {
+    p.a.read(from, p.a.key, p.width, out);
+  } else {
+    const index_t rows = varies == per::key_channel ? p.width : 1;
+    for (index_t k = 0; k < rows; ++k) {
+      p.a.read(from + k * p.a.key + w.v * p.a.value, p.a.value, w.values, out + k * ld);
+      zero_tail(out + k * ld, w.values, ld);
+    }
+  }
+}
+/// Numbers that rate_of writes.
+template <class Real> index_t rate_size(const plan<Real>& p, index_t ld) {
+  switch (p.forget.rate_varies) {
+    case per::nothing: return 0;
+    case per::head: return lanes<Real>;
+    case per::key: return padded<Real>(p.width);
+    case per::channel: return ld;
+    case per::key_channel: return p.width * ld;
+  }
+  return 0;
+}
+
+/// What a row of the depthwise 3x3 shortcut adds: y[w.values] += sum of weights (.) v over the neighbours of token t.
+/// `weights` [10][ld] holds the nine taps and the bias; `row` one row.
+template <class Real>
+void add_local(const plan<Real>& p, const window& w, index_t t, const Real* weights, index_t ld, Real* row, Real* y) {
+  const index_t at = p.place(w.n, t) - p.first(w.n), i = at / p.grid_width, j = at % p.grid_width;
+  for (index_t c = 0; c < w.values; ++c) y[c] += weights[9 * ld + c];
+  for (index_t tap = 0; tap < 9; ++tap) {
+    const index_t r = i + tap / 3 - 1, s = j + tap % 3 - 1;
+    if (r < 0 || r >= p.grid_height || s < 0 || s >= p.grid_width) continue;
+    const std::byte* from = p.v.at(p.batch(w.n), p.first(w.n) + r * p.grid_width + s, w.h) + w.v * p.v.value;
+    p.v.read(from, p.v.value, w.values, row);
+    for (index_t c = 0; c < w.values; ++c) y[c] += weights[tap * ld + c] * row[c];
+  }
+}
+template <class Real> void local_weights(const plan<Real>& p, const window& w, Real* weights, index_t ld) {
+  for (index_t tap = 0; tap < 9; ++tap)
+    p.lepe.read(p.lepe.at(0, 0, w.h) + w.v * p.lepe.value + tap / 3 * p.lepe_row + tap % 3 * p.lepe_column,
+                p.lepe.value, w.values, weights + tap * ld);
+  zero(weights + 9 * ld, w.values);
+  if (p.lepe_bias)
+    p.lepe_bias.read(p.lepe_bias.at(0, 0, w.h) + w.v * p.lepe_bias.value, p.lepe_bias.value, w.values, weights + 9 * ld);
+}
+
+/// The end of every form: y = factor[t] (q S)[t] + shortcut, times silu(gate), rounded and stored.
+template <class Real> struct finisher {
+  Real *shortcut = nullptr, *weights = nullptr, *row = nullptr;
+  index_t ld = 0;
+
+  void allocate(arena& memory, const plan<Real>& p, index_t padded_values) {
+    ld = padded_values;
+    if (p.d) shortcut = memory.take<Real>(ld);
+    if (p.lepe) weights = memory.take<Real>(10 * ld);
+    if (p.lepe || p.output_gate) row = memory.take<Real>(ld);
+  }
+  void start(const plan<Real>& p, const window& w) {
+    if (p.d) {
+      p.d.read(p.d.at(0, 0, w.h) + w.v * p.d.value, p.d.value, w.values, shortcut);
+      zero_tail(shortcut, w.values, ld);
+    }
+    if (p.lepe) local_weights(p, w, weights, ld);
+  }
+  /// sums[w.count][ld] holds q S and is overwritten; values[w.count][ld] the ungated v; factor[w.count] scale /
+  /// divisor, or null for `scale` alone.
+  void store(const plan<Real>& p, const window& w, Real* sums, const Real* values, const Real* factor) const {
+    using vector = simd<Real>;
+    for (index_t t = 0; t < w.count; ++t) {
+      Real* const y = sums + t * ld;
+      const vector by = factor == nullptr ? vector(p.scale) : vector(factor[t]);
+      if (p.d)
+        for (index_t c = 0; c < ld; c += lanes<Real>)
+          fma(vector::load(shortcut + c), vector::load(values + t * ld + c), by * vector::load(y + c)).store(y + c);
+      else
+        for (index_t c = 0; c < ld; c += lanes<Real>) (by * vector::load(y + c)).store(y + c);
+      if (p.lepe) add_local(p, w, w.t + t, weights, ld, row, y);
+      const index_t b = p.batch(w.n), at = p.place(w.n, w.t + t);
+      if (p.output_gate) {
+        const tensor<Real>& gate = p.output_gate;
+        gate.read(gate.at(b, at, w.h) + w.v * gate.value, gate.value, w.values, row);
+        zero_tail(row, w.values, ld);
+        for (index_t c = 0; c < ld; c += lanes<Real>)
+          (vector::load(y + c) * math::silu(vector::load(row + c))).store(y + c);
+      }
+      p.y.write(y, w.values, p.y.at(b, at, w.h) + w.v * p.y.value, p.y.value);
+    }
+  }
+};
+
+}  // namespace sextant::cpu::inline SEXTANT_CPU_ISA
