@@ -5,6 +5,7 @@
 #include <sextant/version.hpp>
 
 #include <sextant/design/presets.hpp>   // what is computed
+#include <sextant/design/describe.hpp>  // and what a design says of itself
 #include <sextant/tensor/precision.hpp> // with what numbers
 #include <sextant/tensor/sequence.hpp>  // on which tensors
 #include <sextant/form.hpp>             // how
