@@ -8,14 +8,27 @@
 
 namespace sextant::cpu::inline SEXTANT_CPU_ISA {
 
-/// Bytes of one worker's scratch.
-template <class Form, class Real> std::size_t scratch_bytes(const plan<Real>& p, int workers) {
-  arena counting;
-  const Form form(p, workers, counting);
-  return counting.used;
+/// A form of several phases: its items run in any order and at once, but those of a phase after all of the one before.
+/// The workers of such a form share some memory. What a form is:
+///   Form(plan, workers, arena& own)                    Form(plan, workers, arena& own, arena& shared)
+///   static index_t items(plan, workers)                static index_t items(plan, workers, int phase)
+///   void run(index_t item, int workers)                void run(index_t item, int workers, int phase)
+///                                                      static constexpr int phases
+template <class Form> concept phased = requires { Form::phases; };
+
+template <class Form, class Real> Form make_form(const plan<Real>& p, int workers, arena& own, arena& shared) {
+  if constexpr (phased<Form>) return Form(p, workers, own, shared);
+  else return (void)shared, Form(p, workers, own);
 }
-template <class Form, class Real> std::size_t form_bytes(const plan<Real>& p, int workers) {
-  return std::size_t(workers) * scratch_bytes<Form>(p, workers) + line_bytes;
+
+/// Bytes of workspace: of one worker's scratch, of what the workers share, and of it all.
+struct form_memory {
+  std::size_t own = 0, shared = 0, all = 0;
+};
+template <class Form, class Real> form_memory memory_of(const plan<Real>& p, int workers) {
+  arena own, shared;
+  (void)make_form<Form>(p, workers, own, shared);
+  return {own.used, shared.used, std::size_t(workers) * own.used + shared.used + line_bytes};
 }
 
 /// Runs every item of a form.
@@ -23,19 +36,25 @@ template <class Form, class Real, class On> status run_form(const plan<Real>& p,
   struct context {
     const plan<Real>& p;
     std::byte* memory;
-    std::size_t bytes;
-    int workers;
+    form_memory bytes;
+    int workers, phase;
+
+    static void run(void* raw, index_t item, int worker) {
+      const context& c = *static_cast<const context*>(raw);
+      arena shared{c.memory, 0}, own{c.memory + c.bytes.shared + std::size_t(worker) * c.bytes.own, 0};
+      Form form = make_form<Form>(c.p, c.workers, own, shared);
+      if constexpr (phased<Form>) form.run(item, c.workers, c.phase);
+      else form.run(item, c.workers);
+    }
   };
   const int team = workers(on);
-  const std::size_t each = scratch_bytes<Form>(p, team);
-  if (on.memory.bytes < std::size_t(team) * each + line_bytes)
-    return {errc::workspace, "workspace: fewer bytes than workspace_bytes() says"};
-  context call{p, aligned(on.memory.data), each, team};
-  for_each_item(on, Form::items(p, team), &call, [](void* raw, index_t item, int worker) {
-    const context& c = *static_cast<const context*>(raw);
-    arena memory{c.memory + std::size_t(worker) * c.bytes, 0};
-    Form(c.p, c.workers, memory).run(item, c.workers);
-  });
+  const form_memory bytes = memory_of<Form>(p, team);
+  if (on.memory.bytes < bytes.all) return {errc::workspace, "workspace: fewer bytes than workspace_bytes() says"};
+  context call{p, aligned(on.memory.data), bytes, team, 0};
+  if constexpr (phased<Form>)
+    for (; call.phase < Form::phases; ++call.phase)
+      for_each_item(on, Form::items(p, team, call.phase), &call, &context::run);
+  else for_each_item(on, Form::items(p, team), &call, &context::run);
   return {};
 }
 
@@ -74,7 +93,7 @@ std::size_t bytes_to_compute(const Design& design, const Form& form, const On& o
   status found;
   const plan<Real> p = make_plan(design, x, found);
   return with_form<Design>(form, p, [&](const auto& f) {
-    return form_bytes<typename form_of<std::remove_cvref_t<decltype(f)>, Real>::type>(p, workers(on));
+    return memory_of<typename form_of<std::remove_cvref_t<decltype(f)>, Real>::type>(p, workers(on)).all;
   });
 }
 template <class Design, class Form, class Precision, class On>
