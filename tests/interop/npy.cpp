@@ -1,84 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-/// @file  NumPy files: bytes made by hand, round trips, and every way in which a file can be wrong.
+/// @file  NumPy files: read from bytes made by hand, written as NumPy writes them, and read back.
 #include <doctest/doctest.h>
 
-#include <cstddef>      // ptrdiff_t
-#include <cstdlib>      // mkdtemp
-#include <cstring>      // memcpy
-#include <filesystem>   // temp_directory_path
-#include <fstream>      // ofstream, ifstream
-#include <iterator>     // istreambuf_iterator
-#include <limits>       // numeric_limits
-#include <string>       // string
-#include <utility>      // move
-#include <vector>       // vector
+#include <cstddef>     // ptrdiff_t, size_t
+#include <filesystem>  // exists
+#include <limits>      // numeric_limits
+#include <string>      // string
+#include <utility>     // move
+#include <vector>      // vector
 
-#include <sextant/interop/npy.hpp>
+#include "npy_files.hpp"
 
-namespace {
-
-namespace npy = sextant::npy;
-using shape = std::vector<std::ptrdiff_t>;
-
-/// A folder of its own, removed at the end.
-struct folder {
-  std::filesystem::path path;
-  folder() {
-    std::string name = (std::filesystem::temp_directory_path() / "sextant_npy_XXXXXX").string();
-    REQUIRE(::mkdtemp(name.data()) != nullptr);
-    path = name;
-  }
-  ~folder() { std::filesystem::remove_all(path); }
-  folder(const folder&) = delete;
-  folder& operator=(const folder&) = delete;
-  std::string file(const std::string& name) const { return (path / name).string(); }
-  std::string file(const std::string& name, const std::string& bytes) const {
-    std::ofstream(path / name, std::ios::binary) << bytes;
-    return file(name);
-  }
-};
-
-std::string contents(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
-
-template <class Real> std::string bytes_of(const std::vector<Real>& values) {
-  std::string out(values.size() * sizeof(Real), '\0');
-  if (!values.empty()) std::memcpy(out.data(), values.data(), out.size());
-  return out;
-}
-
-/// A file with this dictionary and no more padding than a newline.
-std::string npy_bytes(int version, const std::string& dictionary, const std::string& data) {
-  const std::string text = dictionary + "\n";
-  std::string out = "\x93NUMPY";
-  out += static_cast<char>(version);
-  out += '\0';
-  for (int i = 0; i < (version == 1 ? 2 : 4); ++i) out += static_cast<char>(text.size() >> (8 * i) & 255);
-  return out + text + data;
-}
-
-std::string dictionary(const std::string& dtype, const std::string& order, const std::string& extents) {
-  return "{'descr': '" + dtype + "', 'fortran_order': " + order + ", 'shape': " + extents + ", }";
-}
-
-/// The reason that reading gives for these bytes; checks that it is one line that begins with the file's name.
-std::string reason(const folder& in, const std::string& bytes) {
-  const std::string path = in.file("wrong.npy", bytes);
-  const npy::read_result got = npy::read(path);
-  CHECK_FALSE(got);
-  CHECK(got.error.find('\n') == std::string::npos);
-  REQUIRE(got.error.substr(0, path.size() + 2) == path + ": ");
-  return got.error.substr(path.size() + 2);
-}
-
-bool begins(const std::string& text, const std::string& with) { return text.compare(0, with.size(), with) == 0; }
-
-const std::vector<float> six = {1, -2, 0.5f, 3.25f, -0.0f, 1e-40f};
-const std::vector<double> two = {0.1, -1e300};
-
-}  // namespace
+using namespace npy_test;
 
 TEST_CASE("npy: the three format versions, both dtypes, every spelling") {
   const folder in;
@@ -86,7 +19,8 @@ TEST_CASE("npy: the three format versions, both dtypes, every spelling") {
     CAPTURE(version);
     for (const char* dtype : {"<f4", "=f4", "|f4", "f4", "f", "float32"}) {
       CAPTURE(dtype);
-      const auto got = npy::read(in.file("a.npy", npy_bytes(version, dictionary(dtype, "False", "(2, 3)"), bytes_of(six))));
+      const auto got =
+          npy::read(in.file("a.npy", npy_bytes(version, dictionary(dtype, "False", "(2, 3)"), bytes_of(six))));
       CHECK(got.error == "");
       CHECK(got.value.shape == shape{2, 3});
       CHECK_FALSE(got.value.is_double());
@@ -94,7 +28,8 @@ TEST_CASE("npy: the three format versions, both dtypes, every spelling") {
     }
     for (const char* dtype : {"<f8", "=f8", "|f8", "f8", "d", "float64"}) {
       CAPTURE(dtype);
-      const auto got = npy::read(in.file("a.npy", npy_bytes(version, dictionary(dtype, "False", "(2,)"), bytes_of(two))));
+      const auto got =
+          npy::read(in.file("a.npy", npy_bytes(version, dictionary(dtype, "False", "(2,)"), bytes_of(two))));
       CHECK(got.error == "");
       CHECK(got.value.shape == shape{2});
       CHECK(got.value.is_double());
@@ -140,97 +75,9 @@ TEST_CASE("npy: Fortran order is read where it makes no difference, and refused 
   }
   CHECK(npy::read(in.file("a.npy", npy_bytes(1, dictionary("<f4", "True", "()"), bytes_of<float>({7})))));
   CHECK(npy::read(in.file("a.npy", npy_bytes(1, dictionary("<f4", "True", "(1, 1)"), bytes_of<float>({7})))));
-  CHECK(begins(reason(in, npy_bytes(1, dictionary("<f4", "True", "(2, 3)"), bytes_of(six))), "is in Fortran order, shape (2, 3)"));
+  CHECK(begins(reason(in, npy_bytes(1, dictionary("<f4", "True", "(2, 3)"), bytes_of(six))),
+               "is in Fortran order, shape (2, 3)"));
   CHECK(begins(reason(in, npy_bytes(1, dictionary("<f4", "True", "(3, 1, 2)"), bytes_of(six))), "is in Fortran order"));
-}
-
-TEST_CASE("npy: other dtypes") {
-  const folder in;
-  const auto with = [&](const std::string& dtype) {
-    return reason(in, npy_bytes(1, dictionary(dtype, "False", "(6,)"), bytes_of(six)));
-  };
-  CHECK(with(">f4") == "is big-endian (>f4); <f4 and <f8 are read");
-  CHECK(with(">f8") == "is big-endian (>f8); <f4 and <f8 are read");
-  for (const char* dtype : {"<f2", "<i4", "<i8", "|b1", "<c8", "<f16", "|O", "<U3", "", "<", "<f44", "<float32", "f04"}) {
-    CAPTURE(dtype);
-    CHECK(with(dtype) == "has dtype '" + std::string(dtype) + "'; <f4 and <f8 are read");
-  }
-  CHECK(with("\x01\x1b[31m\n\xff") == "has dtype '..[31m..'; <f4 and <f8 are read");
-  CHECK(with(std::string(1000, 'x')).size() < 100);
-  CHECK(begins(reason(in, npy_bytes(1, "{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (6,)}", bytes_of(six))),
-               "has a structured dtype"));
-}
-
-TEST_CASE("npy: too few bytes, too many, at every length") {
-  const folder in;
-  for (int version : {1, 2}) {
-    const std::string whole = npy_bytes(version, dictionary("<f4", "False", "(2, 3)"), bytes_of(six));
-    CHECK(npy::read(in.file("whole.npy", whole)));
-    CHECK(begins(reason(in, ""), "is empty"));
-    for (std::size_t n = 1; n < whole.size(); ++n) {
-      CAPTURE(n);
-      CHECK(begins(reason(in, whole.substr(0, n)), "is truncated"));
-    }
-    CHECK(reason(in, whole + "x") == "has 1 bytes more than its shape needs");
-  }
-  const std::string scalar = npy_bytes(1, dictionary("<f4", "False", "()"), "");
-  CHECK(reason(in, scalar) == "is truncated: its shape needs 4 bytes of data, it holds 0");
-}
-
-TEST_CASE("npy: broken headers") {
-  const folder in;
-  const std::string data = bytes_of(six);
-  CHECK(reason(in, "hello, this is text") == "is not a .npy file");
-  CHECK(reason(in, "PK\x03\x04 an archive of arrays") == "is not a .npy file");
-  for (const char* text : {
-           "", "{", "[1]", "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3)", "{'descr': '<f4', 'fortran_order': False}",
-           "{'descr': '<f4', 'shape': (6,)}", "{'fortran_order': False, 'shape': (6,)}", "{}",
-           "{'descr': '<f4', 'fortran_order': 0, 'shape': (6,)}", "{'descr': '<f4', 'fortran_order': False, 'shape': (6)}",
-           "{'descr': '<f4', 'fortran_order': False, 'shape': 6}", "{'descr': '<f4', 'fortran_order': False, 'shape': (-6,)}",
-           "{'descr': '<f4', 'fortran_order': False, 'shape': (6.0,)}", "{'descr': '<f4', 'fortran_order': False, 'shape': (,)}",
-           "{'descr': '<f4', 'fortran_order': False, 'shape': (2 3)}", "{'descr': '<f4', 'fortran_order': False, 'shape': (2,,3)}",
-           "{'descr': '<f4' 'fortran_order': False, 'shape': (6,)}", "{'descr': '<f4', 'fortran_order': False, 'shape': (6,)} 1",
-           "{'descr': '<f4', 'fortran_order': False, 'shape': (6,), 'more': 1}",
-           "{'descr': '<f4', 'descr': '<f4', 'fortran_order': False, 'shape': (6,)}", "{'descr: '<f4'}"}) {
-    CAPTURE(text);
-    CHECK(begins(reason(in, npy_bytes(1, text, data)), "has a broken .npy header"));
-  }
-  std::string version = npy_bytes(1, dictionary("<f4", "False", "(6,)"), data);
-  version[6] = 4;
-  CHECK(reason(in, version) == "has .npy format version 4.0; 1.0, 2.0 and 3.0 are read");
-  version[6] = 1, version[7] = 1;
-  CHECK(reason(in, version) == "has .npy format version 1.1; 1.0, 2.0 and 3.0 are read");
-}
-
-TEST_CASE("npy: hostile lengths neither allocate nor overflow") {
-  const folder in;
-  std::string long_header = npy_bytes(2, dictionary("<f4", "False", "(6,)"), bytes_of(six));
-  for (std::size_t i = 8; i < 12; ++i) long_header[i] = '\xff';
-  CHECK(reason(in, long_header) == "claims a header of 4294967295 bytes, which is no float array's");
-  for (const char* extents :
-       {"(4611686018427387904, 4)", "(9223372036854775807,)", "(4294967296, 4294967296)", "(99999999999999999999999999,)",
-        "(2305843009213693952,)", "(18446744073709551617,)", "(0, 4611686018427387904, 4611686018427387904)"}) {
-    CAPTURE(extents);
-    CHECK(reason(in, npy_bytes(1, dictionary("<f4", "False", extents), "")) ==
-          "has a shape of more bytes than can be addressed");
-  }
-  // It could be addressed, but the file does not hold it: no memory may be taken for it.
-  CHECK(reason(in, npy_bytes(1, dictionary("<f4", "False", "(1099511627776, 1000)"), "abc")) ==
-        "is truncated: its shape needs 4398046511104000 bytes of data, it holds 3");
-  std::string axes = "(";
-  for (int i = 0; i < 64; ++i) axes += "1, ";
-  CHECK(npy::read(in.file("a.npy", npy_bytes(1, dictionary("<f4", "False", axes + ")"), bytes_of<float>({7})))));
-  CHECK(reason(in, npy_bytes(1, dictionary("<f4", "False", axes + "1)"), bytes_of<float>({7}))) ==
-        "has 65 axes; at most 64 are read");
-}
-
-TEST_CASE("npy: what is not a file that can be read") {
-  const folder in;
-  CHECK(npy::read(in.file("none.npy")).error == in.file("none.npy") + ": there is no such file");
-  CHECK(npy::read(in.file("none/none.npy")).error == in.file("none/none.npy") + ": there is no such file");
-  CHECK(npy::read(in.path.string()).error == in.path.string() + ": is a directory, not a .npy file");
-  if (std::filesystem::exists("/dev/zero")) CHECK(npy::read("/dev/zero").error == "/dev/zero: is not a regular file");
-  CHECK_FALSE(npy::read(""));
 }
 
 TEST_CASE("npy: what is written is what numpy.save writes") {
@@ -239,7 +86,8 @@ TEST_CASE("npy: what is written is what numpy.save writes") {
   const std::vector<float> values = {0, 1, 2, 3, 4, 5};
   CHECK(npy::write(in.file("a.npy"), {2, 3}, values) == "");
   const std::string expected = std::string("\x93NUMPY\x01\x00\x76\x00", 10) +
-                               "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }" + std::string(58, ' ') + "\n";
+                               "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }" + std::string(58, ' ') +
+                               "\n";
   REQUIRE(expected.size() == 128);
   CHECK(contents(in.file("a.npy")) == expected + bytes_of(values));
   for (std::ptrdiff_t axes = 0; axes <= 40; ++axes) {

@@ -43,9 +43,10 @@ struct array {
     return converted<Real>();
   }
 
-private:
+ private:
   template <class Real> std::vector<Real> converted() const {
-    static_assert(std::is_same_v<Real, float> || std::is_same_v<Real, double>, "a .npy array converts to float or double");
+    static_assert(std::is_same_v<Real, float> || std::is_same_v<Real, double>,
+                  "a .npy array converts to float or double");
     using other = std::conditional_t<std::is_same_v<Real, float>, double, float>;
     std::vector<Real> out;
     if (const auto* from = std::get_if<std::vector<other>>(&values)) {
@@ -87,7 +88,8 @@ inline std::string read_from(std::FILE* file, std::uintmax_t bytes, array& into)
   if (got < 10) return "is truncated in its header";
   const int major = start[6], minor = start[7];
   if (major < 1 || major > 3 || minor != 0)
-    return "has .npy format version " + std::to_string(major) + "." + std::to_string(minor) + "; 1.0, 2.0 and 3.0 are read";
+    return "has .npy format version " + std::to_string(major) + "." + std::to_string(minor) +
+           "; 1.0, 2.0 and 3.0 are read";
   std::size_t prefix = 10;
   std::uint64_t length = start[8] + 256u * start[9];
   if (major > 1) {
@@ -95,7 +97,8 @@ inline std::string read_from(std::FILE* file, std::uintmax_t bytes, array& into)
     prefix = 12;
     length += 65536ull * start[10] + 16777216ull * start[11];
   }
-  if (length > max_header_bytes) return "claims a header of " + std::to_string(length) + " bytes, which is no float array's";
+  if (length > max_header_bytes)
+    return "claims a header of " + std::to_string(length) + " bytes, which is no float array's";
   std::string text(static_cast<std::size_t>(length), ' ');
   if (std::fread(text.data(), 1, text.size(), file) != text.size()) return "is truncated in its header";
 
@@ -104,9 +107,9 @@ inline std::string read_from(std::FILE* file, std::uintmax_t bytes, array& into)
   const std::uint64_t item = head.is_double ? sizeof(double) : sizeof(float);
   const std::uint64_t needed = head.count * item, before = prefix + length, held = bytes > before ? bytes - before : 0;
   if (held < needed)
-    return "is truncated: its shape needs " + std::to_string(needed) + " bytes of data, it holds " + std::to_string(held);
-  if (held > needed)
-    return "has " + std::to_string(held - needed) + " bytes more than its shape needs";
+    return "is truncated: its shape needs " + std::to_string(needed) + " bytes of data, it holds " +
+           std::to_string(held);
+  if (held > needed) return "has " + std::to_string(held - needed) + " bytes more than its shape needs";
   const auto count = static_cast<std::size_t>(head.count);
   if (!(head.is_double ? read_values<double>(file, count, into) : read_values<float>(file, count, into)))
     return "can't be read to its end";
@@ -115,10 +118,12 @@ inline std::string read_from(std::FILE* file, std::uintmax_t bytes, array& into)
 }
 
 template <class Real>
-std::string write_values(const std::string& path, const std::vector<std::ptrdiff_t>& shape, std::span<const Real> values) {
+std::string write_values(const std::string& path, const std::vector<std::ptrdiff_t>& shape,
+                         std::span<const Real> values) {
   std::uint64_t count = 0;
   if (shape.size() > max_axes || !element_count(shape, sizeof(Real), count) || count != values.size())
-    return path + ": can't be written: " + std::to_string(values.size()) + " values don't fill the shape " + shape_text(shape);
+    return path + ": can't be written: " + std::to_string(values.size()) + " values don't fill the shape " +
+           shape_text(shape);
   file_handle file(std::fopen(path.c_str(), "wb"));
   if (!file) return path + ": can't be written: " + std::strerror(errno);
   const std::string start = header_bytes(sizeof(Real) == sizeof(double), shape);
@@ -134,9 +139,10 @@ std::string write_values(const std::string& path, const std::vector<std::ptrdiff
 }  // namespace detail
 
 /// Reads a .npy file: dtype <f4 or <f8 (also spelled =f4, |f4, f4, f, float32; =f8, |f8, f8, d, float64), C order, or
-/// Fortran order where it makes no difference (no element, or at most one axis longer than 1). Refused with a sentence: a
-/// missing file, one that isn't regular, a broken header, any other dtype or order, a shape that overflows, too few bytes and
-/// too many. Memory is taken only once the file is known to hold what its header says. NaN and infinities pass unchanged.
+/// Fortran order where it makes no difference (no element, or at most one axis longer than 1). Refused with a
+/// sentence: a missing file, one that isn't regular, a broken header, any other dtype or order, a shape that
+/// overflows, too few bytes and too many. Memory is taken only once the file is known to hold what its header says.
+/// NaN and infinities pass unchanged.
 inline read_result read(const std::string& path) {
   read_result result;
   std::error_code failure;
@@ -158,13 +164,16 @@ inline read_result read(const std::string& path) {
   return result;
 }
 
-/// Writes <f4 values [shape] in C order; the header is numpy.save's, its end on a multiple of 64 bytes. Returns an empty
-/// string, or "FILE: reason" where the file can't be written or shape and values disagree. What stood there is replaced.
-inline std::string write(const std::string& path, const std::vector<std::ptrdiff_t>& shape, std::span<const float> values) {
+/// Writes <f4 values [shape] in C order; the header is numpy.save's, its end on a multiple of 64 bytes. Returns an
+/// empty string, or "FILE: reason" where the file can't be written or shape and values disagree. What stood there is
+/// replaced.
+inline std::string write(const std::string& path, const std::vector<std::ptrdiff_t>& shape,
+                         std::span<const float> values) {
   return detail::write_values(path, shape, values);
 }
 /// Writes <f8 values [shape] in C order.
-inline std::string write(const std::string& path, const std::vector<std::ptrdiff_t>& shape, std::span<const double> values) {
+inline std::string write(const std::string& path, const std::vector<std::ptrdiff_t>& shape,
+                         std::span<const double> values) {
   return detail::write_values(path, shape, values);
 }
 /// Writes an array in its own precision.

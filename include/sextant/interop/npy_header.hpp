@@ -25,8 +25,8 @@ struct header {
   std::uint64_t count = 0;  ///< elements
 };
 
-/// The product of a shape; false where it, or the size in bytes, or any axis alone overflows. Axes of length 0 don't excuse
-/// the others: code that computes strides must not overflow either.
+/// The product of a shape; false where it, or the size in bytes, or any axis alone overflows. Axes of length 0 don't
+/// excuse the others: code that computes strides must not overflow either.
 inline bool element_count(const std::vector<std::ptrdiff_t>& shape, std::size_t item_bytes, std::uint64_t& count) {
   constexpr auto limit = static_cast<std::uint64_t>(std::numeric_limits<std::ptrdiff_t>::max());
   std::uint64_t bytes = item_bytes;
@@ -58,7 +58,7 @@ inline std::string quoted(std::string_view text) {
 
 /// A reader of the one Python dictionary that a header may be.
 class header_reader {
-public:
+ public:
   explicit header_reader(std::string_view text) : rest(text) {}
 
   /// Takes the next character if it is this one; blanks before it are skipped.
@@ -118,9 +118,10 @@ public:
   }
   bool shape_overflowed() const { return overflowed; }
 
-private:
+ private:
   void skip_blanks() {
-    while (!rest.empty() && (rest.front() == ' ' || rest.front() == '\n' || rest.front() == '\t' || rest.front() == '\r'))
+    while (!rest.empty() &&
+           (rest.front() == ' ' || rest.front() == '\n' || rest.front() == '\t' || rest.front() == '\r'))
       rest.remove_prefix(1);
   }
   std::string_view rest;
@@ -149,7 +150,10 @@ inline std::string parse(std::string_view text, header& into) {
   if (!reader.take('{')) return broken;
   for (bool comma = true; !reader.take('}'); comma = reader.take(',')) {
     if (!comma || !reader.take_string(key) || !reader.take(':')) return broken;
-    bool* seen = key == "descr" ? &has_dtype : key == "fortran_order" ? &has_order : key == "shape" ? &has_shape : nullptr;
+    bool* seen = key == "descr"           ? &has_dtype
+                 : key == "fortran_order" ? &has_order
+                 : key == "shape"         ? &has_shape
+                                          : nullptr;
     if (!seen) return broken + ": unknown key " + quoted(key);
     if (*seen) return broken + ": the key " + quoted(key) + " stands twice";
     *seen = true;
@@ -167,7 +171,8 @@ inline std::string parse(std::string_view text, header& into) {
 
   if (std::string reason = parse_dtype(dtype, into.is_double); !reason.empty()) return reason;
   if (into.shape.size() > max_axes) return "has " + std::to_string(into.shape.size()) + " axes; at most 64 are read";
-  if (reader.shape_overflowed() || !element_count(into.shape, into.is_double ? sizeof(double) : sizeof(float), into.count))
+  if (reader.shape_overflowed() ||
+      !element_count(into.shape, into.is_double ? sizeof(double) : sizeof(float), into.count))
     return "has a shape of more bytes than can be addressed";
   int long_axes = 0;
   for (const std::ptrdiff_t extent : into.shape) long_axes += extent > 1;
@@ -176,8 +181,9 @@ inline std::string parse(std::string_view text, header& into) {
   return {};
 }
 
-/// Magic, version 1.0, length and dictionary as numpy.save writes them: room for the first axis to grow to 21 digits, then
-/// blanks up to the next multiple of 64 bytes (a whole 64 where none are needed, as there), the last byte a newline.
+/// Magic, version 1.0, length and dictionary as numpy.save writes them: room for the first axis to grow to 21 digits,
+/// then blanks up to the next multiple of 64 bytes (a whole 64 where none are needed, as there), the last byte a
+/// newline.
 inline std::string header_bytes(bool is_double, const std::vector<std::ptrdiff_t>& shape) {
   std::string text = std::string("{'descr': '") + (is_double ? "<f8" : "<f4") +
                      "', 'fortran_order': False, 'shape': " + shape_text(shape) + ", }";
