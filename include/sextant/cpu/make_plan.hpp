@@ -38,7 +38,7 @@ struct binder {
 
   /// Binds a tensor of the given extents; an empty one may lack data.
   template <class Real, class View, class... Extents>
-  void bind(tensor<Real>& to, const View& x, const char* absent, const char* misshapen, Extents... extents) {
+  [[gnu::noinline]] void bind(tensor<Real>& to, const View& x, const char* absent, const char* misshapen, Extents... extents) {
     to = tensor_of<Real>(x);
     const index_t expected[] = {index_t(extents)...};
     index_t size = 1;
@@ -52,7 +52,7 @@ struct binder {
   }
   /// The same for a tensor that may be left out.
   template <class Real, class View, class... Extents>
-  void bind_optional(tensor<Real>& to, const View& x, const char* misshapen, Extents... extents) {
+  [[gnu::noinline]] void bind_optional(tensor<Real>& to, const View& x, const char* misshapen, Extents... extents) {
     if (x.data() != nullptr) bind(to, x, "", misshapen, extents...);
   }
   /// A raw gate tensor or step size: its axes are those of `varies`.
@@ -67,7 +67,7 @@ struct binder {
 };
 
 /// Sequences from offsets: they rise from 0 to the number of tokens.
-template <class Real> void bind_offsets(binder& bind, plan<Real>& p, const view<const index_t, axis::sequence>& offsets) {
+template <class Real> [[gnu::noinline]] void bind_offsets(binder& bind, plan<Real>& p, const view<const index_t, axis::sequence>& offsets) {
   if (!offsets) return;
   const index_t last = offsets.size() - 1;
   if (last < 0 || p.sequences != 1) {
@@ -83,7 +83,7 @@ template <class Real> void bind_offsets(binder& bind, plan<Real>& p, const view<
   p.offsets_stride = offsets.stride(0);
 }
 
-template <class Gate, class Real> void plan_gate(gate_plan<Real>& to, const Gate& gate) {
+template <class Gate, class Real> [[gnu::noinline]] void plan_gate(gate_plan<Real>& to, const Gate& gate) {
   to.part = &gate;
   to.value = &gate_box<Gate, Real, false>;
   to.logarithm = &gate_box<Gate, Real, true>;
