@@ -17,8 +17,8 @@
 #endif
 
 /// For the library's own short functions, which must disappear into the loop that calls them: a call that stays a call
-/// would spill every vector register.
-#define SEXTANT_INLINE [[gnu::always_inline]] inline
+/// would spill every vector register. Host and device, as SEXTANT_FN.
+#define SEXTANT_INLINE [[gnu::always_inline]] inline SEXTANT_FN
 
 namespace sextant {
 

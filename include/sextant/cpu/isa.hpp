@@ -7,10 +7,11 @@
 // SEXTANT_CPU_ISA    names the inline namespace of everything that depends on the instructions: two files of one
 // program
 //                    compiled with different -march then hold different functions, and no linker picks the wrong one.
-// SEXTANT_CPU_BYTES  is the width of a vector register in bytes; 0 means one number at a time.
-// SEXTANT_CPU_FMA, SEXTANT_CPU_F16C  stand for a fused multiply-add and for conversions of IEEE half in hardware.
-// Defining SEXTANT_CPU_SCALAR before the first include asks for one number at a time.
-#if defined(SEXTANT_CPU_SCALAR) || !defined(__GNUC__)
+// SEXTANT_CPU_BYTES  is the width of a vector register in bytes; 0 means one number at a time. SEXTANT_CPU_FMA,
+// SEXTANT_CPU_F16C  stand for a fused multiply-add and for conversions of IEEE half in hardware. Defining
+// SEXTANT_CPU_SCALAR before the first include asks for one number at a time. So does compiling as CUDA, where a
+// function for host and device, as every gate is, must not touch a vector: .cpp files are the place of CPU work.
+#if defined(SEXTANT_CPU_SCALAR) || defined(__CUDACC__) || !defined(__GNUC__)
 #define SEXTANT_CPU_ISA scalar
 #define SEXTANT_CPU_BYTES 0
 #elif defined(__AVX512F__) && defined(__AVX512DQ__) && defined(__AVX512BW__) && defined(__AVX512VL__) && \

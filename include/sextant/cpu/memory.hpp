@@ -11,21 +11,18 @@
 
 namespace sextant::cpu::inline SEXTANT_CPU_ISA::detail {
 
-template <class Real, int Lanes>
-SEXTANT_INLINE vector<Real, Lanes> load_same(const Real* from) {
+template <class Real, int Lanes> SEXTANT_INLINE vector<Real, Lanes> load_same(const Real* from) {
   vector<Real, Lanes> a;
   __builtin_memcpy(&a, from, sizeof a);
   return a;
 }
 
-template <class Real, int Lanes>
-SEXTANT_INLINE void store_same(vector<Real, Lanes> a, Real* to) {
+template <class Real, int Lanes> SEXTANT_INLINE void store_same(vector<Real, Lanes> a, Real* to) {
   __builtin_memcpy(to, &a, sizeof a);
 }
 
 // A bfloat16 is the upper half of a float.
-template <int Lanes>
-SEXTANT_INLINE vector<float, Lanes> load_bfloat16(const bfloat16* from) {
+template <int Lanes> SEXTANT_INLINE vector<float, Lanes> load_bfloat16(const bfloat16* from) {
   typename short_vector<2 * Lanes>::words stored;
   __builtin_memcpy(&stored, from, sizeof stored);
   using word = vector_word<float, Lanes>;
@@ -34,8 +31,7 @@ SEXTANT_INLINE vector<float, Lanes> load_bfloat16(const bfloat16* from) {
 
 // Round to nearest even by adding half a unit, less one if the last kept bit is 0; a NaN keeps its upper half, made
 // quiet.
-template <int Lanes>
-SEXTANT_INLINE void store_bfloat16(vector<float, Lanes> a, bfloat16* to) {
+template <int Lanes> SEXTANT_INLINE void store_bfloat16(vector<float, Lanes> a, bfloat16* to) {
   using word = vector_word<float, Lanes>;
   using words = typename short_vector<2 * Lanes>::words;
   const word bits = __builtin_bit_cast(word, a);
@@ -51,8 +47,7 @@ SEXTANT_INLINE void store_bfloat16(vector<float, Lanes> a, bfloat16* to) {
 template <int Lanes>
 inline constexpr bool halves_in_hardware = Lanes == 4 || Lanes == 8 || (SEXTANT_CPU_BYTES == 64 && Lanes == 16);
 
-template <int Lanes>
-SEXTANT_INLINE vector<float, Lanes> load_float16(const float16* from) {
+template <int Lanes> SEXTANT_INLINE vector<float, Lanes> load_float16(const float16* from) {
   typename short_vector<(Lanes > 8 ? 2 * Lanes : 16)>::halves stored{};
   __builtin_memcpy(&stored, from, 2 * Lanes);
   if constexpr (Lanes == 4) {
@@ -67,8 +62,7 @@ SEXTANT_INLINE vector<float, Lanes> load_float16(const float16* from) {
 #endif
 }
 
-template <int Lanes>
-SEXTANT_INLINE void store_float16(vector<float, Lanes> a, float16* to) {
+template <int Lanes> SEXTANT_INLINE void store_float16(vector<float, Lanes> a, float16* to) {
   typename short_vector<(Lanes > 8 ? 2 * Lanes : 16)>::halves stored{};
   if constexpr (Lanes == 4) {
     stored = __builtin_ia32_vcvtps2ph(a, 0);  // 0: to nearest, ties to even
@@ -83,13 +77,11 @@ SEXTANT_INLINE void store_float16(vector<float, Lanes> a, float16* to) {
   __builtin_memcpy(to, &stored, 2 * Lanes);
 }
 #else
-template <int Lanes>
-inline constexpr bool halves_in_hardware = false;
+template <int Lanes> inline constexpr bool halves_in_hardware = false;
 #endif
 
 /// `Lanes` consecutive elements of any storage type as numbers of type `Real`.
-template <class Real, int Lanes, class Storage>
-SEXTANT_INLINE vector<Real, Lanes> load_vector(const Storage* from) {
+template <class Real, int Lanes, class Storage> SEXTANT_INLINE vector<Real, Lanes> load_vector(const Storage* from) {
   if constexpr (Lanes == 1) {
     return static_cast<Real>(*from);
   } else if constexpr (std::same_as<Storage, Real>) {
@@ -108,8 +100,7 @@ SEXTANT_INLINE vector<Real, Lanes> load_vector(const Storage* from) {
 }
 
 /// Rounds to nearest even where `Storage` is the smaller type.
-template <class Real, int Lanes, class Storage>
-SEXTANT_INLINE void store_vector(vector<Real, Lanes> a, Storage* to) {
+template <class Real, int Lanes, class Storage> SEXTANT_INLINE void store_vector(vector<Real, Lanes> a, Storage* to) {
   if constexpr (Lanes == 1) {
     *to = static_cast<Storage>(a);
   } else if constexpr (std::same_as<Storage, Real>) {
@@ -126,8 +117,7 @@ SEXTANT_INLINE void store_vector(vector<Real, Lanes> a, Storage* to) {
 }
 
 /// The lanes below `count`, as a mask of set bits.
-template <class Real, int Lanes>
-SEXTANT_INLINE vector_bits<Real, Lanes> first_lanes(index_t count) {
+template <class Real, int Lanes> SEXTANT_INLINE vector_bits<Real, Lanes> first_lanes(index_t count) {
   using integer = typename vector_types<Real, Lanes>::integer;
   return as_bits<Real, Lanes>(lane_numbers<Real, Lanes>() < static_cast<integer>(count));
 }
@@ -146,11 +136,9 @@ SEXTANT_INLINE vector<Real, Lanes> load_first(const Storage* from, index_t count
   } else
 #else
   if constexpr (native && std::same_as<Real, float>) {
-    return __builtin_ia32_loadups512_mask(from, vector<float, 16>{},
-                                          static_cast<std::uint16_t>((1 << count) - 1));
+    return __builtin_ia32_loadups512_mask(from, vector<float, 16>{}, static_cast<std::uint16_t>((1 << count) - 1));
   } else if constexpr (native) {
-    return __builtin_ia32_loadupd512_mask(from, vector<double, 8>{},
-                                          static_cast<std::uint8_t>((1 << count) - 1));
+    return __builtin_ia32_loadupd512_mask(from, vector<double, 8>{}, static_cast<std::uint8_t>((1 << count) - 1));
   } else
 #endif
 #endif
@@ -188,8 +176,7 @@ SEXTANT_INLINE void store_first(vector<Real, Lanes> a, Storage* to, index_t coun
 }
 
 /// Writes around the caches; `to` is a multiple of the vector's size in bytes.
-template <class Real, int Lanes>
-SEXTANT_INLINE void stream_vector(vector<Real, Lanes> a, Real* to) {
+template <class Real, int Lanes> SEXTANT_INLINE void stream_vector(vector<Real, Lanes> a, Real* to) {
 #ifdef __clang__
   if constexpr (Lanes > 1) {
     __builtin_nontemporal_store(a, reinterpret_cast<vector<Real, Lanes>*>(to));

@@ -9,12 +9,10 @@
 
 namespace sextant::cpu::inline SEXTANT_CPU_ISA {
 
-template <class Real, int Lanes = native_lanes<Real>>
-struct simd;
+template <class Real, int Lanes = native_lanes<Real>> struct simd;
 
 /// One truth value per lane: what a comparison of `simd<Real, Lanes>` gives.
-template <class Real, int Lanes = native_lanes<Real>>
-struct simd_mask {
+template <class Real, int Lanes = native_lanes<Real>> struct simd_mask {
   detail::vector_bits<Real, Lanes> data;  ///< all bits of a lane set, or none
 
   /// True in the lanes below `count` (all from `Lanes` on).
@@ -43,8 +41,7 @@ struct simd_mask {
 ///
 /// Arithmetic is lane by lane and rounds as `Real` does. A `Real` stands for that number in every lane, so `x > 20`
 /// and `2 * x` mean what they say. Memory needs no alignment. exp, log, tanh and others are in simd_math.hpp.
-template <class Real, int Lanes>
-struct simd {
+template <class Real, int Lanes> struct simd {
   static_assert(real_type<Real>, "sextant::cpu::simd holds float or double");
 
   using value_type = Real;
@@ -73,35 +70,29 @@ struct simd {
   }
 
   /// The `Lanes` elements from `from` on, converted: float, double, bfloat16 or float16.
-  template <storage_type Storage>
-  SEXTANT_INLINE static simd load(const Storage* from) {
+  template <storage_type Storage> SEXTANT_INLINE static simd load(const Storage* from) {
     return from_vector(detail::load_vector<Real, Lanes>(from));
   }
   /// The first `count` (0 to `Lanes`) elements, and zeros; no memory behind them is read.
-  template <storage_type Storage>
-  SEXTANT_INLINE static simd load(const Storage* from, index_t count) {
+  template <storage_type Storage> SEXTANT_INLINE static simd load(const Storage* from, index_t count) {
     return from_vector(detail::load_first<Real, Lanes>(from, count));
   }
   /// Elements that lie `stride` elements apart.
-  template <storage_type Storage>
-  SEXTANT_INLINE static simd gather(const Storage* from, index_t stride) {
+  template <storage_type Storage> SEXTANT_INLINE static simd gather(const Storage* from, index_t stride) {
     Real numbers[std::size_t(Lanes)];
     for (int i = 0; i < Lanes; ++i) numbers[i] = static_cast<Real>(from[i * stride]);
     return load(static_cast<const Real*>(numbers));
   }
   /// Writes all lanes, rounded to nearest even where the storage is narrower.
-  template <storage_type Storage>
-  SEXTANT_INLINE void store(Storage* to) const {
+  template <storage_type Storage> SEXTANT_INLINE void store(Storage* to) const {
     detail::store_vector<Real, Lanes>(data, to);
   }
   /// Writes the first `count` (0 to `Lanes`) lanes and touches nothing behind them.
-  template <storage_type Storage>
-  SEXTANT_INLINE void store(Storage* to, index_t count) const {
+  template <storage_type Storage> SEXTANT_INLINE void store(Storage* to, index_t count) const {
     detail::store_first<Real, Lanes>(data, to, count);
   }
   /// Writes lane i to to[i * stride].
-  template <storage_type Storage>
-  SEXTANT_INLINE void scatter(Storage* to, index_t stride) const {
+  template <storage_type Storage> SEXTANT_INLINE void scatter(Storage* to, index_t stride) const {
     for (int i = 0; i < Lanes; ++i) to[i * stride] = static_cast<Storage>((*this)[i]);
   }
   /// Writes around the caches, where the data won't be read again soon. `to` is a multiple of the vector's size in
@@ -139,9 +130,9 @@ struct simd {
     return from_vector(condition.data ? a.data : b.data);
   }
   /// Lane by lane `a < b ? a : b`, a single instruction: b where they are equal or one is a NaN.
-  SEXTANT_INLINE friend simd min(simd a, simd b) { return from_vector(a.data < b.data ? a.data : b.data); }
+  SEXTANT_INLINE friend simd min(simd a, simd b) { return from_vector(detail::lesser<Real, Lanes>(a.data, b.data)); }
   /// Lane by lane `a > b ? a : b`, a single instruction: b where they are equal or one is a NaN.
-  SEXTANT_INLINE friend simd max(simd a, simd b) { return from_vector(a.data > b.data ? a.data : b.data); }
+  SEXTANT_INLINE friend simd max(simd a, simd b) { return from_vector(detail::greater<Real, Lanes>(a.data, b.data)); }
   /// |a|; the sign of a NaN goes too.
   SEXTANT_INLINE friend simd abs(simd a) {
     using bits = detail::vector_bits<Real, Lanes>;
@@ -167,8 +158,7 @@ struct simd {
   }
 
  private:
-  template <class Comparison>
-  SEXTANT_INLINE static mask_type mask(Comparison comparison) {
+  template <class Comparison> SEXTANT_INLINE static mask_type mask(Comparison comparison) {
     return {detail::as_bits<Real, Lanes>(comparison)};
   }
 };

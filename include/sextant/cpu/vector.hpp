@@ -13,8 +13,7 @@
 namespace sextant::cpu::inline SEXTANT_CPU_ISA::detail {
 
 /// The types of `Lanes` numbers: the numbers, and integers as wide. Plain numbers if there is one lane.
-template <class Real, int Lanes>
-struct vector_types {
+template <class Real, int Lanes> struct vector_types {
   static_assert(Lanes > 0 && (Lanes & (Lanes - 1)) == 0, "a vector has a power of two of lanes");
   using integer = std::conditional_t<sizeof(Real) == 4, int, long long>;
   using natural = std::conditional_t<sizeof(Real) == 4, unsigned, unsigned long long>;
@@ -22,37 +21,28 @@ struct vector_types {
   typedef integer bits __attribute__((vector_size(Lanes * sizeof(Real))));
   typedef natural word __attribute__((vector_size(Lanes * sizeof(Real))));  // wraps around where bits would overflow
 };
-template <class Real>
-struct vector_types<Real, 1> {
+template <class Real> struct vector_types<Real, 1> {
   using integer = std::conditional_t<sizeof(Real) == 4, int, long long>;
   using natural = std::conditional_t<sizeof(Real) == 4, unsigned, unsigned long long>;
   using number = Real;
   using bits = integer;
   using word = natural;
 };
-template <class Real, int Lanes>
-using vector = typename vector_types<Real, Lanes>::number;
-template <class Real, int Lanes>
-using vector_bits = typename vector_types<Real, Lanes>::bits;
-template <class Real, int Lanes>
-using vector_word = typename vector_types<Real, Lanes>::word;
+template <class Real, int Lanes> using vector = typename vector_types<Real, Lanes>::number;
+template <class Real, int Lanes> using vector_bits = typename vector_types<Real, Lanes>::bits;
+template <class Real, int Lanes> using vector_word = typename vector_types<Real, Lanes>::word;
 
 /// Every lane, for the instructions with a mask: compilers declare it signed or not, as char or short.
 struct every_lane {
-  template <class Mask>
-  SEXTANT_INLINE constexpr operator Mask() const {
-    return static_cast<Mask>(-1);
-  }
+  template <class Mask> SEXTANT_INLINE constexpr operator Mask() const { return static_cast<Mask>(-1); }
 };
 
-template <int Bytes>
-struct short_vector {
+template <int Bytes> struct short_vector {
   typedef std::uint16_t words __attribute__((vector_size(Bytes)));
   typedef short halves __attribute__((vector_size(Bytes)));
 };
 
-template <class Real, int Lanes>
-SEXTANT_INLINE vector<Real, Lanes> broadcast(Real x) {
+template <class Real, int Lanes> SEXTANT_INLINE vector<Real, Lanes> broadcast(Real x) {
   if constexpr (Lanes == 1) {
     return x;
   } else {
@@ -71,14 +61,12 @@ SEXTANT_INLINE vector_bits<Real, Lanes> as_bits(Comparison comparison) {
 }
 
 /// 0, 1, 2, ... in the lanes.
-template <class Real, int Lanes>
-SEXTANT_INLINE vector_bits<Real, Lanes> lane_numbers() {
+template <class Real, int Lanes> SEXTANT_INLINE vector_bits<Real, Lanes> lane_numbers() {
   if constexpr (Lanes == 1) {
     return 0;
   } else {
-    return []<int... I>(std::integer_sequence<int, I...>) {
-      return vector_bits<Real, Lanes>{I...};
-    }(std::make_integer_sequence<int, Lanes>{});
+    return []<int... I>(std::integer_sequence<int, I...>) { return vector_bits<Real, Lanes>{I...}; }
+    (std::make_integer_sequence<int, Lanes>{});
   }
 }
 
@@ -116,8 +104,7 @@ SEXTANT_INLINE vector<Real, Lanes> multiply_add(vector<Real, Lanes> a, vector<Re
 #endif
 }
 
-template <class Real, int Lanes>
-SEXTANT_INLINE vector<Real, Lanes> square_root(vector<Real, Lanes> a) {
+template <class Real, int Lanes> SEXTANT_INLINE vector<Real, Lanes> square_root(vector<Real, Lanes> a) {
   constexpr bool single = std::same_as<Real, float>;
 #if SEXTANT_CPU_BYTES > 0 && defined(__SSE2__)
   constexpr int bytes = Lanes * static_cast<int>(sizeof(Real));
@@ -148,31 +135,103 @@ SEXTANT_INLINE vector<Real, Lanes> square_root(vector<Real, Lanes> a) {
 #endif
   else
 #endif
-  if constexpr (Lanes == 1 && single) {
+      if constexpr (Lanes == 1 && single) {
     return __builtin_sqrtf(a);
   } else if constexpr (Lanes == 1) {
     return __builtin_sqrt(a);
   } else {
-    for (int i = 0; i < Lanes; ++i) a[i] = single ? static_cast<Real>(__builtin_sqrtf(static_cast<float>(a[i])))
-                                                  : static_cast<Real>(__builtin_sqrt(static_cast<double>(a[i])));
+    for (int i = 0; i < Lanes; ++i)
+      a[i] = single ? static_cast<Real>(__builtin_sqrtf(static_cast<float>(a[i])))
+                    : static_cast<Real>(__builtin_sqrt(static_cast<double>(a[i])));
     return a;
   }
 }
 
-/// The lower and the upper half of the lanes.
+/// a < b ? a : b. g++ 12 forgets the one instruction where an operand is a constant, so it is told.
 template <class Real, int Lanes>
-struct halves {
+SEXTANT_INLINE vector<Real, Lanes> lesser(vector<Real, Lanes> a, vector<Real, Lanes> b) {
+#if SEXTANT_CPU_BYTES > 0 && defined(__SSE2__) && !defined(__clang__)
+  constexpr int bytes = Lanes * static_cast<int>(sizeof(Real));
+  constexpr bool single = std::same_as<Real, float>;
+  if constexpr (bytes == 16 && single) return __builtin_ia32_minps(a, b);
+  else if constexpr (bytes == 16) return __builtin_ia32_minpd(a, b);
+#if SEXTANT_CPU_BYTES >= 32
+  else if constexpr (bytes == 32 && single) return __builtin_ia32_minps256(a, b);
+  else if constexpr (bytes == 32) return __builtin_ia32_minpd256(a, b);
+#endif
+#if SEXTANT_CPU_BYTES == 64
+  else if constexpr (bytes == 64 && single) return __builtin_ia32_minps512_mask(a, b, a, every_lane{}, 4);
+  else if constexpr (bytes == 64) return __builtin_ia32_minpd512_mask(a, b, a, every_lane{}, 4);
+#endif
+  else
+#endif
+    return a < b ? a : b;
+}
+
+/// a > b ? a : b, likewise.
+template <class Real, int Lanes>
+SEXTANT_INLINE vector<Real, Lanes> greater(vector<Real, Lanes> a, vector<Real, Lanes> b) {
+#if SEXTANT_CPU_BYTES > 0 && defined(__SSE2__) && !defined(__clang__)
+  constexpr int bytes = Lanes * static_cast<int>(sizeof(Real));
+  constexpr bool single = std::same_as<Real, float>;
+  if constexpr (bytes == 16 && single) return __builtin_ia32_maxps(a, b);
+  else if constexpr (bytes == 16) return __builtin_ia32_maxpd(a, b);
+#if SEXTANT_CPU_BYTES >= 32
+  else if constexpr (bytes == 32 && single) return __builtin_ia32_maxps256(a, b);
+  else if constexpr (bytes == 32) return __builtin_ia32_maxpd256(a, b);
+#endif
+#if SEXTANT_CPU_BYTES == 64
+  else if constexpr (bytes == 64 && single) return __builtin_ia32_maxps512_mask(a, b, a, every_lane{}, 4);
+  else if constexpr (bytes == 64) return __builtin_ia32_maxpd512_mask(a, b, a, every_lane{}, 4);
+#endif
+  else
+#endif
+    return a > b ? a : b;
+}
+
+/// Whether one instruction rounds `Lanes` numbers to integers of the same width (to nearest even; NaN gives the
+/// lowest one).
+template <class Real, int Lanes>
+inline constexpr bool converts_to_integers =
+#if SEXTANT_CPU_BYTES > 0 && defined(__SSE2__)
+    std::same_as<Real, float> &&
+    (Lanes == 4 || (Lanes == 8 && SEXTANT_CPU_BYTES >= 32) || (Lanes == 16 && SEXTANT_CPU_BYTES >= 64));
+#else
+    false;
+#endif
+
+/// The nearest integers, where `converts_to_integers`.
+template <class Real, int Lanes>
+SEXTANT_INLINE vector_bits<Real, Lanes> nearest_integers([[maybe_unused]] vector<Real, Lanes> a) {
+  static_assert(converts_to_integers<Real, Lanes>);
+#if SEXTANT_CPU_BYTES > 0 && defined(__SSE2__)
+  if constexpr (Lanes == 4) {
+    return __builtin_ia32_cvtps2dq(a);
+  }
+#if SEXTANT_CPU_BYTES >= 32
+  else if constexpr (Lanes == 8) {
+    return __builtin_ia32_cvtps2dq256(a);
+  }
+#endif
+#if SEXTANT_CPU_BYTES >= 64
+  else {
+    return __builtin_ia32_cvtps2dq512_mask(a, vector_bits<Real, Lanes>{}, every_lane{}, 4);
+  }
+#endif
+#endif
+}
+
+/// The lower and the upper half of the lanes.
+template <class Real, int Lanes> struct halves {
   vector<Real, Lanes / 2> lower;
   vector<Real, Lanes / 2> upper;
 };
-template <class Real, int Lanes>
-SEXTANT_INLINE halves<Real, Lanes> split(vector<Real, Lanes> a) {
+template <class Real, int Lanes> SEXTANT_INLINE halves<Real, Lanes> split(vector<Real, Lanes> a) {
   return __builtin_bit_cast(halves<Real, Lanes>, a);
 }
 
 /// Whether any lane is set. A lane has all its bits set or none.
-template <class Real, int Lanes>
-SEXTANT_INLINE bool any_bits(vector_bits<Real, Lanes> a) {
+template <class Real, int Lanes> SEXTANT_INLINE bool any_bits(vector_bits<Real, Lanes> a) {
   if constexpr (Lanes == 1) {
     return a != 0;
   } else {
@@ -190,6 +249,13 @@ SEXTANT_INLINE bool any_bits(vector_bits<Real, Lanes> a) {
       return __builtin_ia32_movmskps256(signs) != 0;
     } else if constexpr (bytes == 32) {
       return __builtin_ia32_movmskpd256(signs) != 0;
+    }
+#endif
+#if SEXTANT_CPU_BYTES == 64
+    else if constexpr (bytes == 64 && single) {
+      return __builtin_ia32_cvtd2mask512(a) != 0;
+    } else if constexpr (bytes == 64) {
+      return __builtin_ia32_cvtq2mask512(a) != 0;
     }
 #endif
     else

@@ -10,8 +10,7 @@ namespace sextant {
 /// A value and its derivative with respect to one variable (forward mode): x + x' e with e^2 = 0. `Real` is float,
 /// double, or whatever has arithmetic and the functions of sextant::math, such as cpu::simd<float>. Comparisons look
 /// at the value alone.
-template <class Real>
-struct dual {
+template <class Real> struct dual {
   Real value;       ///< f(x)
   Real derivative;  ///< f'(x)
 
@@ -81,8 +80,7 @@ struct dual {
 };
 
 /// f'(x) of a function of one variable, `f(dual<Real>)`, exact up to rounding: for a gate and any point of its range.
-template <class Function, class Real>
-SEXTANT_FN constexpr Real derivative(const Function& f, Real x) {
+template <class Function, class Real> SEXTANT_FN constexpr Real derivative(const Function& f, Real x) {
   return f(dual<Real>(x, Real(1))).derivative;
 }
 

@@ -24,6 +24,7 @@ void exp();
 void exp2();
 void log();
 void log1p();
+void log1p_unit();
 void log2();
 void max();
 void min();
@@ -41,8 +42,7 @@ void tanh();
 namespace sextant::math {
 
 /// exp(x).
-template <class Real>
-SEXTANT_INLINE SEXTANT_FN Real exp(const Real& x) {
+template <class Real> SEXTANT_INLINE Real exp(const Real& x) {
   if constexpr (std::same_as<Real, float>) {
     return SEXTANT_LIBM(expf)(x);
   } else if constexpr (std::same_as<Real, double>) {
@@ -54,8 +54,7 @@ SEXTANT_INLINE SEXTANT_FN Real exp(const Real& x) {
 }
 
 /// 2^x.
-template <class Real>
-SEXTANT_INLINE SEXTANT_FN Real exp2(const Real& x) {
+template <class Real> SEXTANT_INLINE Real exp2(const Real& x) {
   if constexpr (std::same_as<Real, float>) {
     return SEXTANT_LIBM(exp2f)(x);
   } else if constexpr (std::same_as<Real, double>) {
@@ -67,8 +66,7 @@ SEXTANT_INLINE SEXTANT_FN Real exp2(const Real& x) {
 }
 
 /// Natural logarithm: -infinity at 0, NaN below.
-template <class Real>
-SEXTANT_INLINE SEXTANT_FN Real log(const Real& x) {
+template <class Real> SEXTANT_INLINE Real log(const Real& x) {
   if constexpr (std::same_as<Real, float>) {
     return SEXTANT_LIBM(logf)(x);
   } else if constexpr (std::same_as<Real, double>) {
@@ -80,8 +78,7 @@ SEXTANT_INLINE SEXTANT_FN Real log(const Real& x) {
 }
 
 /// Logarithm of base 2.
-template <class Real>
-SEXTANT_INLINE SEXTANT_FN Real log2(const Real& x) {
+template <class Real> SEXTANT_INLINE Real log2(const Real& x) {
   if constexpr (std::same_as<Real, float>) {
     return SEXTANT_LIBM(log2f)(x);
   } else if constexpr (std::same_as<Real, double>) {
@@ -93,8 +90,7 @@ SEXTANT_INLINE SEXTANT_FN Real log2(const Real& x) {
 }
 
 /// log(1 + x), with a small relative error however small x is.
-template <class Real>
-SEXTANT_INLINE SEXTANT_FN Real log1p(const Real& x) {
+template <class Real> SEXTANT_INLINE Real log1p(const Real& x) {
   if constexpr (std::same_as<Real, float>) {
     return SEXTANT_LIBM(log1pf)(x);
   } else if constexpr (std::same_as<Real, double>) {
@@ -105,9 +101,15 @@ SEXTANT_INLINE SEXTANT_FN Real log1p(const Real& x) {
   }
 }
 
+/// log(1 + x) for 0 <= x <= 1 alone: by the type's own log1p_unit, if it has one that is faster there, else by log1p.
+template <class Real> SEXTANT_INLINE Real log1p_unit(const Real& x) {
+  using detail::by_type::log1p_unit;
+  if constexpr (requires { log1p_unit(x); }) return log1p_unit(x);
+  else return math::log1p(x);
+}
+
 /// Square root.
-template <class Real>
-SEXTANT_INLINE SEXTANT_FN Real sqrt(const Real& x) {
+template <class Real> SEXTANT_INLINE Real sqrt(const Real& x) {
   if constexpr (std::same_as<Real, float>) {
     return SEXTANT_LIBM(sqrtf)(x);
   } else if constexpr (std::same_as<Real, double>) {
@@ -119,8 +121,7 @@ SEXTANT_INLINE SEXTANT_FN Real sqrt(const Real& x) {
 }
 
 /// Hyperbolic tangent.
-template <class Real>
-SEXTANT_INLINE SEXTANT_FN Real tanh(const Real& x) {
+template <class Real> SEXTANT_INLINE Real tanh(const Real& x) {
   if constexpr (std::same_as<Real, float>) {
     return SEXTANT_LIBM(tanhf)(x);
   } else if constexpr (std::same_as<Real, double>) {
@@ -132,8 +133,7 @@ SEXTANT_INLINE SEXTANT_FN Real tanh(const Real& x) {
 }
 
 /// Sine of x radians.
-template <class Real>
-SEXTANT_INLINE SEXTANT_FN Real sin(const Real& x) {
+template <class Real> SEXTANT_INLINE Real sin(const Real& x) {
   if constexpr (std::same_as<Real, float>) {
     return SEXTANT_LIBM(sinf)(x);
   } else if constexpr (std::same_as<Real, double>) {
@@ -145,8 +145,7 @@ SEXTANT_INLINE SEXTANT_FN Real sin(const Real& x) {
 }
 
 /// Cosine of x radians.
-template <class Real>
-SEXTANT_INLINE SEXTANT_FN Real cos(const Real& x) {
+template <class Real> SEXTANT_INLINE Real cos(const Real& x) {
   if constexpr (std::same_as<Real, float>) {
     return SEXTANT_LIBM(cosf)(x);
   } else if constexpr (std::same_as<Real, double>) {
@@ -158,8 +157,7 @@ SEXTANT_INLINE SEXTANT_FN Real cos(const Real& x) {
 }
 
 /// |x|; of a dual number at 0 the derivative from the right.
-template <class Real>
-SEXTANT_INLINE SEXTANT_FN Real abs(const Real& x) {
+template <class Real> SEXTANT_INLINE Real abs(const Real& x) {
   if constexpr (std::same_as<Real, float>) {
     return SEXTANT_LIBM(fabsf)(x);
   } else if constexpr (std::same_as<Real, double>) {
@@ -172,8 +170,7 @@ SEXTANT_INLINE SEXTANT_FN Real abs(const Real& x) {
 
 /// `condition ? a : b`, lane by lane where the condition is a mask. Both values are computed.
 template <class Condition, class Real>
-SEXTANT_INLINE SEXTANT_FN constexpr Real select(const Condition& condition, const Real& a,
-                                                const std::type_identity_t<Real>& b) {
+SEXTANT_INLINE constexpr Real select(const Condition& condition, const Real& a, const std::type_identity_t<Real>& b) {
   if constexpr (std::same_as<Condition, bool>) {
     return condition ? a : b;
   } else {
@@ -183,8 +180,7 @@ SEXTANT_INLINE SEXTANT_FN constexpr Real select(const Condition& condition, cons
 }
 
 /// `a < b ? a : b`: the second one if they are equal or one is a NaN.
-template <class Real>
-SEXTANT_INLINE SEXTANT_FN constexpr Real min(const Real& a, const std::type_identity_t<Real>& b) {
+template <class Real> SEXTANT_INLINE constexpr Real min(const Real& a, const std::type_identity_t<Real>& b) {
   if constexpr (std::same_as<Real, float> || std::same_as<Real, double>) {
     return a < b ? a : b;
   } else {
@@ -194,8 +190,7 @@ SEXTANT_INLINE SEXTANT_FN constexpr Real min(const Real& a, const std::type_iden
 }
 
 /// `a > b ? a : b`: the second one if they are equal or one is a NaN.
-template <class Real>
-SEXTANT_INLINE SEXTANT_FN constexpr Real max(const Real& a, const std::type_identity_t<Real>& b) {
+template <class Real> SEXTANT_INLINE constexpr Real max(const Real& a, const std::type_identity_t<Real>& b) {
   if constexpr (std::same_as<Real, float> || std::same_as<Real, double>) {
     return a > b ? a : b;
   } else {
@@ -204,33 +199,30 @@ SEXTANT_INLINE SEXTANT_FN constexpr Real max(const Real& a, const std::type_iden
   }
 }
 
-// The rest is written once, over the functions above. Each takes the exponential of a number <= 0 where it can, so that
-// neither the value nor the derivative of a dual number meets infinity times zero; NaN in, NaN out.
+// The rest is written once, over the functions above, and takes the exponential of numbers <= 0 alone, so that
+// neither the value nor the derivative of a dual number meets infinity times zero; NaN in, NaN out. At 0 the
+// derivative of |x| is the one from the right, and so is that of the other part that has a corner there.
 
 /// sigma(x) = 1 / (1 + exp(-x)).
-template <class Real>
-SEXTANT_INLINE SEXTANT_FN Real sigmoid(const Real& x) {
+template <class Real> SEXTANT_INLINE Real sigmoid(const Real& x) {
   const Real e = math::exp(-math::abs(x));
   return math::select(x >= Real(0), Real(1), e) / (Real(1) + e);
 }
 
 /// log sigma(x) = min(x, 0) - log(1 + exp(-|x|)), never above 0: the logarithm of GLA's forget gate.
-template <class Real>
-SEXTANT_INLINE SEXTANT_FN Real log_sigmoid(const Real& x) {
-  return math::min(x, Real(0)) - math::log1p(math::exp(-math::abs(x)));
+template <class Real> SEXTANT_INLINE Real log_sigmoid(const Real& x) {
+  return math::min(x, Real(0)) - math::log1p_unit(math::exp(-math::abs(x)));
 }
 
-/// log(1 + exp(x)), and x itself above 20, where the field's kernels cut it (the two differ there by 2.1e-9 at most).
-template <class Real>
-SEXTANT_INLINE SEXTANT_FN Real softplus(const Real& x) {
-  return math::select(x > Real(20), x, math::log1p(math::exp(x)));
+/// log(1 + exp(x)) = max(x, 0) + log(1 + exp(-|x|)), and x itself above 20, where the field's kernels cut it (the two
+/// differ there by 2.1e-9 at most).
+template <class Real> SEXTANT_INLINE Real softplus(const Real& x) {
+  const Real smooth = math::max(Real(0), x) + math::log1p_unit(math::exp(-math::abs(x)));
+  return math::select(x > Real(20), x, smooth);
 }
 
 /// x sigma(x), also called swish.
-template <class Real>
-SEXTANT_INLINE SEXTANT_FN Real silu(const Real& x) {
-  return x * math::sigmoid(x);
-}
+template <class Real> SEXTANT_INLINE Real silu(const Real& x) { return x * math::sigmoid(x); }
 
 }  // namespace sextant::math
 

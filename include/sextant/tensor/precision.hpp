@@ -116,13 +116,11 @@ concept storage_type =
     std::same_as<T, float> || std::same_as<T, double> || std::same_as<T, bfloat16> || std::same_as<T, float16>;
 
 /// What the library computes with.
-template <class T>
-concept real_type = std::same_as<T, float> || std::same_as<T, double>;
+template <class T> concept real_type = std::same_as<T, float> || std::same_as<T, double>;
 
 /// With what numbers a design is computed: the tokens q, k, v, y and the raw gate tensors are stored as `Token`, the
 /// states S and z as `State`, and every sum is taken in `Accumulator`.
-template <class Token, class State, class Accumulator>
-struct precision {
+template <class Token, class State, class Accumulator> struct precision {
   static_assert(storage_type<Token> && storage_type<State>,
                 "tokens and states are stored as float, double, sextant::bfloat16 or sextant::float16");
   static_assert(real_type<Accumulator>, "sums are taken in float or double");
@@ -142,15 +140,10 @@ using fp16 = precision<float16, float, float>;
 
 /// The name of a precision as the command line tools spell it: "fp32", "fp64", "bf16", "fp16"; "mixed" for any other
 /// triple.
-template <class Precision>
-inline constexpr const char* precision_name = "mixed";
-template <>
-inline constexpr const char* precision_name<fp32> = "fp32";
-template <>
-inline constexpr const char* precision_name<fp64> = "fp64";
-template <>
-inline constexpr const char* precision_name<bf16> = "bf16";
-template <>
-inline constexpr const char* precision_name<fp16> = "fp16";
+template <class Precision> inline constexpr const char* precision_name = "mixed";
+template <> inline constexpr const char* precision_name<fp32> = "fp32";
+template <> inline constexpr const char* precision_name<fp64> = "fp64";
+template <> inline constexpr const char* precision_name<bf16> = "bf16";
+template <> inline constexpr const char* precision_name<fp16> = "fp16";
 
 }  // namespace sextant
