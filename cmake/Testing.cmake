@@ -8,7 +8,8 @@ if(NOT doctest_FOUND OR NOT Eigen3_FOUND)
 endif()
 
 set(SEXTANT_TEST_FLAGS -O1 -UNDEBUG CACHE STRING "Compiler flags of the tests, after those of the build type")
-set(SEXTANT_SANITIZE -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
+# Without optimisation instrumented code compiles in half the time and nothing is folded away before it is checked.
+set(SEXTANT_SANITIZE -O0 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
 include(CheckCXXSourceCompiles)
 list(JOIN SEXTANT_SANITIZE " " CMAKE_REQUIRED_FLAGS)
 check_cxx_source_compiles("int main() { return 0; }" SEXTANT_HAS_SANITIZERS)
@@ -38,20 +39,26 @@ function(sextant_cases target prefix label)
   add_custom_command(TARGET ${target} POST_BUILD BYPRODUCTS ${cases} VERBATIM
     COMMAND ${CMAKE_COMMAND} -DPROGRAM=$<TARGET_FILE:${target}> -DPREFIX=${prefix} -DLABEL=${label} -DOUTPUT=${cases}
             -P ${PROJECT_SOURCE_DIR}/cmake/DiscoverCases.cmake)
-  # A program that is not built yet counts as one test that cannot run.
+  # A program that is not built yet counts as one test that cannot run; but those of label exhaustive, which are built
+  # only by request, count as none.
   set(include_cases ${CMAKE_CURRENT_BINARY_DIR}/${target}.include.cmake)
-  file(WRITE ${include_cases} "if(EXISTS \"${cases}\")\n  include(\"${cases}\")\nelse()\n"
+  file(WRITE ${include_cases} "if(EXISTS \"${cases}\")\n  include(\"${cases}\")\nelseif(NOT ${label} STREQUAL exhaustive)\n"
                               "  add_test(\"${prefix}\" sh -c \"echo ${target} is not built; exit 1\")\n"
                               "  set_tests_properties(\"${prefix}\" PROPERTIES LABELS ${label})\nendif()\n")
   set_property(DIRECTORY APPEND PROPERTY TEST_INCLUDE_FILES ${include_cases})
 endfunction()
 
-# sextant_test(<label> <source>): executable sextant_test_<label>_<name>, its cases under <label>.<name>.
+# sextant_test(<label> <source>): executable sextant_test_<label>_<name>, its cases under <label>.<name>. Those of label
+# exhaustive are built by the target sextant_exhaustive alone.
 function(sextant_test label source)
   get_filename_component(name ${source} NAME_WE)
   set(target sextant_test_${label}_${name})
   sextant_test_executable(${target} ${source} sextant_main)
   sextant_cases(${target} ${label}.${name} ${label})
+  if(label STREQUAL "exhaustive")
+    set_target_properties(${target} PROPERTIES EXCLUDE_FROM_ALL TRUE)
+    add_dependencies(sextant_exhaustive ${target})
+  endif()
 endfunction()
 
 # sextant_sanitized_test(<label> <source>): the same source under the address and undefined-behaviour sanitizers, as
@@ -98,6 +105,7 @@ function(sextant_find_python)
                       "or do without the tests by -DSEXTANT_TESTS=OFF.")
 endfunction()
 
+add_custom_target(sextant_exhaustive)
 sextant_test_main(sextant_main)
 sextant_test_main(sextant_main_sanitized ${SEXTANT_SANITIZE})
 set_target_properties(sextant_main_sanitized PROPERTIES EXCLUDE_FROM_ALL TRUE)
