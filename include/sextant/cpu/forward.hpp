@@ -4,6 +4,7 @@
 
 #include <sextant/cpu/make_plan.hpp>
 #include <sextant/cpu/recurrent.hpp>
+#include <sextant/cpu/scan.hpp>
 #include <sextant/form.hpp>
 
 namespace sextant::cpu::inline SEXTANT_CPU_ISA {
@@ -61,6 +62,7 @@ template <class Form, class Real, class On> status run_form(const plan<Real>& p,
 /// One of the forms of this backend, by its public name.
 template <class Form, class Real> struct form_of;
 template <class Real> struct form_of<form::recurrent, Real> { using type = recurrent<Real>; };
+template <class Real> struct form_of<form::scan, Real> { using type = scan<Real>; };
 
 /// Whether the recurrent form beats the design's own on so few tokens.
 template <class Real> bool is_short(const plan<Real>& p) { return p.longest() < 16; }

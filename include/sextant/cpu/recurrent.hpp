@@ -33,6 +33,16 @@ template <class Real> struct recurrence {
       case per::key_channel: return blocks<per::key_channel>();
     }
   }
+  /// Multiplies rows of numbers, `count` in each, by the decays of all tokens.
+  void multiply(Real* product, index_t product_ld, index_t rows, index_t count) const {
+    using vector = simd<Real>;
+    for (index_t r = 0; r < rows; ++r)
+      for (index_t c = 0; c < count; c += lanes<Real>) {
+        vector by = vector::load(product + r * product_ld + c);
+        for (index_t t = 0; t < tokens; ++t) by *= vector::load(F.data + t * F.token + r * F.key + c);
+        by.store(product + r * product_ld + c);
+      }
+  }
 
  private:
   template <per Varies> void blocks() const {
@@ -132,29 +142,17 @@ template <class Real> struct recurrent {
     finish.allocate(memory, p, values);
   }
 
-  void run(index_t item, int workers) {
-    const index_t width = block(p, workers), blocks = parts(p, width);
-    window w;
-    w.n = item / blocks / p.heads;
-    w.h = item / blocks % p.heads;
-    w.v = item % blocks * width;
-    w.values = p.values - w.v < width ? p.values - w.v : width;
+  void run(index_t item, int workers) { run(item, workers, true); }
+
+  /// Without outputs: the final state alone.
+  void run(index_t item, int workers, bool outputs) {
+    window w = start(item, workers);
     const index_t T = p.length(w.n);
     state_block<Real> state(p, w, S, values);
-    gates.start(p, w);
-    turning.start(p, p.key_head(w.h));
-    finish.start(p, w);
     if (p.normalises()) read_normaliser(p, w, z, keys);
-
     const bool global = p.order == order_kind::global;
-    for (w.t = 0; w.t < T; w.t += tile) {
-      load(w, T);
-      if (!global && p.normalises()) normalise(w, true, true);
-      if (global && p.normalises()) normalise(w, true, false);
-      update(w, state);
-      if (!global) finish.store(p, w, y, v, p.normalises() ? factor : nullptr);
-    }
-    if (global) {
+    sweep(w, T, state, outputs && !global);
+    if (global && outputs) {
       gates.keep();
       for (w.t = 0; w.t < T; w.t += tile) {
         load(w, T);
@@ -163,14 +161,42 @@ template <class Real> struct recurrent {
         finish.store(p, w, y, v, p.normalises() ? factor : nullptr);
       }
     }
+    hand_out(w, state);
+  }
+
+  /// The window of an item, everything that does not change over time read.
+  window start(index_t item, int workers) {
+    const index_t width = block(p, workers), blocks = parts(p, width);
+    window w;
+    w.n = item / blocks / p.heads;
+    w.h = item / blocks % p.heads;
+    w.v = item % blocks * width;
+    w.values = p.values - w.v < width ? p.values - w.v : width;
+    gates.start(p, w);
+    turning.start(p, p.key_head(w.h));
+    finish.start(p, w);
+    return w;
+  }
+  /// Tokens w.t to `end` meet the state and z; y is stored where there are outputs. `product`, if any, is multiplied by
+  /// every decay: [1], [keys], [values] or [keys][values] numbers, as the gate varies.
+  void sweep(window& w, index_t end, state_block<Real>& state, bool outputs, Real* product = nullptr) {
+    for (; w.t < end; w.t += tile) {
+      load(w, end);
+      if (p.normalises()) normalise(w, true, outputs);
+      update(w, state, product);
+      if (outputs) finish.store(p, w, y, v, p.normalises() ? factor : nullptr);
+    }
+  }
+  /// S, z and m to where the caller wants the final ones.
+  void hand_out(const window& w, const state_block<Real>& state) {
     state.finish();
     if (p.normalises()) write_normaliser(p, w, z);
     gates.finish(p, w);
   }
 
- private:
-  void load(window& w, index_t T) {
-    w.count = T - w.t < tile ? T - w.t : tile;
+  /// The queries, keys, values and gates of the tile that begins at w.t, no further than `end`; y = 0.
+  void load(window& w, index_t end) {
+    w.count = end - w.t < tile ? end - w.t : tile;
     const index_t g = p.key_head(w.h);
     turning.start_tile(p, w.n, w.t, w.count);
     read_mapped(p, p.q, w, g, turning, false, row, q_turned, q, keys);
@@ -180,8 +206,9 @@ template <class Real> struct recurrent {
     zero(y, w.count * values);
   }
 
+ private:
   /// The tile's decays, keys and values into the state; y = q S.
-  void update(const window& w, state_block<Real>& state) {
+  void update(const window& w, state_block<Real>& state, Real* product) {
     recurrence<Real> r;
     r.tokens = w.count;
     r.q = q_turned, r.k = k_turned, r.key_ld = keys;
@@ -201,6 +228,7 @@ template <class Real> struct recurrent {
           r.from = state.from + key * state.from_ld + c;
           r.to = state.to + key * state.to_ld + c;
           r.run(varies);
+          if (product != nullptr) r.multiply(product + key * values + c, values, r.keys, r.values);
         }
       }
     } else {
@@ -208,6 +236,10 @@ template <class Real> struct recurrent {
       r.F = gates.decay(p);
       r.from = state.from, r.to = state.to;
       r.run(varies);
+      if (product != nullptr && varies == per::head)
+        for (index_t t = 0; t < w.count; ++t) *product *= r.F.data[t];
+      if (product != nullptr && varies == per::key) r.multiply(product, 0, 1, keys);
+      if (product != nullptr && varies == per::channel) r.multiply(product, 0, 1, r.values);
     }
     state.advance();
   }

@@ -14,6 +14,17 @@ template <class Real> constexpr index_t padded_keys(index_t keys) {
   return (padded<Real>(keys) + keys_in_registers - 1) / keys_in_registers * keys_in_registers;
 }
 
+/// The initial state of a window: [keys] rows of ld numbers, zeros in what pads the keys and from w.values to `whole`.
+template <class Real>
+void read_state(const plan<Real>& p, const window& w, Real* to, index_t ld, index_t keys, index_t whole) {
+  for (index_t key = 0; key < keys; ++key) {
+    Real* const row = to + key * ld;
+    const bool reads = p.S_in && key < p.width;
+    if (reads) p.S_in.read(p.S_in.at(w.n, 0, w.h) + w.v * p.S_in.value + key * p.S_in.key, p.S_in.value, w.values, row);
+    zero_tail(row, reads ? w.values : 0, whole);
+  }
+}
+
 /// Rows of S, [keys][values]: read where the initial state is, written where the final one shall be.
 template <class Real> struct state_block {
   const plan<Real>& p;
@@ -23,33 +34,32 @@ template <class Real> struct state_block {
   Real* to = nullptr;
   index_t to_ld = 0;
   index_t keys = 0;
+  bool in_place = false;
+
+  /// Rows that are there already and stay where they are.
+  state_block(const plan<Real>& the_plan, const window& the_window, Real* rows, index_t ld, index_t all_keys)
+      : p{the_plan}, w{the_window}, from{rows}, from_ld{ld}, to{rows}, to_ld{ld}, keys{all_keys} {}
 
   /// `scratch` holds padded_keys rows of ld numbers.
   state_block(const plan<Real>& the_plan, const window& the_window, Real* scratch, index_t ld)
       : p{the_plan}, w{the_window} {
-    const bool in_place = direct(p.S_out);
+    in_place = direct(p.S_out);
     keys = in_place ? p.width : padded_keys<Real>(p.width);
     to = in_place ? reinterpret_cast<Real*>(place(p.S_out)) : scratch;
     to_ld = in_place ? p.S_out.key / p.S_out.element : ld;
     from = to, from_ld = to_ld;
-    if (!p.S_in) {
-      for (index_t key = 0; key < keys; ++key) zero(to + key * to_ld, in_place ? w.values : ld);
-    } else if (direct(p.S_in) && keys == p.width) {
+    if (p.S_in && direct(p.S_in) && keys == p.width) {
       from = reinterpret_cast<const Real*>(place(p.S_in));
       from_ld = p.S_in.key / p.S_in.element;
     } else {
-      for (index_t key = 0; key < p.width; ++key) {
-        p.S_in.read(place(p.S_in) + key * p.S_in.key, p.S_in.value, w.values, to + key * to_ld);
-        if (!in_place) zero_tail(to + key * to_ld, w.values, ld);
-      }
-      for (index_t key = p.width; key < keys; ++key) zero(to + key * to_ld, ld);
+      read_state(p, w, to, to_ld, keys, in_place ? w.values : ld);
     }
   }
   /// After the first tile the state is read where it was written.
   void advance() { from = to, from_ld = to_ld; }
   /// Hands the state out, where it is not there already.
   void finish() const {
-    if (!p.S_out || (direct(p.S_out) && from == to)) return;
+    if (!p.S_out || (in_place && from == to)) return;
     for (index_t key = 0; key < p.width; ++key)
       p.S_out.write(from + key * from_ld, w.values, place(p.S_out) + key * p.S_out.key, p.S_out.value);
   }
