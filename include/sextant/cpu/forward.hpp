@@ -3,6 +3,7 @@
 #pragma once
 
 #include <sextant/cpu/make_plan.hpp>
+#include <sextant/cpu/quadratic.hpp>
 #include <sextant/cpu/recurrent.hpp>
 #include <sextant/cpu/scan.hpp>
 #include <sextant/form.hpp>
@@ -63,6 +64,7 @@ template <class Form, class Real, class On> status run_form(const plan<Real>& p,
 template <class Form, class Real> struct form_of;
 template <class Real> struct form_of<form::recurrent, Real> { using type = recurrent<Real>; };
 template <class Real> struct form_of<form::scan, Real> { using type = scan<Real>; };
+template <class Real> struct form_of<form::quadratic, Real> { using type = quadratic<Real>; };
 
 /// Whether the recurrent form beats the design's own on so few tokens.
 template <class Real> bool is_short(const plan<Real>& p) { return p.longest() < 16; }
