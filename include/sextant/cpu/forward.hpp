@@ -2,6 +2,7 @@
 /// @file  The CPU's forward pass: plans the call, chooses the form, hands its items to the backend.
 #pragma once
 
+#include <sextant/cpu/chunked.hpp>
 #include <sextant/cpu/make_plan.hpp>
 #include <sextant/cpu/quadratic.hpp>
 #include <sextant/cpu/recurrent.hpp>
@@ -63,6 +64,7 @@ template <class Form, class Real, class On> status run_form(const plan<Real>& p,
 /// One of the forms of this backend, by its public name.
 template <class Form, class Real> struct form_of;
 template <class Real> struct form_of<form::recurrent, Real> { using type = recurrent<Real>; };
+template <class Real> struct form_of<form::chunked, Real> { using type = chunked<Real>; };
 template <class Real> struct form_of<form::scan, Real> { using type = scan<Real>; };
 template <class Real> struct form_of<form::quadratic, Real> { using type = quadratic<Real>; };
 
@@ -72,7 +74,9 @@ template <class Real> bool is_short(const plan<Real>& p) { return p.longest() < 
 /// Calls `visit` with the public form that runs the design.
 template <class Design, class Form, class Real, class Visit>
 auto with_form(const Form& form, const plan<Real>& p, const Visit& visit) {
-  if constexpr (!std::is_same_v<Form, form::automatic>) return visit(form);
+  if constexpr (!std::is_same_v<Form, form::automatic>) return (void)p, visit(form);
+  else if constexpr (form::runs<form::chunked, Design>)
+    return is_short(p) ? visit(form::recurrent{}) : visit(form::chunked{});
   else return (void)p, visit(form::recurrent{});
 }
 
@@ -85,7 +89,8 @@ template <class Design, class Form, class Precision, class On>
 status compute(const Design& design, const Form& form, const On& on, const sequence_of<Design, Precision>& x) {
   using Real = typename Precision::accumulator;
   status found;
-  const plan<Real> p = make_plan(design, x, found);
+  plan<Real> p = make_plan(design, x, found);
+  if constexpr (std::is_same_v<Form, form::chunked>) p.chunk_length = form.length;
   if (!found) return found;
   return with_form<Design>(form, p, [&](const auto& f) {
     return run_form<typename form_of<std::remove_cvref_t<decltype(f)>, Real>::type>(p, on);
@@ -95,7 +100,8 @@ template <class Design, class Form, class Precision, class On>
 std::size_t bytes_to_compute(const Design& design, const Form& form, const On& on, const sequence_of<Design, Precision>& x) {
   using Real = typename Precision::accumulator;
   status found;
-  const plan<Real> p = make_plan(design, x, found);
+  plan<Real> p = make_plan(design, x, found);
+  if constexpr (std::is_same_v<Form, form::chunked>) p.chunk_length = form.length;
   return with_form<Design>(form, p, [&](const auto& f) {
     return memory_of<typename form_of<std::remove_cvref_t<decltype(f)>, Real>::type>(p, workers(on)).all;
   });

@@ -19,7 +19,7 @@ template <class Real> struct gate_tiles {
   Real *I = nullptr;        // input gate, [tokens] or [tokens][values]
   Real *floor = nullptr;    // exp(-m), [tokens]
   Real *raw_box = nullptr;  // own tensor over a box of keys and channels
-  double* log2_F = nullptr; // base-2 logarithms of the forget gate per token, where a form asks for them
+  double* log2_F = nullptr; // base-2 logarithms of the forget gate per token, where a form asks for them (instead of F)
   index_t most_tokens = 0, keys_ld = 0, values_ld = 0, box_keys = 0;
 
   static constexpr index_t box_lanes = 2 * lanes<Real>;
@@ -76,7 +76,8 @@ template <class Real> struct gate_tiles {
     read_raw(p, w);
     if (stabilises(p)) stabilise(p, w);
     else {
-      evaluate(p, w, p.forget.value, F);
+      if (log2_F == nullptr) evaluate(p, w, p.forget.value, F);
+      else logarithms(p, w);
       evaluate_input(p, w, p.input.value, I);
     }
     if (u != v) enter(p, w, v, u);
@@ -199,9 +200,20 @@ template <class Real> struct gate_tiles {
       if (!kept) m = log_F + before > log_I ? log_F + before : log_I;
       F[t] = Real(math::exp(log_F + before - m));
       I[t] = Real(math::exp(log_I - m));
-      if (log2_F != nullptr) log2_F[t] = (log_F + before - m) * 1.4426950408889634;
+      if (log2_F != nullptr) log2_F[t] = log2_of_decay(log_F + before - m);
       floor[t] = Real(math::exp(-m));
     }
+  }
+  /// The base-2 logarithm of a decay from its natural one. A gate of 0 keeps a finite one, 2^-4096 being 0 in any
+  /// arithmetic here, so that differences of sums of logarithms stay numbers.
+  static double log2_of_decay(double natural) {
+    const double log2 = natural * 1.4426950408889634;
+    return log2 < -4096 ? -4096 : log2;
+  }
+  /// log2_F of a gate per head; F is used up.
+  void logarithms(const plan<Real>& p, const window& w) const {
+    evaluate(p, w, p.forget.logarithm, F);
+    for (index_t t = 0; t < w.count; ++t) log2_F[t] = log2_of_decay(double(F[t]));
   }
   void enter(const plan<Real>& p, const window& w, const Real* v, Real* u) const {
     using vector = simd<Real>;

@@ -174,6 +174,8 @@ plan<typename Precision::accumulator> make_plan(const Design& design, const sequ
     p.map = &design.feature_map;
     p.apply_map = &map_row<map_type, Real>;
     p.map_expands = sextant::detail::expanding_map<map_type>;
+    if constexpr (sextant::detail::expanding_map<map_type> && requires { design.feature_map.product(Real(1)); })
+      p.map_product = &map_product_row<map_type, Real>;
     p.key_scale = key_scale<Real>(design.feature_map, p.keys);
   }
   if constexpr (sextant::detail::turns_1d<Design>) {

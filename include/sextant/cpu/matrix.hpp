@@ -29,6 +29,7 @@ template <class Real> struct matrix_rows {
 enum class update {
   overwrite,  ///< C = A B; what stood in C isn't read
   add,        ///< C += A B
+  decay,      ///< C = scale C + A B: the scale, which must be given, multiplies what stood in C
 };
 
 /// Which part of a product is wanted.
@@ -65,10 +66,11 @@ template <class Real> struct tile_work {
   index_t c_row;
   const Real* scale;  // of the tile's first row, or null
   index_t width;      // columns, where the tile is a partial one
-  bool add;
+  update how;
 };
 
-/// C[r][n] (+)= scale[r] sum_{i < length} A(r, i) B[i][n] for `Rows` rows and `Vectors` vectors, or `width` columns.
+/// C[r][n] (+)= scale[r] sum_{i < length} A(r, i) B[i][n] for `Rows` rows and `Vectors` vectors, or `width` columns; or
+/// scale[r] C[r][n] + the sum.
 template <class Real, int Rows, int Vectors, bool Partial>
 [[gnu::noinline]] void multiply_tile(const tile_work<Real>& work, index_t length) {
   using number = simd<Real>;
@@ -90,15 +92,18 @@ template <class Real, int Rows, int Vectors, bool Partial>
       });
     });
   }
-  if (const Real* scale = work.scale) {
-    unroll<Rows * Vectors>([&](auto j) __attribute__((always_inline)) { sum[j] *= scale[j / Vectors]; });
-  }
   Real* const c = work.c;
   const index_t c_row = work.c_row;
-  if (work.add) {
+  const Real* const scale = work.scale;
+  const bool decays = work.how == update::decay;
+  if (scale != nullptr && !decays) {
+    unroll<Rows * Vectors>([&](auto j) __attribute__((always_inline)) { sum[j] *= scale[j / Vectors]; });
+  }
+  if (work.how != update::overwrite) {
     unroll<Rows * Vectors>([&](auto j) __attribute__((always_inline)) {
       const Real* from = c + j / Vectors * c_row + j % Vectors * lanes;
-      sum[j] += Partial ? number::load(from, width) : number::load(from);
+      const number old = Partial ? number::load(from, width) : number::load(from);
+      sum[j] = decays ? fma(number(scale[j / Vectors]), old, sum[j]) : sum[j] + old;
     });
   }
   unroll<Rows * Vectors>([&](auto j) __attribute__((always_inline)) {
@@ -125,7 +130,7 @@ inline void multiply_panel(tile_work<Real> work, index_t rows, index_t first, in
     m += height;
     const index_t in_triangle = part == triangle::lower_operand && m - first < length ? m - first : length;
     const bool wanted = part != triangle::lower_result || m > column;
-    if (wanted && (in_triangle > 0 || !work.add)) {
+    if (wanted && (in_triangle > 0 || work.how != update::add)) {
       if (height == 1) multiply_tile<Real, 1, Vectors, Partial>(work, in_triangle);
       else if constexpr (Vectors == 1) multiply_tile<Real, narrow_rows, Vectors, Partial>(work, in_triangle);
       else if (height == 4) multiply_tile<Real, 4, Vectors, Partial>(work, in_triangle);
@@ -139,7 +144,8 @@ inline void multiply_panel(tile_work<Real> work, index_t rows, index_t first, in
 
 }  // namespace detail
 
-/// C[m][n] = or += scale[m] sum_{i < I} A(m, i) B[i][n] for m < M, n < N; no scale is a scale of 1.
+/// C[m][n] = or += scale[m] sum_{i < I} A(m, i) B[i][n] for m < M, n < N; no scale is a scale of 1. With
+/// `update::decay`, C[m][n] = scale[m] C[m][n] + the sum.
 ///
 /// Any sizes, 0 included (I = 0 overwrites with zeros); nothing beyond N columns is read or written, but N is best a
 /// multiple of the vector's lanes. C must not overlap A or B. Each element's sum runs over i in order in one fused
@@ -154,9 +160,17 @@ inline void multiply(index_t M, index_t N, index_t I, left_operand<Real> a, matr
   index_t first = 0;
   do {
     const index_t length = I - first < block ? I - first : block;
-    detail::tile_work<Real> work{
-        a.data + first * a.column,      a.row, a.column, b.data + first * b.row, b.row, c.data, c.row, scale, 0,
-        how == update::add || first > 0};
+    const bool decayed = how == update::decay && first > 0;  // with the first rows of B
+    detail::tile_work<Real> work{a.data + first * a.column,
+                                 a.row,
+                                 a.column,
+                                 b.data + first * b.row,
+                                 b.row,
+                                 c.data,
+                                 c.row,
+                                 decayed ? nullptr : scale,
+                                 0,
+                                 first > 0 ? update::add : how};
     index_t n = 0;
     for (; n + 2 * lanes <= N; n += 2 * lanes, work.b += 2 * lanes, work.c += 2 * lanes)
       detail::multiply_panel<Real, 2, false>(work, M, first, length, part, n);

@@ -44,6 +44,8 @@ using gate_function = void (*)(const void* gate, index_t tokens, index_t keys, i
                                operand<Real> a, Real* out, index_t out_token, index_t out_key);
 /// phi of K numbers in place, or from `x` to the `width` numbers of `phi`.
 template <class Real> using map_function = void (*)(const void* map, const Real* x, index_t K, Real* phi);
+/// A row of products q.k becomes one of products phi(q).phi(k).
+template <class Real> using product_function = void (*)(const void* map, Real* row, index_t count);
 
 /// One gate: the part, its two functions, its raw tensor and what it varies over.
 template <class Real> struct gate_plan {
@@ -78,6 +80,7 @@ template <class Real> struct plan {
   const void* map = nullptr;
   map_function<Real> apply_map = nullptr;  // null: identity
   bool map_expands = false;
+  product_function<Real> map_product = nullptr;  // null: the map knows no product
   Real key_scale = Real(1), scale = Real(1), eps = Real(0);
   double rotary_base = 0;
 
@@ -85,6 +88,7 @@ template <class Real> struct plan {
   position_kind position = position_kind::none;
   order_kind order = order_kind::causal;
   index_t grid_height = 0, grid_width = 0, first_position = 0;
+  index_t chunk_length = 0;  ///< tokens of a chunk that the caller asks for; 0: the form's choice
 
   bool normalises() const { return norm != norm_kind::none; }
   /// Tokens of sequence n, and its first one.

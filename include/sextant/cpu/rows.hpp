@@ -73,6 +73,12 @@ template <class Map, class Real> void map_row(const void* part, const Real* x, i
   }
 }
 
+/// Products of rows become products of mapped rows, for a map that knows how.
+template <class Map, class Real> void map_product_row(const void* part, Real* row, index_t count) {
+  const Map& map = *static_cast<const Map*>(part);
+  for (index_t i = 0; i < count; ++i) row[i] = map.product(row[i]);
+}
+
 /// row[i] = softplus(row[i] + bias[i]) over a padded row.
 template <class Real> void softplus_row(Real* row, const Real* bias, index_t count) {
   for (index_t i = 0; i < count; i += lanes<Real>)

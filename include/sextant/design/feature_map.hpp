@@ -20,6 +20,8 @@ concept expanding_map = component<M> && requires(const M m, const double* x, ind
 ///   static constexpr index_t width(index_t K);                    // keys of the state
 ///   template <class Real> void expand(const Real* x, index_t K, Real* phi) const;
 /// Either may scale the keys alone before the map: `template <class Real> Real key_scale(index_t K) const`.
+/// An expansion may say what it does to products, phi(q).phi(k) as a function of q.k, so that a form that computes scores
+/// needs no expanded rows for them: `template <class Real> Real product(Real dot) const`.
 template <class M> concept feature_map = detail::pointwise_map<M> || detail::expanding_map<M>;
 
 /// The number of keys of the state for q and k of K numbers.
@@ -84,6 +86,7 @@ struct squared {
       for (index_t j = i + 1; j < K; ++j) *phi++ = root_two * x[i] * x[j];
     }
   }
+  template <class Real> SEXTANT_FN constexpr Real product(Real dot) const { return dot * dot; }
   template <class Real> SEXTANT_FN Real key_scale(index_t K) const {
     return scale_keys && K > 0 ? Real(1) / math::sqrt(Real(K)) : Real(1);
   }

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file  Decays inside a chunk of tokens: one number per token (a head's gate), or one per token and key.
+#pragma once
+
+#include <sextant/cpu/chunk_keys.hpp>
+
+namespace sextant::cpu::inline SEXTANT_CPU_ISA {
+
+/// The decays of a head over a chunk. cum_t, the sum of log2 F_s for s <= t, is kept as a sum of two numbers, so that
+/// a difference of two of them is right to its own last bits however strong the decay.
+template <class Real> struct head_decays {
+  Real *upper = nullptr, *lower = nullptr;  // cum = upper + lower, [tokens]
+  Real* from_start = nullptr;               // exp2(cum_t), [tokens]
+  Real* to_end = nullptr;                   // exp2(cum_last - cum_t), [tokens]
+
+  void allocate(arena& memory, index_t tokens) {
+    for (Real** row : {&upper, &lower, &from_start, &to_end}) *row = memory.take<Real>(padded<Real>(tokens));
+  }
+  void start(const double* log2_F, index_t count) {
+    using vector = simd<Real>;
+    double sum = 0;
+    for (index_t t = 0; t < padded<Real>(count); ++t) {
+      if (t < count) sum += log2_F[t];
+      upper[t] = Real(sum);
+      lower[t] = Real(sum - double(upper[t]));
+    }
+    const vector last_upper(upper[count - 1]), last_lower(lower[count - 1]);
+    for (index_t t = 0; t < count; t += lanes<Real>) {
+      const vector up = vector::load(upper + t), low = vector::load(lower + t);
+      math::exp2(up + low).store(from_start + t);
+      math::exp2((last_upper - up) + (last_lower - low)).store(to_end + t);
+    }
+  }
+  /// exp2(cum_last)
+  Real whole(index_t count) const { return from_start[count - 1]; }
+
+  /// weights[t][s] = scores[t][s] exp2(cum_t - cum_s) for s <= t, zeros behind the diagonal.
+  void weigh(const Real* scores, Real* weights, index_t ld, index_t count) const {
+    using vector = simd<Real>;
+    for (index_t t = 0; t < count; ++t) {
+      const vector up(upper[t]), low(lower[t]);
+      const index_t end = triangle_end<Real>(t, count);
+      for (index_t s = 0; s < end; s += lanes<Real>) {
+        const vector decay = math::exp2((up - vector::load(upper + s)) + (low - vector::load(lower + s)));
+        vector weight = decay * vector::load(scores + t * ld + s);
+        if (s + lanes<Real> > t + 1) weight = select(simd_mask<Real>::first(t + 1 - s), weight, vector(Real(0)));
+        weight.store(weights + t * ld + s);
+      }
+    }
+  }
+};
+
+/// Queries and keys scaled by decays that vary over keys. With E_t = F_1 ... F_t,
+///   q'_t = q_t E_t,  k'_s = k_s / E_s,  k''_s = k_s E_last / E_s:
+/// q'_t . k'_s is the weight of token s in token t. Products of gates and not sums of logarithms, so that a ratio of
+/// two E has no more than the errors of the gates between them.
+template <class Real> struct key_decays {
+  Real *q = nullptr, *k = nullptr, *k_last = nullptr;  // q', k', k'', [tokens][ld]
+  Real* E = nullptr;                                   // E_last, [keys]
+
+  void allocate(arena& memory, index_t tokens, index_t ld) {
+    for (Real** rows : {&q, &k, &k_last}) *rows = memory.take<Real>(tokens * ld);
+    E = memory.take<Real>(ld);
+  }
+  /// Scales `count` rows of `ld` numbers, `width` of them keys. False where an E leaves [2^-60, 2^60], the range in
+  /// which all of this is right: then nothing here is of use.
+  bool scale(const Real* F, index_t count, index_t width, index_t ld, const Real* plain_q, const Real* plain_k) const {
+    using vector = simd<Real>;
+    vector least(Real(1)), most(Real(1));
+    for (index_t i = 0; i < width; i += lanes<Real>) {
+      const auto real = simd_mask<Real>::first(width - i);
+      vector e(Real(1));
+      for (index_t at = i; at < i + count * ld; at += ld) {
+        e = select(real, e * vector::load(F + at), e);
+        least = min(e, least), most = max(e, most);
+        (vector::load(plain_q + at) * e).store(q + at);
+        (vector::load(plain_k + at) / e).store(k + at);
+      }
+      e.store(E + i);
+      for (index_t at = i; at < i + count * ld; at += ld) (vector::load(k + at) * e).store(k_last + at);
+    }
+    return !any(least < Real(0x1p-60)) && !any(most > Real(0x1p60));
+  }
+};
+
+}  // namespace sextant::cpu::inline SEXTANT_CPU_ISA

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file  How a call is divided into chunks of tokens, columns of channels, and items for the workers.
+#pragma once
+
+#include <sextant/cpu/gates.hpp>
+
+namespace sextant::cpu::inline SEXTANT_CPU_ISA {
+
+/// Numbers from one row of scratch to the next: whole vectors, and no multiple of 256 bytes, which would crowd the rows
+/// of a panel into a few sets of the cache.
+template <class Real> constexpr index_t row_length(index_t count) {
+  const index_t length = padded<Real>(count);
+  return length * index_t(sizeof(Real)) % 256 == 0 ? length + index_t(64 / sizeof(Real)) : length;
+}
+
+/// The division of a call. A column is a block of channels of one head; an item holds columns of one key head, which
+/// share its queries, keys and scores.
+struct chunk_division {
+  index_t length = 1;   ///< tokens of a chunk
+  index_t block = 1;    ///< channels of a column
+  index_t blocks = 1;   ///< columns of a head
+  index_t columns = 0;  ///< columns of a key head
+  index_t items = 0;    ///< items of a key head
+  index_t unit = 1;     ///< columns that stay together
+
+  /// The first column of an item; its last one is the next item's first.
+  index_t first(index_t item) const { return columns / unit * item / items * unit; }
+  /// Columns of the largest item.
+  index_t most() const { return items == 0 ? 0 : (columns / unit + items - 1) / items * unit; }
+};
+
+/// The division of a plan among workers. Chunks: as many tokens as asked for (512 at most), else whole tiles of matrix
+/// rows; fewer where gates per key must stay in range, or where rows of many keys would leave the cache. Items: as many
+/// columns as keep their state in the second cache, but enough items for every worker.
+template <class Real> chunk_division divide_chunks(const plan<Real>& p, int workers) {
+  constexpr index_t most_tokens = 512, most_values = 512, state_bytes = 384 * 1024;
+  chunk_division d;
+  const index_t own = gate_tiles<Real>::varies(p) == per::key || p.width > 512 ? 24 : 48;
+  d.length = p.chunk_length > 0 ? p.chunk_length : own;
+  if (d.length > most_tokens) d.length = most_tokens;
+  const index_t longest = p.longest() > 0 ? p.longest() : 1;
+  if (d.length > longest) d.length = longest;
+
+  if (p.heads == 0 || p.key_heads == 0) return d;
+  const index_t groups = p.sequences * p.key_heads, heads = p.heads / p.key_heads, enough = 2 * index_t(workers);
+  d.blocks = p.values > most_values ? (p.values + most_values - 1) / most_values : 1;
+  while (groups * heads * d.blocks < enough && p.values > d.blocks * 128) d.blocks *= 2;
+  d.block = padded<Real>(p.values > 0 ? (p.values + d.blocks - 1) / d.blocks : 1);
+  if (p.values > 0) d.blocks = (p.values + d.block - 1) / d.block;
+  d.columns = heads * d.blocks;
+
+  // The z and m of a head are read and written by all its columns: where that may be the same memory, by one worker.
+  if ((p.z_in && p.z_out) || (p.m_in && p.m_out)) d.unit = d.blocks;
+  const index_t units = d.columns / d.unit;
+  const index_t bytes = p.width * row_length<Real>(d.block) * index_t(sizeof(Real));
+  const index_t fit = bytes * d.unit >= state_bytes ? 1 : bytes == 0 ? units : state_bytes / (bytes * d.unit);
+  d.items = (units + fit - 1) / fit;
+  while (groups * d.items < enough && d.items < units) ++d.items;
+  return d;
+}
+
+}  // namespace sextant::cpu::inline SEXTANT_CPU_ISA
