@@ -13,7 +13,7 @@
 
 namespace sextant::test {
 
-/// Numbers in [-1, 1) that are the same on every machine (splitmix64), exact in bfloat16 storage if `bits` says so.
+/// Numbers in [-1, 1) that are the same on every machine (splitmix64).
 struct random_numbers {
   std::uint64_t state = 1;
   double operator()() {
@@ -30,26 +30,6 @@ struct shape {
   index_t grid_width = 0;  ///< for designs on images: T = grid_width * something
 };
 
-/// Owns the tensors of one call, in one precision. Outputs start as NaN.
-template <class Design, class Precision> struct problem {
-  using token = typename Precision::token;
-  using state_number = typename Precision::state;
-  using real = typename Precision::accumulator;
-
-  Design design;
-  shape size;
-  std::vector<std::vector<token>> tokens;
-  std::vector<std::vector<real>> parameters;
-  std::vector<std::vector<state_number>> states;
-  std::vector<index_t> offsets;
-  sequence_of<Design, Precision> x{};
-
-  std::vector<token>& y() { return tokens[0]; }
-  std::vector<state_number>& S() { return states[0]; }
-  std::vector<state_number>& z() { return states[1]; }
-  std::vector<state_number>& m() { return states[2]; }
-};
-
 /// What may be asked of a problem besides its shape.
 struct wishes {
   std::uint64_t seed = 1;
@@ -60,6 +40,78 @@ struct wishes {
   std::vector<index_t> offsets{};  ///< packed sequences
 };
 
+/// The memory of a call's tensors in one precision, whatever the design: so that a design costs the compiler little.
+template <class Precision> struct tensors {
+  using token = typename Precision::token;
+  using state_number = typename Precision::state;
+  using real = typename Precision::accumulator;
+
+  std::vector<std::vector<token>> tokens;
+  std::vector<std::vector<real>> parameters;
+  std::vector<std::vector<state_number>> states;
+  std::vector<index_t> offsets;
+
+  // Views point into the vectors: a copy would point into the original.
+  tensors() = default;
+  tensors(tensors&&) = default;
+  tensors& operator=(tensors&&) = default;
+
+  std::vector<token>& y() { return tokens[0]; }
+  std::vector<state_number>& S() { return states[0]; }
+  std::vector<state_number>& z() { return states[1]; }
+  std::vector<state_number>& m() { return states[2]; }
+
+  random_numbers random;
+  float (*through)(float) = nullptr;  // the rounding that numbers must survive
+
+  /// The outputs, full of NaN; N sequences, W keys in the state.
+  void take_outputs(const shape& s, index_t N, index_t W) {
+    constexpr float nan = std::numeric_limits<float>::quiet_NaN();
+    tokens.reserve(16), parameters.reserve(16), states.reserve(16);
+    tokens.emplace_back(std::size_t(s.B * s.T * s.H * s.V), token(nan));
+    states.emplace_back(std::size_t(N * s.H * W * s.V), state_number(nan));
+    states.emplace_back(std::size_t(N * s.H * W), state_number(nan));
+    states.emplace_back(std::size_t(N * s.H), state_number(nan));
+  }
+  /// Makes the outputs NaN again.
+  void poison() {
+    constexpr float nan = std::numeric_limits<float>::quiet_NaN();
+    for (auto& e : tokens[0]) e = token(nan);
+    for (int i = 0; i < 3; ++i)
+      for (auto& e : states[std::size_t(i)]) e = state_number(nan);
+  }
+  /// Points `to` at new numbers in [low, high) from the pool its elements belong to.
+  template <class Element, class... Axes>
+  void fill(std::vector<std::vector<std::remove_const_t<Element>>>& pool, view<Element, Axes...>& to, double low,
+            double high, const index_t (&extents)[sizeof...(Axes)]) {
+    index_t count = 1;
+    for (index_t e : extents) count *= e;
+    auto& values = pool.emplace_back(std::size_t(count));
+    for (auto& e : values) {
+      const float f = float(low + (high - low) * (random() + 1) / 2);
+      e = std::remove_const_t<Element>(through(f));
+    }
+    to = {values.data(), extents};
+  }
+  /// Makes the newest token tensor logarithms of something <= 1.
+  void make_negative() {
+    for (auto& e : tokens.back()) e = token(-std::fabs(float(e)));
+  }
+};
+
+/// Owns the tensors of one call of a design, in one precision. Outputs start as NaN.
+template <class Design, class Precision> struct problem : tensors<Precision> {
+  Design design;
+  shape size;
+  sequence_of<Design, Precision> x{};
+};
+
+template <class Stored> float rounded_through(float x) { return float(Stored(x)); }
+
+/// Whether raw gates are given as logarithms, which must not be positive.
+template <class Gate> inline constexpr bool reads_logarithm = false;
+template <per P> inline constexpr bool reads_logarithm<forget::log_decay<P>> = true;
+
 /// The problem of a design, its shape and wishes: the same numbers in every precision, rounded to float first and then to
 /// `Through` (the storage whose rounding they must survive), so that a reference in float64 sees what a kernel sees.
 template <class Precision, class Through = float, class Design>
@@ -67,84 +119,65 @@ problem<Design, Precision> make_problem(const Design& design, shape s, const wis
   problem<Design, Precision> p;
   p.design = design;
   p.size = s;
-  using token = typename Precision::token;
-  using state_number = typename Precision::state;
+  p.random.state = wish.seed;
+  p.through = &rounded_through<Through>;
+  auto& x = p.x;
   const index_t W = state_width<typename Design::map_type>(s.K);
   const index_t N = wish.offsets.empty() ? s.B : index_t(wish.offsets.size()) - 1;
-  random_numbers random{wish.seed};
-  const auto size_of = [](auto... e) { return std::size_t((e * ... * index_t(1))); };
-  p.tokens.reserve(16);
-  p.parameters.reserve(16);
-  p.states.reserve(16);
+  p.take_outputs(s, N, W);
+  x.y = {p.y().data(), {s.B, s.T, s.H, s.V}};
+  x.final_state.S = {p.S().data(), {N, s.H, W, s.V}};
+  if constexpr (requires { x.final_state.z; }) x.final_state.z = {p.z().data(), {N, s.H, W}};
+  if constexpr (requires { x.final_state.m; }) x.final_state.m = {p.m().data(), {N, s.H}};
 
-  p.tokens.emplace_back(size_of(s.B, s.T, s.H, s.V), token(std::numeric_limits<float>::quiet_NaN()));
-  p.x.y = {p.y().data(), {s.B, s.T, s.H, s.V}};
-  p.states.emplace_back(size_of(N, s.H, W, s.V), state_number(std::numeric_limits<float>::quiet_NaN()));
-  p.states.emplace_back(size_of(N, s.H, W), state_number(std::numeric_limits<float>::quiet_NaN()));
-  p.states.emplace_back(size_of(N, s.H), state_number(std::numeric_limits<float>::quiet_NaN()));
-  p.x.final_state.S = {p.S().data(), {N, s.H, W, s.V}};
-  if constexpr (requires { p.x.final_state.z; }) p.x.final_state.z = {p.z().data(), {N, s.H, W}};
-  if constexpr (requires { p.x.final_state.m; }) p.x.final_state.m = {p.m().data(), {N, s.H}};
-
-  const auto fill = [&](auto& pool, double low, double high, std::size_t count) {
-    auto& values = pool.emplace_back(count);
-    using element = std::remove_cvref_t<decltype(values[0])>;
-    for (auto& e : values) {
-      const float f = float(low + (high - low) * (random() + 1) / 2);
-      e = element(float(Through(f)));
-    }
-    return values.data();
-  };
-  const auto token_rows = [&](double low, double high, auto... e) { return fill(p.tokens, low, high, size_of(e...)); };
-  const auto numbers = [&](double low, double high, auto... e) { return fill(p.parameters, low, high, size_of(e...)); };
   const double low = wish.positive_keys ? 0 : -1, g = wish.gate_size, r = wish.rate_size;
+  p.fill(p.tokens, x.q, low, 1, {s.B, s.T, s.Hk, s.K});
+  p.fill(p.tokens, x.k, low, 1, {s.B, s.T, s.Hk, s.K});
+  p.fill(p.tokens, x.v, -1, 1, {s.B, s.T, s.H, s.V});
 
-  p.x.q = {token_rows(low, 1, s.B, s.T, s.Hk, s.K), {s.B, s.T, s.Hk, s.K}};
-  p.x.k = {token_rows(low, 1, s.B, s.T, s.Hk, s.K), {s.B, s.T, s.Hk, s.K}};
-  p.x.v = {token_rows(-1, 1, s.B, s.T, s.H, s.V), {s.B, s.T, s.H, s.V}};
-  const auto raw = [&]<per Varies>(auto& tensor) {
-    if constexpr (Varies == per::head) tensor = {token_rows(-g, g, s.B, s.T, s.H), {s.B, s.T, s.H}};
-    else if constexpr (Varies == per::key) tensor = {token_rows(-g, g, s.B, s.T, s.H, W), {s.B, s.T, s.H, W}};
-    else if constexpr (Varies == per::channel) tensor = {token_rows(-g, g, s.B, s.T, s.H, s.V), {s.B, s.T, s.H, s.V}};
-    else tensor = {token_rows(-g, g, s.B, s.T, s.H, W, s.V), {s.B, s.T, s.H, W, s.V}};
-  };
-  constexpr per step = sextant::detail::step_granularity<Design>;
-  if constexpr (step != per::nothing) {
-    raw.template operator()<step>(p.x.dt);
-    if constexpr (step == per::head) p.x.bias = {numbers(-1, 1, s.H), {s.H}};
-    else p.x.bias = {numbers(-1, 1, s.H, s.V), {s.H, s.V}};
-  }
   using input_type = typename Design::input_type;
   using forget_type = typename Design::forget_type;
-  if constexpr (reads_own<input_type>) raw.template operator()<raw_granularity<input_type>>(p.x.input);
+  constexpr per step = sextant::detail::step_granularity<Design>;
+  if constexpr (step == per::head) {
+    p.fill(p.tokens, x.dt, -g, g, {s.B, s.T, s.H});
+    p.fill(p.parameters, x.bias, -1, 1, {s.H});
+  } else if constexpr (step == per::channel) {
+    p.fill(p.tokens, x.dt, -g, g, {s.B, s.T, s.H, s.V});
+    p.fill(p.parameters, x.bias, -1, 1, {s.H, s.V});
+  }
+  if constexpr (reads_own<input_type>) {
+    if constexpr (raw_granularity<input_type> == per::head) p.fill(p.tokens, x.input, -g, g, {s.B, s.T, s.H});
+    else p.fill(p.tokens, x.input, -g, g, {s.B, s.T, s.H, s.V});
+  }
   if constexpr (reads_own<forget_type>) {
-    raw.template operator()<raw_granularity<forget_type>>(p.x.forget);
-    if constexpr (std::is_same_v<forget_type, forget::log_decay<raw_granularity<forget_type>>>)
-      for (auto& e : p.tokens.back()) e = token(-std::fabs(double(float(e))));  // a logarithm of something <= 1
+    constexpr per raw = raw_granularity<forget_type>;
+    if constexpr (raw == per::head) p.fill(p.tokens, x.forget, -g, g, {s.B, s.T, s.H});
+    else if constexpr (raw == per::key) p.fill(p.tokens, x.forget, -g, g, {s.B, s.T, s.H, W});
+    else if constexpr (raw == per::channel) p.fill(p.tokens, x.forget, -g, g, {s.B, s.T, s.H, s.V});
+    else p.fill(p.tokens, x.forget, -g, g, {s.B, s.T, s.H, W, s.V});
+    if constexpr (reads_logarithm<forget_type>) p.make_negative();
   }
   constexpr per rate = rate_granularity<forget_type>;
-  if constexpr (rate == per::head) p.x.a = {numbers(-r, 0, s.H), {s.H}};
-  else if constexpr (rate == per::key) p.x.a = {numbers(-r, 0, s.H, W), {s.H, W}};
-  else if constexpr (rate == per::channel) p.x.a = {numbers(-r, 0, s.H, s.V), {s.H, s.V}};
-  else if constexpr (rate == per::key_channel) p.x.a = {numbers(-r, 0, s.H, s.V, W), {s.H, s.V, W}};
-  if constexpr (requires { p.x.d; }) p.x.d = {numbers(-1, 1, s.H, s.V), {s.H, s.V}};
-  if constexpr (requires { p.x.lepe; }) {
-    p.x.lepe = {numbers(-1, 1, s.H, s.V, 3, 3), {s.H, s.V, 3, 3}};
-    p.x.lepe_bias = {numbers(-1, 1, s.H, s.V), {s.H, s.V}};
+  if constexpr (rate == per::head) p.fill(p.parameters, x.a, -r, 0, {s.H});
+  else if constexpr (rate == per::key) p.fill(p.parameters, x.a, -r, 0, {s.H, W});
+  else if constexpr (rate == per::channel) p.fill(p.parameters, x.a, -r, 0, {s.H, s.V});
+  else if constexpr (rate == per::key_channel) p.fill(p.parameters, x.a, -r, 0, {s.H, s.V, W});
+  if constexpr (requires { x.d; }) p.fill(p.parameters, x.d, -1, 1, {s.H, s.V});
+  if constexpr (requires { x.lepe; }) {
+    p.fill(p.parameters, x.lepe, -1, 1, {s.H, s.V, 3, 3});
+    p.fill(p.parameters, x.lepe_bias, -1, 1, {s.H, s.V});
   }
-  if constexpr (requires { p.x.grid; })
-    p.x.grid = s.grid_width > 0 ? image_grid{s.T / s.grid_width, s.grid_width} : image_grid{1, s.T};
-  if constexpr (requires { p.x.gate; }) p.x.gate = {token_rows(-1, 1, s.B, s.T, s.H, s.V), {s.B, s.T, s.H, s.V}};
+  if constexpr (requires { x.grid; })
+    x.grid = s.grid_width > 0 ? image_grid{s.T / s.grid_width, s.grid_width} : image_grid{1, s.T};
+  if constexpr (requires { x.gate; }) p.fill(p.tokens, x.gate, -1, 1, {s.B, s.T, s.H, s.V});
   if (wish.initial_state) {
-    p.x.initial_state.S = {fill(p.states, -1, 1, size_of(N, s.H, W, s.V)), {N, s.H, W, s.V}};
-    if constexpr (requires { p.x.initial_state.z; })
-      p.x.initial_state.z = {fill(p.states, 0.5, 1.5, size_of(N, s.H, W)), {N, s.H, W}};
-    if constexpr (requires { p.x.initial_state.m; })
-      p.x.initial_state.m = {fill(p.states, -1, 1, size_of(N, s.H)), {N, s.H}};
+    p.fill(p.states, x.initial_state.S, -1, 1, {N, s.H, W, s.V});
+    if constexpr (requires { x.initial_state.z; }) p.fill(p.states, x.initial_state.z, 0.5, 1.5, {N, s.H, W});
+    if constexpr (requires { x.initial_state.m; }) p.fill(p.states, x.initial_state.m, -1, 1, {N, s.H});
   }
   if (!wish.offsets.empty()) {
     p.offsets = wish.offsets;
-    p.x.offsets = {p.offsets.data(), {index_t(p.offsets.size())}};
+    x.offsets = {p.offsets.data(), {index_t(p.offsets.size())}};
   }
   return p;
 }
@@ -152,7 +185,8 @@ problem<Design, Precision> make_problem(const Design& design, shape s, const wis
 /// A workspace of exactly the bytes asked for, full of NaN.
 inline std::vector<std::byte> poisoned(std::size_t bytes) { return std::vector<std::byte>(bytes, std::byte{0xff}); }
 
-/// max|a - b| / max|b| (or max|a| where b is 0 everywhere); NaN, which fails every bound, where one of them is not a number.
+/// max|a - b| / max|b| (or max|a - b| where b is 0 everywhere); NaN, which fails every bound, where one of them is not a
+/// number.
 template <class A, class B> double relative_error(const std::vector<A>& a, const std::vector<B>& b) {
   double difference = 0, size = 0;
   if (a.size() != b.size()) return std::numeric_limits<double>::quiet_NaN();
@@ -178,13 +212,16 @@ struct errors {
     return most;
   }
 };
-template <class Design, class P, class Q> errors compare(problem<Design, P>& answer, problem<Design, Q>& judge) {
+template <class P, class Q> errors compare_tensors(tensors<P>& answer, tensors<Q>& judge, bool has_z, bool has_m) {
   errors e;
   e.y = relative_error(answer.y(), judge.y());
   e.S = relative_error(answer.S(), judge.S());
-  if constexpr (requires { answer.x.final_state.z; }) e.z = relative_error(answer.z(), judge.z());
-  if constexpr (requires { answer.x.final_state.m; }) e.m = relative_error(answer.m(), judge.m());
+  if (has_z) e.z = relative_error(answer.z(), judge.z());
+  if (has_m) e.m = relative_error(answer.m(), judge.m());
   return e;
+}
+template <class Design, class P, class Q> errors compare(problem<Design, P>& answer, tensors<Q>& judge) {
+  return compare_tensors<P, Q>(answer, judge, requires { answer.x.final_state.z; }, requires { answer.x.final_state.m; });
 }
 
 /// Runs a form on a backend with a poisoned workspace of exactly workspace_bytes().
@@ -195,13 +232,17 @@ status run(problem<Design, Precision>& p, const Form& form, On on) {
   return forward(p.design, form, on, p.x);
 }
 
+/// The storage whose rounding the numbers of a precision's problems must survive.
+template <class Precision>
+using storage_of = std::conditional_t<std::is_same_v<typename Precision::token, double>, float, typename Precision::token>;
+
 /// The error of a form against the recurrence in float64, on the same numbers.
 template <class Precision = fp32, class Design, class Form = form::automatic, class On = cpu::serial>
 errors error_of(const Design& design, shape s, const wishes& wish = {}, const Form& form = {}, On on = {}) {
-  using through = typename Precision::token;
-  auto judge = make_problem<fp64, std::conditional_t<std::is_same_v<through, double>, float, through>>(design, s, wish);
+  using through = storage_of<Precision>;
+  auto judge = make_problem<fp64, through>(design, s, wish);
   reference::recurrent(judge.design, judge.x);
-  auto answer = make_problem<Precision, std::conditional_t<std::is_same_v<through, double>, float, through>>(design, s, wish);
+  auto answer = make_problem<Precision, through>(design, s, wish);
   if (const status done = run(answer, form, on); !done) return {std::numeric_limits<double>::quiet_NaN()};
   return compare(answer, judge);
 }

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file  The list of forms: those that run a design, by the public verb, or on a plan and then compiled once for all designs.
+#pragma once
+
+#include <cstring>      // strcmp
+#include <tuple>        // apply, tuple
+#include <type_traits>  // is_same, remove_cvref
+
+#include "problem.hpp"
+
+namespace sextant::test {
+
+/// Every form there is.
+inline constexpr std::tuple forms{form::automatic{}, form::recurrent{}, form::scan{},
+                                  form::chunked{},   form::quadratic{}, form::global{}};
+
+/// Whether the backend has the form.
+template <class Form>
+inline constexpr bool registered = std::is_same_v<Form, form::automatic> || requires { typename cpu::form_of<Form, float>::type; };
+
+/// visit(form) for the forms that run a design.
+template <class Design, class Visit> void each_form(const Visit& visit) {
+  std::apply(
+      [&](const auto&... form) {
+        const auto if_it_runs = [&](const auto& f) {
+          using Form = std::remove_cvref_t<decltype(f)>;
+          if constexpr (form::runs<Form, Design> && registered<Form>) visit(f);
+        };
+        (if_it_runs(form), ...);
+      },
+      forms);
+}
+
+/// A form that is handed a plan. With `threads` 0 it runs on cpu::serial.
+template <class Real> struct planned_form {
+  const char* name;
+  status (*run)(const cpu::plan<Real>& p, int threads);
+};
+template <class Form, class Real, class On> status run_plan_on(const cpu::plan<Real>& p, On on) {
+  using planned = typename cpu::form_of<Form, Real>::type;
+  auto memory = poisoned(cpu::memory_of<planned>(p, cpu::workers(on)).all);
+  on.memory = memory;
+  return cpu::run_form<planned>(p, on);
+}
+template <class Form, class Real> status run_plan(const cpu::plan<Real>& p, int threads) {
+  if (threads == 0) return run_plan_on<Form>(p, cpu::serial{});
+  return run_plan_on<Form>(p, cpu::parallel{.memory = {}, .threads = threads});
+}
+
+/// The named form as one that is handed a plan: what forward() does, without the types of the design, so that a thousand
+/// designs cost the compiler no more than one. automatic is chosen by design and so is not among them.
+template <class Real, class Form> constexpr planned_form<Real> on_plans() {
+  if constexpr (registered<Form> && !std::is_same_v<Form, form::automatic>) return {Form::name, &run_plan<Form, Real>};
+  else return {Form::name, nullptr};
+}
+template <class Real>
+inline constexpr planned_form<Real> planned_forms[] = {on_plans<Real, form::recurrent>(), on_plans<Real, form::scan>(),
+                                                       on_plans<Real, form::chunked>(), on_plans<Real, form::quadratic>(),
+                                                       on_plans<Real, form::global>()};
+/// Whether the planned forms run a design, in their order.
+template <class Design>
+inline constexpr bool planned_form_runs[] = {form::runs<form::recurrent, Design>, form::runs<form::scan, Design>,
+                                             form::runs<form::chunked, Design>, form::runs<form::quadratic, Design>,
+                                             form::runs<form::global, Design>};
+
+}  // namespace sextant::test
