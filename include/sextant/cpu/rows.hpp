@@ -5,6 +5,7 @@
 #include <sextant/cpu/plan.hpp>
 #include <sextant/cpu/simd.hpp>
 #include <sextant/cpu/simd_math.hpp>
+#include <sextant/design/feature_map.hpp>
 #include <sextant/design/gate.hpp>
 
 namespace sextant::cpu::inline SEXTANT_CPU_ISA {
