@@ -48,11 +48,11 @@ template <class Real> struct recurrence {
   template <per Varies> void blocks() const {
     constexpr index_t step = keys_in_registers;
     using all_keys = std::make_integer_sequence<int, keys_in_registers>;
-    index_t v = 0;
-    for (; v + 2 * lanes<Real> <= values; v += 2 * lanes<Real>)
-      for (index_t key = 0; key < keys; key += step) block<Varies, 2>(key, v, all_keys{});
-    for (; v < values; v += lanes<Real>)
-      for (index_t key = 0; key < keys; key += step) block<Varies, 1>(key, v, all_keys{});
+    for (index_t key = 0; key < keys; key += step) {
+      index_t v = 0;
+      for (; v + 2 * lanes<Real> <= values; v += 2 * lanes<Real>) block<Varies, 2>(key, v, all_keys{});
+      for (; v < values; v += lanes<Real>) block<Varies, 1>(key, v, all_keys{});
+    }
   }
 
   // S of some keys (I...) and one or two vectors of channels stays in registers over the tile. The packs unroll: an
