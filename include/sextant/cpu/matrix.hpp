@@ -142,6 +142,27 @@ inline void multiply_panel(tile_work<Real> work, index_t rows, index_t first, in
   }
 }
 
+/// Rows of B that stay in the first cache while all rows of A pass.
+inline constexpr index_t panel_rows = 256;
+
+/// Whether the rows of a panel of B, a cache line each, would push one another out of the first cache (64 sets of 8
+/// lines of 64 bytes), and enough rows of A pass to pay for a copy.
+template <class Real> SEXTANT_INLINE bool worth_packing(index_t rows, index_t length, index_t b_row) {
+  const index_t lines = b_row * static_cast<index_t>(sizeof(Real)) / 64;
+  const index_t power_of_2 = lines & -lines;  // one set in so many is met
+  return rows >= 32 && length * power_of_2 > 64 * 8;
+}
+
+template <class Real> inline void pack_panel(const tile_work<Real>& work, index_t length, Real* to) {
+  constexpr index_t lanes = simd<Real>::lanes;
+  const Real* from = work.b;
+  for (index_t i = 0; i < length; ++i, from += work.b_row, to += 2 * lanes) {
+    const simd<Real> left = simd<Real>::load(from), right = simd<Real>::load(from + lanes);
+    left.store(to);
+    right.store(to + lanes);
+  }
+}
+
 }  // namespace detail
 
 /// C[m][n] = or += scale[m] sum_{i < I} A(m, i) B[i][n] for m < M, n < N; no scale is a scale of 1. With
@@ -150,16 +171,17 @@ inline void multiply_panel(tile_work<Real> work, index_t rows, index_t first, in
 /// Any sizes, 0 included (I = 0 overwrites with zeros); nothing beyond N columns is read or written, but N is best a
 /// multiple of the vector's lanes. C must not overlap A or B. Each element's sum runs over i in order in one fused
 /// multiply-add each, with a rounding to memory every 256 terms, so results don't depend on M, N or an element's
-/// place. Cost: M N I multiply-adds; B is read from the first cache if 256 of its rows don't compete for the same
-/// cache sets.
+/// place. Cost: M N I multiply-adds. Stack: 256 rows of two vectors, into which rows of B are copied where they would
+/// compete for the same sets of the first cache.
 template <class Real>
 inline void multiply(index_t M, index_t N, index_t I, left_operand<Real> a, matrix_rows<const Real> b,
                      matrix_rows<Real> c, update how, const Real* scale = nullptr, triangle part = triangle::none) {
   constexpr index_t lanes = simd<Real>::lanes;
-  constexpr index_t block = 256;  // rows of B that stay in the first cache while all rows of A pass
+  alignas(64) Real packed[std::size_t(detail::panel_rows * 2 * lanes)];
   index_t first = 0;
   do {
-    const index_t length = I - first < block ? I - first : block;
+    const index_t length = I - first < detail::panel_rows ? I - first : detail::panel_rows;
+    const bool packs = detail::worth_packing<Real>(M, length, b.row);
     const bool decayed = how == update::decay && first > 0;  // with the first rows of B
     detail::tile_work<Real> work{a.data + first * a.column,
                                  a.row,
@@ -172,8 +194,15 @@ inline void multiply(index_t M, index_t N, index_t I, left_operand<Real> a, matr
                                  0,
                                  first > 0 ? update::add : how};
     index_t n = 0;
-    for (; n + 2 * lanes <= N; n += 2 * lanes, work.b += 2 * lanes, work.c += 2 * lanes)
-      detail::multiply_panel<Real, 2, false>(work, M, first, length, part, n);
+    for (; n + 2 * lanes <= N; n += 2 * lanes, work.b += 2 * lanes, work.c += 2 * lanes) {
+      detail::tile_work<Real> panel = work;
+      if (packs) {
+        detail::pack_panel(work, length, packed);
+        panel.b = packed;
+        panel.b_row = 2 * lanes;
+      }
+      detail::multiply_panel<Real, 2, false>(panel, M, first, length, part, n);
+    }
     if (n + lanes <= N) {
       detail::multiply_panel<Real, 1, false>(work, M, first, length, part, n);
       n += lanes, work.b += lanes, work.c += lanes;
@@ -182,7 +211,7 @@ inline void multiply(index_t M, index_t N, index_t I, left_operand<Real> a, matr
       work.width = N - n;
       detail::multiply_panel<Real, 1, true>(work, M, first, length, part, n);
     }
-    first += block;
+    first += detail::panel_rows;
   } while (first < I);
 }
 

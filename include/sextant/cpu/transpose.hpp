@@ -14,8 +14,8 @@ namespace sextant::cpu::inline SEXTANT_CPU_ISA {
 #if SEXTANT_CPU_BYTES > 0
 namespace detail {
 
-/// In a block of Lanes x Lanes numbers, exchanges the upper right with the lower left quarter of every square of 2 Width
-/// numbers, in two of its rows. All widths 1, 2, 4, ... in any order make the transpose.
+/// In a block of Lanes x Lanes numbers, exchanges the upper right with the lower left quarter of every square of 2
+/// Width numbers, in two of its rows. All widths 1, 2, 4, ... in any order make the transpose.
 template <class Real, int Lanes, int Width, int... I>
 SEXTANT_INLINE void exchange_quarters(simd<Real, Lanes>& upper, simd<Real, Lanes>& lower,
                                       std::integer_sequence<int, I...>) {
