@@ -88,7 +88,7 @@ struct squared {
   }
   template <class Real> SEXTANT_FN constexpr Real product(Real dot) const { return dot * dot; }
   template <class Real> SEXTANT_FN Real key_scale(index_t K) const {
-    return scale_keys && K > 0 ? Real(1) / math::sqrt(Real(K)) : Real(1);
+    return Real(scale_keys && K > 0 ? 1 / math::sqrt(double(K)) : 1);
   }
 };
 
