@@ -2,7 +2,9 @@
 /// @file  A vector register as a number: what the CPU kernels compute with.
 #pragma once
 
-#include <cstddef>  // size_t
+#include <concepts>     // same_as
+#include <cstddef>      // size_t
+#include <type_traits>  // is_arithmetic_v
 
 #include <sextant/cpu/memory.hpp>
 #include <sextant/cpu/vector.hpp>
@@ -53,6 +55,9 @@ template <class Real, int Lanes> struct simd {
   simd() = default;
   /// x in every lane.
   SEXTANT_INLINE simd(Real x) : data(detail::broadcast<Real, Lanes>(x)) {}
+  template <class Number>
+  requires(std::is_arithmetic_v<Number> && !std::same_as<Number, Real>) SEXTANT_INLINE simd(Number x)
+      : simd(static_cast<Real>(x)) {}
   SEXTANT_INLINE static simd from_vector(detail::vector<Real, Lanes> vector) {
     simd a;
     a.data = vector;

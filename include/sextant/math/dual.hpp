@@ -2,6 +2,8 @@
 /// @file  Numbers that carry a derivative along: the gradient of any gate without a line from its author.
 #pragma once
 
+#include <type_traits>  // is_arithmetic_v
+
 #include <sextant/config.hpp>
 #include <sextant/math/functions.hpp>
 
@@ -17,6 +19,11 @@ template <class Real> struct dual {
   dual() = default;
   /// A constant if the derivative is left out; the variable itself is `dual<Real>(x, 1)`.
   SEXTANT_FN constexpr dual(Real f, Real slope = Real(0)) : value(f), derivative(slope) {}
+  /// A constant, where `Real` is itself a type that numbers convert to: a register, or a dual number (second
+  /// derivatives).
+  template <class Number>
+  requires(!std::is_arithmetic_v<Real> && std::is_arithmetic_v<Number>) SEXTANT_FN constexpr dual(Number f)
+      : value(static_cast<Real>(f)), derivative(static_cast<Real>(0)) {}
 
   SEXTANT_FN friend constexpr dual operator+(const dual& a) { return a; }
   SEXTANT_FN friend constexpr dual operator-(const dual& a) { return {-a.value, -a.derivative}; }
