@@ -35,6 +35,10 @@ template <class Real, int Lanes = native_lanes<Real>> struct simd_mask {
   SEXTANT_INLINE friend bool any(simd_mask a) { return detail::any_bits<Real, Lanes>(a.data); }
   /// Whether every lane is true.
   SEXTANT_INLINE friend bool all(simd_mask a) { return !any(!a); }
+  /// Lane by lane `condition ? a : b`.
+  SEXTANT_INLINE friend simd<Real, Lanes> select(simd_mask condition, simd<Real, Lanes> a, simd<Real, Lanes> b) {
+    return simd<Real, Lanes>::from_vector(condition.data ? a.data : b.data);
+  }
 };
 
 /// `Lanes` numbers of type `Real` (float or double) that are computed with at once. By default as many as fill one
@@ -130,10 +134,6 @@ template <class Real, int Lanes> struct simd {
   SEXTANT_INLINE friend mask_type operator==(simd a, simd b) { return mask(a.data == b.data); }
   SEXTANT_INLINE friend mask_type operator!=(simd a, simd b) { return mask(a.data != b.data); }
 
-  /// Lane by lane `condition ? a : b`.
-  SEXTANT_INLINE friend simd select(mask_type condition, simd a, simd b) {
-    return from_vector(condition.data ? a.data : b.data);
-  }
   /// Lane by lane `a < b ? a : b`, a single instruction: b where they are equal or one is a NaN.
   SEXTANT_INLINE friend simd min(simd a, simd b) { return from_vector(detail::lesser<Real, Lanes>(a.data, b.data)); }
   /// Lane by lane `a > b ? a : b`, a single instruction: b where they are equal or one is a NaN.
