@@ -2,7 +2,8 @@
 /// @file  The two references agree on the product of input gates, forget gates, norms and orders.
 #include <doctest/doctest.h>
 
-#include <tuple>  // apply, tuple
+#include <string>  // string
+#include <tuple>   // apply, tuple
 
 #include <sextant/reference/quadratic.hpp>
 
@@ -24,7 +25,7 @@ int agreed = 0;
 template <class Input, class Forget, class Norm, class Order>
 void check(const Input& input, const Forget& forget, const Norm& norm, const Order& order) {
   if constexpr (fits<Input, Forget, Norm, Order>) {
-    INFO(Input::name, ", ", Forget::name, ", ", Norm::name, ", ", Order::name);
+    INFO(std::string(Input::name), ", ", std::string(Forget::name), ", ", std::string(Norm::name), ", ", std::string(Order::name));
     const auto design = linear_attention.with(input, forget, norm, order, map::identity{});
     const wishes w{.seed = 11, .initial_state = true, .positive_keys = true};
     const shape s{.B = 2, .T = 9, .Hk = 1, .H = 1, .K = 3, .V = 4};

@@ -2,6 +2,8 @@
 /// @file  The two references agree: the recurrence and the masked matrix of weights, in float64.
 #include <doctest/doctest.h>
 
+#include <string>  // string
+
 #include <sextant/reference/quadratic.hpp>
 
 #include "cases.hpp"
@@ -21,7 +23,7 @@ template <class Design> double difference(const Design& design, const shape& s, 
 
 template <class Design> void check(const char* name, const Design& design) {
   const auto agrees = [&](const char* what, const shape& s, const wishes& w, double bound = 1e-12) {
-    INFO(name, ", ", what);
+    INFO(std::string(name), ", ", std::string(what));
     CHECK(difference(design, s, w) <= bound);
   };
   const shape everyday = everyday_shape<Design>();

@@ -4,6 +4,7 @@
 
 #include <array>   // array
 #include <cmath>   // cos, exp, fabs, log, sin, sqrt
+#include <string>  // string
 #include <vector>  // vector
 
 #include <sextant/math/dual.hpp>
@@ -219,7 +220,7 @@ template <class Design> void check_derivative(const char* name, const Design& de
   reference::recurrent(design, at.x);
   reference::recurrent(design, above.x);
   reference::recurrent(design, below.x);
-  INFO(name);
+  INFO(std::string(name));
   for (std::size_t i = 0; i < exact.y().size(); ++i) {
     const double slope = (above.y()[i] - below.y()[i]) / (2 * h);
     CHECK(exact.y()[i].value == at.y()[i]);
