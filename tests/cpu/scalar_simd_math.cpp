@@ -1,0 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file  The tests of simd_math.cpp where there are no vectors: one number at a time.
+#define SEXTANT_CPU_SCALAR
+#include "simd_math.cpp"
