@@ -97,7 +97,7 @@ void check(const Design& design, test::shape size, const Fill& fill, const Expec
     judge(p, false, 6e-10, 0);
   }
   test::each_form<Design>([&](const auto& form) {
-    INFO("cpu, form::" + std::string(form.name));
+    INFO("cpu, form::", std::string(form.name));
     auto p = problem_in(fp64{});
     REQUIRE(bool(test::run(p, form, cpu::serial{})));
     judge(p, true, 6e-10, 0);
