@@ -129,18 +129,19 @@ std::string decode(bytes file, picture& into) {
   if (!is_png(file) && !is_jpeg(file)) return "is neither a PNG nor a JPEG";
   const std::string format = is_png(file) ? "PNG" : "JPEG";
   if (const std::string damage = is_png(file) ? png_damage(file) : jpeg_damage(file); !damage.empty())
-    return "is a " + damage + " " + format;
+    return std::string("is a ") + damage + " " + format;
 
   const auto size = static_cast<int>(file.size());
   int width = 0, height = 0, channels = 0;
   if (stbi_info_from_memory(file.data(), size, &width, &height, &channels) && std::int64_t{width} * height > max_pixels)
-    return "has " + std::to_string(width) + " x " + std::to_string(height) + " pixels; at most 100 million are read";
+    return std::string("has ") + std::to_string(width) + " x " + std::to_string(height) +
+           " pixels; at most 100 million are read";
   const std::unique_ptr<unsigned char, void (*)(void*)> pixels(
       stbi_load_from_memory(file.data(), size, &width, &height, &channels, 3), stbi_image_free);
   if (!pixels) {
     // A JPEG that fails without a reason leaves the one for which it was no PNG.
     const std::string reason = stbi_failure_reason();
-    return "is a broken " + format + (reason == "bad png sig" ? "" : " (" + reason + ")");
+    return std::string("is a broken ") + format + (reason == "bad png sig" ? "" : " (" + reason + ")");
   }
 
   into.width = width;

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <algorithm>  // clamp, min, max
-#include <cmath>      // floor
 #include <cstddef>    // ptrdiff_t, size_t
 #include <string>     // string
 #include <utility>    // move
@@ -36,35 +35,35 @@ picture_result load_picture(const std::string& path);
 std::string default_picture_path(const char* argv0);
 
 /// Which old samples a new sample is made of, and how much of each; the weights sum to 1.
-struct resampling {
-  struct tap {
-    std::size_t first;
-    std::vector<double> weight;
-  };
-  std::vector<tap> taps;  ///< one for each new sample
+struct tap {
+  std::size_t first;
+  std::vector<float> weight;
 };
 
-/// From `from` samples to `to`: the mean over the covered part when there are fewer, linear between sample centres
-/// when there are more (the outermost samples extend to the edge). An unchanged size copies.
-inline resampling make_resampling(std::ptrdiff_t from, std::ptrdiff_t to) {
-  resampling made;
-  const double ratio = static_cast<double>(from) / static_cast<double>(to);
+/// How each of `to` samples is made of `from` old ones: the mean over the covered part when there are fewer, linear
+/// between sample centres when there are more (the outermost samples extend to the edge). An unchanged size copies.
+/// Positions are exact fractions of integers.
+inline std::vector<tap> resampling(std::ptrdiff_t from, std::ptrdiff_t to) {
+  const auto share = [](std::ptrdiff_t part, std::ptrdiff_t whole) {
+    return static_cast<float>(static_cast<double>(part) / static_cast<double>(whole));
+  };
+  std::vector<tap> made;
   for (std::ptrdiff_t i = 0; i < to; ++i) {
-    if (to <= from) {
-      const double low = static_cast<double>(i) * ratio, high = std::min(low + ratio, static_cast<double>(from));
-      const auto first = static_cast<std::ptrdiff_t>(low);
-      resampling::tap tap{static_cast<std::size_t>(first), {}};
-      for (auto at = static_cast<double>(first); at < high; at += 1)
-        tap.weight.push_back((std::min(high, at + 1) - std::max(low, at)) / (high - low));
-      made.taps.push_back(std::move(tap));
-    } else {
-      const double last = static_cast<double>(from - 1);
-      const double at = std::clamp((static_cast<double>(i) + 0.5) * ratio - 0.5, 0.0, last);
-      const double first = std::min(std::floor(at), std::max(last - 1, 0.0));
-      resampling::tap tap{static_cast<std::size_t>(first), {1 - (at - first)}};
-      if (from > 1) tap.weight.push_back(at - first);
-      made.taps.push_back(std::move(tap));
+    tap next{};
+    if (to <= from) {  // new sample i covers [i from, (i + 1) from), old sample j [j to, (j + 1) to)
+      const std::ptrdiff_t low = i * from, high = low + from, first = low / to;
+      next.first = static_cast<std::size_t>(first);
+      for (std::ptrdiff_t j = first; j * to < high; ++j)
+        next.weight.push_back(share(std::min(high, (j + 1) * to) - std::max(low, j * to), from));
+    } else {  // the centre of new sample i lies `at` / (2 to) behind the centre of old sample 0
+      const std::ptrdiff_t at = std::clamp<std::ptrdiff_t>((2 * i + 1) * from - to, 0, (from - 1) * 2 * to);
+      const std::ptrdiff_t first = std::min(at / (2 * to), std::max<std::ptrdiff_t>(from - 2, 0));
+      const std::ptrdiff_t past = at - first * 2 * to;
+      next.first = static_cast<std::size_t>(first);
+      next.weight.push_back(share(2 * to - past, 2 * to));
+      if (from > 1) next.weight.push_back(share(past, 2 * to));
     }
+    made.push_back(std::move(next));
   }
   return made;
 }
@@ -74,27 +73,27 @@ inline resampling make_resampling(std::ptrdiff_t from, std::ptrdiff_t to) {
 inline picture resize(const picture& from, std::ptrdiff_t width, std::ptrdiff_t height) {
   const auto rows = static_cast<std::size_t>(from.height), old_row = static_cast<std::size_t>(from.width) * 3;
   const auto new_row = static_cast<std::size_t>(width) * 3;
-  const resampling across = make_resampling(from.width, width), down = make_resampling(from.height, height);
+  const std::vector<tap> across = resampling(from.width, width), down = resampling(from.height, height);
 
   std::vector<float> narrow(rows * new_row);  // [old height, new width, 3]
   for (std::size_t y = 0; y < rows; ++y)
-    for (std::size_t x = 0; x < across.taps.size(); ++x)
+    for (std::size_t x = 0; x < across.size(); ++x)
       for (std::size_t c = 0; c < 3; ++c) {
         double sum = 0;
-        const auto& [first, weight] = across.taps[x];
+        const auto& [first, weight] = across[x];
         for (std::size_t i = 0; i < weight.size(); ++i)
-          sum += weight[i] * static_cast<double>(from.value[y * old_row + (first + i) * 3 + c]);
+          sum += static_cast<double>(weight[i]) * static_cast<double>(from.value[y * old_row + (first + i) * 3 + c]);
         narrow[y * new_row + x * 3 + c] = static_cast<float>(sum);
       }
 
-  picture to{width, height, std::vector<float>(down.taps.size() * new_row)};
+  picture to{width, height, std::vector<float>(down.size() * new_row)};
   std::vector<double> sum(new_row);
-  for (std::size_t y = 0; y < down.taps.size(); ++y) {
+  for (std::size_t y = 0; y < down.size(); ++y) {
     sum.assign(new_row, 0.0);
-    const auto& [first, weight] = down.taps[y];
+    const auto& [first, weight] = down[y];
     for (std::size_t i = 0; i < weight.size(); ++i)
       for (std::size_t x = 0; x < new_row; ++x)
-        sum[x] += weight[i] * static_cast<double>(narrow[(first + i) * new_row + x]);
+        sum[x] += static_cast<double>(weight[i]) * static_cast<double>(narrow[(first + i) * new_row + x]);
     for (std::size_t x = 0; x < new_row; ++x) to.value[y * new_row + x] = static_cast<float>(sum[x]);
   }
   return to;

@@ -31,7 +31,8 @@ class progress_line {
       if (begins && width == 79) break;
       width += begins;
     }
-    std::string line = "\r" + std::string(text.substr(0, bytes));
+    std::string line = "\r";
+    line += text.substr(0, bytes);
     if (width < shown) line.append(shown - width, ' ');  // over what is left of a longer text
     shown = width;
     std::fputs(line.c_str(), file);

@@ -117,7 +117,8 @@ template <class Row> std::string as_table(const std::vector<column<Row>>& column
     std::string text;
     for (std::size_t c = 0; c < columns.size(); ++c) {
       const std::string blanks(widths[c] - detail::width_of(lines[l][c]), ' ');
-      text += (c > 0 ? "  " : "") + (columns[c].shown_as == kind::text ? lines[l][c] + blanks : blanks + lines[l][c]);
+      if (c > 0) text += "  ";
+      text += columns[c].shown_as == kind::text ? lines[l][c] + blanks : blanks + lines[l][c];
     }
     out += text.substr(0, text.find_last_not_of(' ') + 1) + '\n';
     if (l > 0) continue;
@@ -135,9 +136,10 @@ template <class Row> std::string as_json(const std::vector<column<Row>>& columns
   std::string out = "[";
   for (std::size_t r = 0; r < rows.size(); ++r) {
     out += r > 0 ? ",\n  {" : "\n  {";
-    for (std::size_t c = 0; c < columns.size(); ++c)
-      out += (c > 0 ? ", " : "") + detail::json_string(columns[c].key) + ": " +
-             detail::json_text(columns[c].value(rows[r]));
+    for (std::size_t c = 0; c < columns.size(); ++c) {
+      if (c > 0) out += ", ";
+      out += detail::json_string(columns[c].key) + ": " + detail::json_text(columns[c].value(rows[r]));
+    }
     out += '}';
   }
   return out + (rows.empty() ? "]\n" : "\n]\n");
@@ -146,13 +148,13 @@ template <class Row> std::string as_json(const std::vector<column<Row>>& columns
 /// A line of keys, then a line per row; ticks are true and false.
 template <class Row> std::string as_csv(const std::vector<column<Row>>& columns, const std::vector<Row>& rows) {
   std::string out;
-  for (std::size_t c = 0; c < columns.size(); ++c) out += (c > 0 ? "," : "") + detail::csv_string(columns[c].key);
-  out += '\n';
-  for (const Row& row : rows) {
-    for (std::size_t c = 0; c < columns.size(); ++c)
-      out += (c > 0 ? "," : "") + detail::csv_text(columns[c].value(row));
-    out += '\n';
-  }
+  const auto put = [&](std::size_t c, const std::string& text) {
+    out += text;
+    out += c + 1 < columns.size() ? ',' : '\n';
+  };
+  for (std::size_t c = 0; c < columns.size(); ++c) put(c, detail::csv_string(columns[c].key));
+  for (const Row& row : rows)
+    for (std::size_t c = 0; c < columns.size(); ++c) put(c, detail::csv_text(columns[c].value(row)));
   return out;
 }
 

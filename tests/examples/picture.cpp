@@ -180,6 +180,9 @@ TEST_CASE("picture: a JPEG that is cut or damaged") {
   damaged = whole;
   damaged.replace(table + 5, 16, 16, '\x0f');
   CHECK(reason(in.file("a.jpg", damaged)) == "is a damaged JPEG");
+  // 320 codes in a segment long enough for them: more than a decoder has room for.
+  const std::string codes = std::string("\xff\xc4\x01\x53\x00", 5) + std::string(16, '\x14') + std::string(320, '\x01');
+  CHECK(reason(in.file("a.jpg", whole.substr(0, table) + codes + whole.substr(table))) == "is a damaged JPEG");
   damaged = whole;
   damaged.replace(table + 2, 2, 2, '\0');
   CHECK(reason(in.file("a.jpg", damaged)) == "is a damaged JPEG");

@@ -115,7 +115,7 @@ TEST_CASE("projection: y = x W + b at any size") {
                      static_cast<double>(p.weight[static_cast<std::size_t>(i * outputs + j)]);
             worst = std::max(worst, std::abs(static_cast<double>(y[static_cast<std::size_t>(t * outputs + j)]) - sum));
           }
-        CHECK(worst < 2e-6);
+        CHECK(worst < 1e-6);
       }
 }
 

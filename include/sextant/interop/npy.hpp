@@ -88,7 +88,7 @@ inline std::string read_from(std::FILE* file, std::uintmax_t bytes, array& into)
   if (got < 10) return "is truncated in its header";
   const int major = start[6], minor = start[7];
   if (major < 1 || major > 3 || minor != 0)
-    return "has .npy format version " + std::to_string(major) + "." + std::to_string(minor) +
+    return std::string("has .npy format version ") + std::to_string(major) + "." + std::to_string(minor) +
            "; 1.0, 2.0 and 3.0 are read";
   std::size_t prefix = 10;
   std::uint64_t length = start[8] + 256u * start[9];
@@ -98,7 +98,7 @@ inline std::string read_from(std::FILE* file, std::uintmax_t bytes, array& into)
     length += 65536ull * start[10] + 16777216ull * start[11];
   }
   if (length > max_header_bytes)
-    return "claims a header of " + std::to_string(length) + " bytes, which is no float array's";
+    return std::string("claims a header of ") + std::to_string(length) + " bytes, which is no float array's";
   std::string text(static_cast<std::size_t>(length), ' ');
   if (std::fread(text.data(), 1, text.size(), file) != text.size()) return "is truncated in its header";
 
@@ -107,9 +107,9 @@ inline std::string read_from(std::FILE* file, std::uintmax_t bytes, array& into)
   const std::uint64_t item = head.is_double ? sizeof(double) : sizeof(float);
   const std::uint64_t needed = head.count * item, before = prefix + length, held = bytes > before ? bytes - before : 0;
   if (held < needed)
-    return "is truncated: its shape needs " + std::to_string(needed) + " bytes of data, it holds " +
+    return std::string("is truncated: its shape needs ") + std::to_string(needed) + " bytes of data, it holds " +
            std::to_string(held);
-  if (held > needed) return "has " + std::to_string(held - needed) + " bytes more than its shape needs";
+  if (held > needed) return std::string("has ") + std::to_string(held - needed) + " bytes more than its shape needs";
   const auto count = static_cast<std::size_t>(head.count);
   if (!(head.is_double ? read_values<double>(file, count, into) : read_values<float>(file, count, into)))
     return "can't be read to its end";
@@ -158,7 +158,7 @@ inline read_result read(const std::string& path) {
   try {
     result.error = detail::read_from(file.get(), bytes, result.value);
   } catch (const std::bad_alloc&) {
-    result.error = "does not fit into memory (" + std::to_string(bytes) + " bytes)";
+    result.error = std::string("does not fit into memory (") + std::to_string(bytes) + " bytes)";
   }
   if (!result.error.empty()) result.error = path + ": " + result.error;
   return result;

@@ -45,7 +45,7 @@ inline bool element_count(const std::vector<std::ptrdiff_t>& shape, std::size_t 
 /// A shape as Python writes it: (), (3,), (2, 3).
 inline std::string shape_text(const std::vector<std::ptrdiff_t>& shape) {
   std::string text = "(";
-  for (std::size_t i = 0; i < shape.size(); ++i) text += (i ? ", " : "") + std::to_string(shape[i]);
+  for (std::size_t i = 0; i < shape.size(); ++i) text += std::string(i ? ", " : "") + std::to_string(shape[i]);
   return text + (shape.size() == 1 ? ",)" : ")");
 }
 
@@ -137,7 +137,7 @@ inline std::string parse_dtype(std::string_view dtype, bool& is_double) {
   if (type == "f4" || type == "f" || (!prefixed && type == "float32")) is_double = false;
   else if (type == "f8" || type == "d" || (!prefixed && type == "float64")) is_double = true;
   else if (dtype == ">f4" || dtype == ">f8") return "is big-endian (" + std::string(dtype) + "); <f4 and <f8 are read";
-  else return "has dtype " + quoted(dtype) + "; <f4 and <f8 are read";
+  else return std::string("has dtype ") + quoted(dtype) + "; <f4 and <f8 are read";
   return {};
 }
 
@@ -170,14 +170,15 @@ inline std::string parse(std::string_view text, header& into) {
   if (!has_dtype || !has_order || !has_shape) return broken + ": descr, fortran_order or shape is missing";
 
   if (std::string reason = parse_dtype(dtype, into.is_double); !reason.empty()) return reason;
-  if (into.shape.size() > max_axes) return "has " + std::to_string(into.shape.size()) + " axes; at most 64 are read";
+  if (into.shape.size() > max_axes)
+    return std::string("has ") + std::to_string(into.shape.size()) + " axes; at most 64 are read";
   if (reader.shape_overflowed() ||
       !element_count(into.shape, into.is_double ? sizeof(double) : sizeof(float), into.count))
     return "has a shape of more bytes than can be addressed";
   int long_axes = 0;
   for (const std::ptrdiff_t extent : into.shape) long_axes += extent > 1;
   if (fortran && into.count > 0 && long_axes > 1)
-    return "is in Fortran order, shape " + shape_text(into.shape) + "; save numpy.ascontiguousarray of it";
+    return std::string("is in Fortran order, shape ") + shape_text(into.shape) + "; save numpy.ascontiguousarray of it";
   return {};
 }
 
