@@ -83,7 +83,7 @@ template <class Real> void rate_of(const plan<Real>& p, const window& w, Real* o
   const per varies = p.forget.rate_varies;
   if (varies == per::nothing) return;
   if (!p.a) {
-    out[0] = p.default_rate(w.h);
+    if (p.default_rate != nullptr) out[0] = p.default_rate(w.h);  // else the tensor is empty: no keys or no channels
     return;
   }
   const std::byte* from = p.a.at(0, 0, w.h);
