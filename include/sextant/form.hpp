@@ -48,6 +48,7 @@ template <class Form, class Design> struct support {
     else return is_global;
   }();
 };
+/// Whether a form runs a design.
 template <class Form, class Design> inline constexpr bool runs = support<Form, std::remove_cvref_t<Design>>::value;
 
 }  // namespace sextant::form

@@ -51,6 +51,7 @@ template <class Design, class Form, class On, class Precision>
 std::size_t workspace_bytes(const Design& design, const Form& form, const On& on, const sequence_of<Design, Precision>& x) {
   return bytes_to_compute(design, form, on, x);
 }
+/// The same for the form that the backend finds fastest.
 template <class Design, class On, class Precision>
 std::size_t workspace_bytes(const Design& design, const On& on, const sequence_of<Design, Precision>& x) {
   return bytes_to_compute(design, form::automatic{}, on, x);

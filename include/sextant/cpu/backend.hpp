@@ -50,11 +50,15 @@ struct serial {
   sextant::workspace memory{};
 };
 
+/// Bytes of a cache line; the parts of a workspace start on multiples of it.
 inline constexpr std::size_t line_bytes = 64;
+/// The next multiple of line_bytes.
 constexpr std::size_t round_to_line(std::size_t bytes) { return (bytes + line_bytes - 1) / line_bytes * line_bytes; }
 
+/// The number of threads that a call on the backend may use.
 inline int workers(const serial&) { return 1; }
 
+/// The number of threads that a call on the backend may use: 1 without OpenMP.
 inline int workers(const parallel& on) {
 #ifdef _OPENMP
   return on.threads > 0 ? on.threads : omp_get_max_threads();
@@ -96,6 +100,7 @@ struct arena {
   }
 };
 
+/// The first multiple of line_bytes behind `memory`.
 inline std::byte* aligned(std::byte* memory) {
   return memory + (line_bytes - reinterpret_cast<std::uintptr_t>(memory) % line_bytes) % line_bytes;
 }

@@ -17,8 +17,10 @@ concept expanding_map = component<M> && requires(const M m, const double* x, ind
 }  // namespace detail
 
 /// A feature map phi is either pointwise, phi(x)_n = m(x_n), or an expansion of K numbers to width(K):
-///   static constexpr index_t width(index_t K);                    // keys of the state
-///   template <class Real> void expand(const Real* x, index_t K, Real* phi) const;
+///
+///     static constexpr index_t width(index_t K);                    // keys of the state
+///     template <class Real> void expand(const Real* x, index_t K, Real* phi) const;
+///
 /// Either may scale the keys alone before the map: `template <class Real> Real key_scale(index_t K) const`.
 /// An expansion may say what it does to products, phi(q).phi(k) as a function of q.k, so that a form that computes scores
 /// needs no expanded rows for them: `template <class Real> Real product(Real dot) const`.

@@ -22,6 +22,7 @@ enum class part {
   output,       ///<    what multiplies y last
   scale,        ///<    the number in front of q
 };
+/// How many kinds of part there are.
 inline constexpr int part_count = 11;
 
 /// What a tensor varies over besides batch and time.

@@ -7,7 +7,7 @@
 
 #include <sextant/config.hpp>
 
-/// The C library's function of this name, float (name with f) or double. Compilers know it without <cmath>, whose
+/// The C library's function of this name, float (name with f) or double. Compilers know it without `<cmath>`, whose
 /// inclusion costs more time than everything else here; nvcc wants the declared function, which it always includes.
 #ifdef __CUDACC__
 #define SEXTANT_LIBM(name) ::name

@@ -116,17 +116,18 @@ template <class Element, class... Axes> class view {
 };
 
 // The views of a call, by their letters: batch, time, head, key, value.
-template <class E> using bth = view<E, axis::batch, axis::time, axis::head>;
-template <class E> using bthk = view<E, axis::batch, axis::time, axis::head, axis::key>;
-template <class E> using bthv = view<E, axis::batch, axis::time, axis::head, axis::value>;
+template <class E> using bth = view<E, axis::batch, axis::time, axis::head>;  ///< [B, T, H]
+template <class E> using bthk = view<E, axis::batch, axis::time, axis::head, axis::key>;  ///< [B, T, H, K]
+template <class E> using bthv = view<E, axis::batch, axis::time, axis::head, axis::value>;  ///< [B, T, H, V]
+/// [B, T, H, K, V]
 template <class E> using bthkv = view<E, axis::batch, axis::time, axis::head, axis::key, axis::value>;
-template <class E> using bh = view<E, axis::batch, axis::head>;
-template <class E> using bhk = view<E, axis::batch, axis::head, axis::key>;
-template <class E> using bhkv = view<E, axis::batch, axis::head, axis::key, axis::value>;
-template <class E> using head_view = view<E, axis::head>;
-template <class E> using hk = view<E, axis::head, axis::key>;
-template <class E> using hv = view<E, axis::head, axis::value>;
-template <class E> using hvk = view<E, axis::head, axis::value, axis::key>;
-template <class E> using hv33 = view<E, axis::head, axis::value, axis::row, axis::column>;
+template <class E> using bh = view<E, axis::batch, axis::head>;  ///< [B, H]
+template <class E> using bhk = view<E, axis::batch, axis::head, axis::key>;  ///< [B, H, K]
+template <class E> using bhkv = view<E, axis::batch, axis::head, axis::key, axis::value>;  ///< [B, H, K, V]
+template <class E> using head_view = view<E, axis::head>;  ///< [H]
+template <class E> using hk = view<E, axis::head, axis::key>;  ///< [H, K]
+template <class E> using hv = view<E, axis::head, axis::value>;  ///< [H, V]
+template <class E> using hvk = view<E, axis::head, axis::value, axis::key>;  ///< [H, V, K]
+template <class E> using hv33 = view<E, axis::head, axis::value, axis::row, axis::column>;  ///< [H, V, 3, 3]
 
 }  // namespace sextant
