@@ -134,7 +134,8 @@ TEST_CASE("min, max and select of numbers") {
 }
 
 TEST_CASE_TEMPLATE("the plain functions are the C library's", Real, float, double) {
-  const Real x = Real(0.7);
+  const volatile Real unknown = Real(0.7);  // compilers fold known numbers more exactly than libraries compute
+  const Real x = unknown;
   CHECK(math::exp(x) == std::exp(x));
   CHECK(math::exp2(x) == std::exp2(x));
   CHECK(math::log(x) == std::log(x));
