@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// @file  The forms of the CPU, compiled once for all tests that link sextant_forms.
-#include "forms.hpp"
+#include <sextant/cpu/instantiate.hpp>
 
-namespace sextant::cpu::inline SEXTANT_CPU_ISA {
-SEXTANT_TEST_FORMS()
-}  // namespace sextant::cpu::inline SEXTANT_CPU_ISA
+SEXTANT_CPU_INSTANTIATE(float)
+SEXTANT_CPU_INSTANTIATE(double)

@@ -7,24 +7,9 @@
 #include <tuple>        // apply, tuple
 #include <type_traits>  // is_same, remove_cvref
 
+#include <sextant/cpu/instantiate.hpp>
+
 #include "problem.hpp"
-
-/// Instantiates, or declares as instantiated elsewhere, everything that forward() leaves to a form.
-#define SEXTANT_TEST_FORM_OF(prefix, name, real)                                                                \
-  prefix template form_memory memory_of<form_of<form::name, real>::type>(const plan<real>&, int);              \
-  prefix template status run_form<form_of<form::name, real>::type>(const plan<real>&, const serial&);          \
-  prefix template status run_form<form_of<form::name, real>::type>(const plan<real>&, const parallel&);
-#define SEXTANT_TEST_FORM(prefix, name) \
-  SEXTANT_TEST_FORM_OF(prefix, name, float) SEXTANT_TEST_FORM_OF(prefix, name, double)
-#define SEXTANT_TEST_FORMS(prefix)                                                                              \
-  SEXTANT_TEST_FORM(prefix, recurrent)                                                                          \
-  SEXTANT_TEST_FORM(prefix, chunked)                                                                            \
-  SEXTANT_TEST_FORM(prefix, scan)                                                                               \
-  SEXTANT_TEST_FORM(prefix, quadratic)
-
-namespace sextant::cpu::inline SEXTANT_CPU_ISA {
-SEXTANT_TEST_FORMS(extern)
-}  // namespace sextant::cpu::inline SEXTANT_CPU_ISA
 
 namespace sextant::test {
 

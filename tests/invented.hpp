@@ -27,15 +27,15 @@ struct fixed_input {
   template <class Real> SEXTANT_FN constexpr Real operator()() const { return Real(amount); }
 };
 
-/// A value form per head with a branch, one number at a time: F = 1 / (1 + x^2) where x < 0, 1 - x / 4 elsewhere.
+/// A value form per head with a branch, one number at a time: F = 1 / (1 + x^2) where x < 0, 1 / (1 + x / 4) elsewhere.
 struct branching {
   static constexpr part answers = part::forget_gate;
   static constexpr const char* name = "branching";
-  static constexpr const char* formula = "F = 1 / (1 + x^2) if x < 0, 1 - x / 4 elsewhere";
+  static constexpr const char* formula = "F = 1 / (1 + x^2) if x < 0, 1 / (1 + x / 4) elsewhere";
   static constexpr per raw = per::head;
   template <class Real> SEXTANT_FN Real operator()(Real x) const {
     if (x < Real(0)) return Real(1) / (Real(1) + x * x);
-    return Real(1) - x * Real(0.25);
+    return Real(1) / (Real(1) + x * Real(0.25));
   }
 };
 

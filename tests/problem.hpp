@@ -112,15 +112,15 @@ template <class Stored> float rounded_through(float x) { return float(Stored(x))
 template <class Gate> inline constexpr bool reads_logarithm = false;
 template <per P> inline constexpr bool reads_logarithm<forget::log_decay<P>> = true;
 
-/// The problem of a design, its shape and wishes: the same numbers in every precision, rounded to float first and then to
-/// `Through` (the storage whose rounding they must survive), so that a reference in float64 sees what a kernel sees.
-template <class Precision, class Through = float, class Design>
-problem<Design, Precision> make_problem(const Design& design, shape s, const wishes& wish = {}) {
+/// The problem of a design, its shape and wishes: the same numbers in every precision, rounded to float first and then by
+/// `through` (the storage whose rounding they must survive), so that a reference in float64 sees what a kernel sees.
+template <class Precision, class Design>
+problem<Design, Precision> make_problem_through(float (*through)(float), const Design& design, shape s, const wishes& wish) {
   problem<Design, Precision> p;
   p.design = design;
   p.size = s;
   p.random.state = wish.seed;
-  p.through = &rounded_through<Through>;
+  p.through = through;
   auto& x = p.x;
   const index_t W = state_width<typename Design::map_type>(s.K);
   const index_t N = wish.offsets.empty() ? s.B : index_t(wish.offsets.size()) - 1;
@@ -180,6 +180,11 @@ problem<Design, Precision> make_problem(const Design& design, shape s, const wis
     x.offsets = {p.offsets.data(), {index_t(p.offsets.size())}};
   }
   return p;
+}
+
+template <class Precision, class Through = float, class Design>
+problem<Design, Precision> make_problem(const Design& design, shape s, const wishes& wish = {}) {
+  return make_problem_through<Precision>(&rounded_through<Through>, design, s, wish);
 }
 
 /// A workspace of exactly the bytes asked for, full of NaN.
