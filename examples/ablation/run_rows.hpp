@@ -20,7 +20,7 @@ template <class Visit> void with_form(const std::string& name, Visit visit) {
   //S
   //C
   //Q
-  //G
+    else if (name == form::global::name) visit(form::global{});
   else visit(form::automatic{});
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <sextant/cpu/chunked.hpp>
+#include <sextant/cpu/global.hpp>
 #include <sextant/cpu/make_plan.hpp>
 #include <sextant/cpu/quadratic.hpp>
 #include <sextant/cpu/recurrent.hpp>
@@ -67,6 +68,7 @@ template <class Real> struct form_of<form::recurrent, Real> { using type = recur
 template <class Real> struct form_of<form::chunked, Real> { using type = chunked<Real>; };
 template <class Real> struct form_of<form::scan, Real> { using type = scan<Real>; };
 template <class Real> struct form_of<form::quadratic, Real> { using type = quadratic<Real>; };
+template <class Real> struct form_of<form::global, Real> { using type = global<Real>; };
 
 /// Whether the recurrent form beats the design's own on so few tokens.
 template <class Real> bool is_short(const plan<Real>& p) { return p.longest() < 16; }
@@ -77,6 +79,7 @@ auto with_form(const Form& form, const plan<Real>& p, const Visit& visit) {
   if constexpr (!std::is_same_v<Form, form::automatic>) return (void)p, visit(form);
   else if constexpr (form::runs<form::chunked, Design>)
     return is_short(p) ? visit(form::recurrent{}) : visit(form::chunked{});
+  else if constexpr (form::runs<form::global, Design>) return (void)p, visit(form::global{});
   else return (void)p, visit(form::recurrent{});
 }
 
