@@ -34,8 +34,9 @@ template <class Real> struct head_decays {
   /// exp2(cum_last)
   Real whole(index_t count) const { return from_start[count - 1]; }
 
-  /// weights[t][s] = scores[t][s] exp2(cum_t - cum_s) for s <= t, zeros behind the diagonal.
-  void weigh(const Real* scores, Real* weights, index_t ld, index_t count) const {
+  /// weights[t][s] = scores[t][s] exp2(cum_t - cum_s) inputs[s] for s <= t, zeros behind the diagonal. No inputs are
+  /// ones.
+  void weigh(const Real* scores, const Real* inputs, Real* weights, index_t ld, index_t count) const {
     using vector = simd<Real>;
     for (index_t t = 0; t < count; ++t) {
       const vector up(upper[t]), low(lower[t]);
@@ -43,6 +44,7 @@ template <class Real> struct head_decays {
       for (index_t s = 0; s < end; s += lanes<Real>) {
         const vector decay = math::exp2((up - vector::load(upper + s)) + (low - vector::load(lower + s)));
         vector weight = decay * vector::load(scores + t * ld + s);
+        if (inputs != nullptr) weight *= vector::load(inputs + s);
         if (s + lanes<Real> > t + 1) weight = select(simd_mask<Real>::first(t + 1 - s), weight, vector(Real(0)));
         weight.store(weights + t * ld + s);
       }

@@ -14,47 +14,49 @@ template <class Real> index_t triangle_end(index_t t, index_t count) {
 }
 /// Zeros behind the diagonal of a square, as far as products read.
 template <class Real> void cut_triangle(Real* square, index_t ld, index_t count) {
-  for (index_t t = 0; t < count; ++t) zero(square + t * ld + t + 1, triangle_end<Real>(t, count) - t - 1);
+  using vector = simd<Real>;
+  for (index_t t = 0; t < count; ++t) {
+    Real* const row = square + t * ld;
+    const index_t end = triangle_end<Real>(t, count);
+    for (index_t s = (t + 1) / lanes<Real> * lanes<Real>; s < end; s += lanes<Real>)
+      select(simd_mask<Real>::first(t + 1 - s), vector::load(row + s), vector(Real(0))).store(row + s);
+  }
 }
 
 /// Queries and keys of one key head over a chunk, in rows of `ld` numbers with zeros behind the keys.
 template <class Real> struct chunk_keys {
   Real *q = nullptr, *k = nullptr;              // mapped and turned
   Real *q_plain = nullptr, *k_plain = nullptr;  // mapped alone; the same rows where the design has no position
-  Real *q_raw = nullptr, *k_raw = nullptr;      // before an expanding map that knows the product of two of its rows
-  Real *row = nullptr, *transposed = nullptr;
+  Real *q_raw = nullptr, *k_raw = nullptr;      // neither; the same rows where the map is the identity
   index_t ld = 0, raw_ld = 0, square_ld = 0;
+  index_t whole = 0;  // numbers of a row that anybody reads: keys and zeros behind them
+  Real* transposed = nullptr;
   rotation<Real> turning;
 
   static bool turns(const plan<Real>& p) { return p.position != position_kind::none; }
 
   void allocate(arena& memory, const plan<Real>& p, index_t tokens) {
-    ld = row_length<Real>(padded_keys<Real>(p.width));
-    raw_ld = row_length<Real>(p.keys);
+    whole = padded_keys<Real>(p.width);
+    ld = row_length<Real>(whole);
+    raw_ld = row_length<Real>(padded_keys<Real>(p.keys));
     square_ld = row_length<Real>(tokens);
-    q_plain = memory.take<Real>(tokens * ld);
-    k_plain = memory.take<Real>(tokens * ld);
-    q = turns(p) ? memory.take<Real>(tokens * ld) : q_plain;
-    k = turns(p) ? memory.take<Real>(tokens * ld) : k_plain;
-    if (p.map_product != nullptr) {
-      q_raw = memory.take<Real>(tokens * raw_ld);
-      k_raw = memory.take<Real>(tokens * raw_ld);
-    } else {
-      row = memory.take<Real>(padded<Real>(p.keys));
-    }
+    q_raw = memory.take<Real>(tokens * raw_ld), k_raw = memory.take<Real>(tokens * raw_ld);
+    const auto rows = [&](bool apart, Real* otherwise) { return apart ? memory.take<Real>(tokens * ld) : otherwise; };
+    q_plain = rows(p.apply_map != nullptr, q_raw), k_plain = rows(p.apply_map != nullptr, k_raw);
+    q = rows(turns(p), q_plain), k = rows(turns(p), k_plain);
     transposed = memory.take<Real>((ld > raw_ld ? ld : raw_ld) * square_ld);
     turning.allocate(memory, p, tokens);
   }
 
-  void load(const plan<Real>& p, const window& w, index_t g) {
-    turning.start_tile(p, w.n, w.t, w.count);
-    if (p.map_product == nullptr) {
-      read_mapped(p, p.q, w, g, turning, false, row, q, q_plain, ld);
-      read_mapped(p, p.k, w, g, turning, true, row, k, k_plain, ld);
-    } else {
-      expand(p, p.q, w, g, Real(1), q_raw, q_plain, q);
-      expand(p, p.k, w, g, p.key_scale, k_raw, k_plain, k);
-    }
+  /// Reads the rows of key head g, maps and turns them.
+  void load(const plan<Real>& p, const window& w, index_t g) const {
+    read_rows(p, p.q, w, g, 0, p.q.key, p.keys, q_raw, raw_ld, padded_keys<Real>(p.keys));
+    read_rows(p, p.k, w, g, 0, p.k.key, p.keys, k_raw, raw_ld, padded_keys<Real>(p.keys));
+    if (p.key_scale != Real(1))
+      for (index_t t = 0; t < w.count; ++t)
+        for (index_t i = 0; i < p.keys; ++i) k_raw[t * raw_ld + i] *= p.key_scale;
+    if (p.apply_map != nullptr) map(p, w, q_raw, q_plain), map(p, w, k_raw, k_plain);
+    if (turns(p)) turn(p, w, q_plain, q), turn(p, w, k_plain, k);
   }
 
   /// Scores of the turned rows, [count][square_ld]; zeros behind the diagonal.
@@ -71,24 +73,22 @@ template <class Real> struct chunk_keys {
   /// a b^T for rows of `width` numbers; zeros behind the diagonal.
   void products(const Real* a, const Real* b, index_t rows_ld, index_t width, index_t count, Real* scores) const {
     transpose<Real>(count, width, {b, rows_ld}, {transposed, square_ld});
-    multiply<Real>(count, padded<Real>(count), width, {a, rows_ld}, {transposed, square_ld}, {scores, square_ld}, update::overwrite,
-                   nullptr, triangle::lower_result);
+    multiply<Real>(count, padded<Real>(count), width, {a, rows_ld}, {transposed, square_ld}, {scores, square_ld},
+                   update::overwrite, nullptr, triangle::lower_result);
     cut_triangle(scores, square_ld, count);
   }
 
  private:
-  void expand(const plan<Real>& p, const tensor<Real>& x, const window& w, index_t g, Real scale, Real* raw,
-              Real* plain, Real* turned) const {
-    read_rows(p, x, w, g, 0, x.key, p.keys, raw, raw_ld);
+  void map(const plan<Real>& p, const window& w, const Real* from, Real* to) const {
     for (index_t t = 0; t < w.count; ++t) {
-      Real *const from = raw + t * raw_ld, *const to = plain + t * ld;
-      if (scale != Real(1))
-        for (index_t i = 0; i < p.keys; ++i) from[i] *= scale;
-      p.apply_map(p.map, from, p.keys, to);
-      zero_tail(to, p.width, ld);
-      if (!turns(p)) continue;
-      for (index_t i = 0; i < ld; ++i) turned[t * ld + i] = to[i];
-      turning.turn(p, w.n, w.t + t, t, turned + t * ld);
+      p.apply_map(p.map, from + t * raw_ld, p.keys, to + t * ld);
+      zero_tail(to + t * ld, p.width, whole);
+    }
+  }
+  void turn(const plan<Real>& p, const window& w, const Real* from, Real* to) const {
+    for (index_t t = 0; t < w.count; ++t) {
+      turning.turn(p, w.n, w.t + t, t, from + t * ld, to + t * ld);
+      zero_tail(to + t * ld, p.width, whole);
     }
   }
 };

@@ -12,18 +12,17 @@ namespace sextant::cpu::inline SEXTANT_CPU_ISA {
 ///   Y = exp(cum_t) (.) (Q S) + ((Q K^T) (.) exp(cum_t - cum_s), s <= t) U,
 ///   S <- exp(cum_last) S + K^T (exp(cum_last - cum_s) (.) U).
 /// Causal and reversed designs whose forget gate does not vary over channels; O(T (2 K' V + length (K + V) / 2)) per
-/// head; memory does not grow with T. An item is a sequence, a key head and some of its columns; scores Q K^T are
-/// computed once for all of them.
+/// head; memory does not grow with T. An item is a sequence and columns of one or more key heads; scores Q K^T are
+/// computed once for all columns of a key head in it.
 template <class Real> struct chunked {
   static constexpr index_t slab = 128;  // keys whose rows of S are read and updated together
 
-  static index_t items(const plan<Real>& p, int workers) {
-    return p.sequences * p.key_heads * divide_chunks(p, workers).items;
-  }
+  static index_t items(const plan<Real>& p, int workers) { return divide_chunks(p, workers).items(p.sequences); }
 
   const plan<Real>& p;
   chunk_division d;
   per varies;
+  bool folds;                  // the input gate goes into weights and not into v
   index_t state_keys, values;  // rows of S in scratch, and numbers from one to the next
   chunk_keys<Real> rows;
   gate_tiles<Real> gates;
@@ -35,70 +34,82 @@ template <class Real> struct chunked {
   Real *factor, *enter, *keep;
   Real *S, *z;                                            // of every column of the item
   double* m;
+  index_t first = 0, last = 0, first_head = 0, last_head = 0;  // of the item: columns, key heads
 
   chunked(const plan<Real>& the_plan, int workers, arena& memory) : p{the_plan}, d{divide_chunks(the_plan, workers)} {
     varies = gates.varies(p);
+    const bool gated_by_head = gates.stabilises(p) || p.input.varies == per::head;
+    folds = varies == per::head && gated_by_head;
     state_keys = padded_keys<Real>(p.width);
     values = row_length<Real>(d.block);
     rows.allocate(memory, p, d.length);
     gates.allocate(memory, p, d.length, rows.ld, values, 0, varies == per::head);
+    gates.keys_whole = rows.whole;
     if (varies == per::head) by_head.allocate(memory, d.length);
     if (varies == per::key) by_key.allocate(memory, d.length, rows.ld);
     if (varies == per::key && rows.turns(p)) by_key_plain.allocate(memory, d.length, rows.ld);
     finish.allocate(memory, p, values);
     for (Real** square : {&scores, &plain_scores, &weights, &plain_weights})
       *square = memory.take<Real>(d.length * rows.square_ld);
-    for (Real** channels : {&v, &y, &u_last}) *channels = memory.take<Real>(d.length * values);
-    u = p.input.is_one && !gates.stabilises(p) ? v : memory.take<Real>(d.length * values);
+    for (Real** channels : {&v, &u_last, &y}) *channels = memory.take<Real>(d.length * values);
+    u = folds || (p.input.is_one && !gates.stabilises(p)) ? v : memory.take<Real>(d.length * values);
     for (Real** numbers : {&factor, &enter}) *numbers = memory.take<Real>(padded<Real>(d.length));
     keep = memory.take<Real>(rows.ld);
-    S = memory.take<Real>(d.most() * state_keys * values);
-    z = memory.take<Real>(p.normalises() ? d.most() * rows.ld : 0);
-    m = memory.take<double>(d.most());
+    S = memory.take<Real>(d.most_columns() * state_keys * values);
+    z = memory.take<Real>(p.normalises() ? d.most_columns() * rows.ld : 0);
+    m = memory.take<double>(d.most_columns());
   }
 
   void run(index_t item, int) {
-    const index_t part = item % d.items, g = item / d.items % p.key_heads;
-    const index_t first = d.first(part), last = d.first(part + 1);
+    const index_t part = item % d.parts, bundle = item / d.parts % d.bundles;
+    first = d.first_column(part), last = d.first_column(part + 1);
+    first_head = d.first_key_head(bundle), last_head = d.first_key_head(bundle + 1);
     window w;
-    w.n = item / d.items / p.key_heads;
+    w.n = item / d.parts / d.bundles;
     const index_t T = p.length(w.n);
-    rows.turning.start(p, g);
-    for (index_t c = first; c < last; ++c) {
-      at_column(w, g, c);
-      read_state(p, w, S_of(c - first), values, state_keys, values);
-      if (p.normalises()) read_normaliser(p, w, z + (c - first) * rows.ld, rows.ld);
+    rows.turning.start(p, first_head);
+    for_columns(w, [&](index_t at) {
+      read_state(p, w, S + at * state_keys * values, values, state_keys, values);
+      if (p.normalises()) read_normaliser(p, w, z + at * rows.ld, rows.ld);
       gates.start(p, w);
-      m[c - first] = gates.m;
-    }
+      m[at] = gates.m;
+    });
     for (w.t = 0; w.t < T; w.t += d.length) {
       w.count = T - w.t < d.length ? T - w.t : d.length;
-      load(w, g);
-      for (index_t c = first; c < last; ++c) {
-        at_column(w, g, c);
+      rows.turning.start_tile(p, w.n, w.t, w.count);
+      index_t loaded = -1;
+      for_columns(w, [&](index_t at) {
+        if (p.key_head(w.h) != loaded) load(w, loaded = p.key_head(w.h));
         gates.start(p, w);
-        gates.m = m[c - first];
+        gates.m = m[at];
         finish.start(p, w);
-        column(w, S_of(c - first), z + (c - first) * rows.ld);
-        m[c - first] = gates.m;
-      }
+        column(w, S + at * state_keys * values, z + at * rows.ld);
+        m[at] = gates.m;
+      });
     }
-    for (index_t c = first; c < last; ++c) {
-      at_column(w, g, c);
-      write_state(w, S_of(c - first));
-      if (p.normalises()) write_normaliser(p, w, z + (c - first) * rows.ld);
-      gates.m = m[c - first];
+    for_columns(w, [&](index_t at) {
+      write_state(w, S + at * state_keys * values);
+      if (p.normalises()) write_normaliser(p, w, z + at * rows.ld);
+      gates.m = m[at];
       gates.finish(p, w);
-    }
+    });
   }
 
  private:
   bool decayed_normaliser() const { return p.normalises() && p.norm != norm_kind::sum_undecayed; }
-  Real* S_of(index_t column) const { return S + column * state_keys * values; }
   void at_column(window& w, index_t g, index_t column) const {
     w.h = g * (p.heads / p.key_heads) + column / d.blocks;
     w.v = column % d.blocks * d.block;
     w.values = p.values - w.v < d.block ? p.values - w.v : d.block;
+  }
+  /// visit(its number in the item) for every column of the item, the window set to it.
+  template <class Visit> void for_columns(window& w, const Visit& visit) {
+    index_t at = 0;
+    for (index_t g = first_head; g < last_head; ++g)
+      for (index_t c = first; c < last; ++c, ++at) {
+        at_column(w, g, c);
+        visit(at);
+      }
   }
   void write_state(const window& w, const Real* from) const {
     if (!p.S_out) return;
@@ -106,7 +117,7 @@ template <class Real> struct chunked {
       p.S_out.write(from, w.values, p.S_out.at(w.n, 0, w.h) + i * p.S_out.key + w.v * p.S_out.value, p.S_out.value);
   }
 
-  /// What all columns of a chunk share.
+  /// What all columns of a key head share in a chunk.
   void load(const window& w, index_t g) {
     rows.load(p, w, g);
     if (varies != per::key) rows.score(p, w, scores);
@@ -115,39 +126,46 @@ template <class Real> struct chunked {
   }
 
   void column(const window& w, Real* state, Real* sums) {
-    read_channels(p, p.v, w, v, values);
+    gates.values_whole = finish.whole = padded<Real>(w.values);
+    read_channels(p, p.v, w, v, values, finish.whole);
     gates.load(p, w, v, u);
-    if (gates.stabilises(p)) zero_tail(gates.I, w.count, padded<Real>(w.count));
     switch (varies) {
-      case per::nothing: undecayed_column(w, state, sums); break;
-      case per::head: head_column(w, state, sums); break;
-      default: key_column(w, state, sums); break;
+      case per::nothing: column_without_decay(w, state, sums); break;
+      case per::head: column_of_head_decay(w, state, sums); break;
+      default: column_of_key_decay(w, state, sums); break;
     }
     finish.store(p, w, y, v, p.normalises() ? factor : nullptr);
   }
-  void undecayed_column(const window& w, Real* state, Real* sums) {
+  void column_without_decay(const window& w, Real* state, Real* sums) {
     if (p.normalises())
       normalise(w, rows.turns(p) ? plain_scores : scores, rows.q_plain, rows.k_plain, nullptr, nullptr, nullptr, sums);
     products(w, rows.q, rows.k, u, scores, nullptr, nullptr, state);
   }
-  void head_column(const window& w, Real* state, Real* sums) {
+  void column_of_head_decay(const window& w, Real* state, Real* sums) {
+    using vector = simd<Real>;
+    const Real* const inputs = folds ? gates.I : nullptr;
     by_head.start(gates.log2_F, w.count);
-    by_head.weigh(scores, weights, rows.square_ld, w.count);
-    for (index_t i = 0; i < rows.ld; ++i) keep[i] = by_head.whole(w.count);
+    by_head.weigh(scores, inputs, weights, rows.square_ld, w.count);
+    for (index_t i = 0; i < rows.whole; ++i) keep[i] = by_head.whole(w.count);
     if (decayed_normaliser()) {
-      if (rows.turns(p)) by_head.weigh(plain_scores, plain_weights, rows.square_ld, w.count);
+      // abs_max's z takes keys in with the input gate, the others' without.
+      const bool same = !rows.turns(p) && (!folds || gates.stabilises(p));
+      if (!same)
+        by_head.weigh(rows.turns(p) ? plain_scores : scores, gates.stabilises(p) ? gates.I : nullptr, plain_weights,
+                      rows.square_ld, w.count);
       for (index_t s = 0; s < w.count; ++s) enter[s] = by_head.to_end[s] * gates.normaliser_weight(p, s);
-      normalise(w, rows.turns(p) ? plain_weights : weights, rows.q_plain, rows.k_plain, by_head.from_start, enter,
-                keep, sums);
+      normalise(w, same ? weights : plain_weights, rows.q_plain, rows.k_plain, by_head.from_start, enter, keep, sums);
     } else if (p.normalises()) {
       normalise(w, rows.turns(p) ? plain_scores : scores, rows.q_plain, rows.k_plain, nullptr, nullptr, nullptr, sums);
     }
-    for (index_t s = 0; s < w.count; ++s)
-      for (index_t c = 0; c < padded<Real>(w.values); c += lanes<Real>)
-        (simd<Real>(by_head.to_end[s]) * simd<Real>::load(u + s * values + c)).store(u_last + s * values + c);
+    for (index_t s = 0; s < w.count; ++s) {
+      const vector by(folds ? by_head.to_end[s] * gates.I[s] : by_head.to_end[s]);
+      for (index_t c = s * values; c < s * values + finish.whole; c += lanes<Real>)
+        (by * vector::load(u + c)).store(u_last + c);
+    }
     products(w, rows.q, rows.k, u_last, weights, by_head.from_start, keep, state);
   }
-  void key_column(const window& w, Real* state, Real* sums) {
+  void column_of_key_decay(const window& w, Real* state, Real* sums) {
     if (!by_key.scale(gates.F, w.count, p.width, rows.ld, rows.q, rows.k)) return by_tokens(w, state, sums);
     rows.products(by_key.q, by_key.k, rows.ld, p.width, w.count, scores);
     if (decayed_normaliser() && rows.turns(p)) {
@@ -165,7 +183,7 @@ template <class Real> struct chunked {
   void by_tokens(const window& w, Real* state, Real* sums) {
     using vector = simd<Real>;
     recurrence<Real> r;
-    r.tokens = w.count, r.keys = state_keys, r.values = padded<Real>(w.values);
+    r.tokens = w.count, r.keys = state_keys, r.values = finish.whole;
     r.q = rows.q, r.k = rows.k, r.key_ld = rows.ld;
     r.u = u, r.y = y, r.value_ld = values;
     r.from = r.to = state;
@@ -175,8 +193,9 @@ template <class Real> struct chunked {
     r.run(per::key);
     for (index_t t = 0; p.normalises() && t < w.count; ++t) {
       vector qz(Real(0));
-      for (index_t i = 0; i < rows.ld; i += lanes<Real>) {
-        const vector z_i = gates.decayed_normaliser(p, t, i, vector::load(sums + i)) + vector::load(rows.k_plain + t * rows.ld + i);
+      for (index_t i = 0; i < rows.whole; i += lanes<Real>) {
+        const vector k_i = vector::load(rows.k_plain + t * rows.ld + i);
+        const vector z_i = gates.decayed_normaliser(p, t, i, vector::load(sums + i)) + k_i;
         z_i.store(sums + i);
         qz = fma(vector::load(rows.q_plain + t * rows.ld + i), z_i, qz);
       }
@@ -184,10 +203,10 @@ template <class Real> struct chunked {
     }
   }
 
-  /// y = start (.) (q S) + weights u, and S <- keep (.) S + k^T u'. Null factors are ones.
+  /// y = start (.) (q S) + within u, and S <- keep (.) S + k^T u'. Null factors are ones.
   void products(const window& w, const Real* q, const Real* k, const Real* u_end, const Real* within,
-                const Real* start, const Real* keep_rows, Real* state) const {
-    const index_t columns = padded<Real>(w.values), panel = 2 * lanes<Real>;
+                const Real* start, const Real* keeps, Real* state) {
+    const index_t columns = finish.whole, panel = 2 * lanes<Real>;
     for (index_t key = 0; key == 0 || key < p.width; key += slab) {
       const index_t keys = p.width - key < slab ? p.width - key : slab;
       Real* const S_rows = state + key * values;
@@ -196,7 +215,7 @@ template <class Real> struct chunked {
         multiply<Real>(w.count, width, keys, {q + key, rows.ld}, {S_rows + c, values}, {y + c, values},
                        key > 0 ? update::add : update::overwrite, start);
         multiply<Real>(keys, width, w.count, {k + key, 1, rows.ld}, {u_end + c, values}, {S_rows + c, values},
-                       keep_rows != nullptr ? update::decay : update::add, keep_rows != nullptr ? keep_rows + key : nullptr);
+                       keeps != nullptr ? update::decay : update::add, keeps != nullptr ? keeps + key : nullptr);
       }
     }
     multiply_lower<Real>(w.count, columns, {within, rows.square_ld}, {u, values}, {y, values}, update::add);
@@ -207,21 +226,17 @@ template <class Real> struct chunked {
   void normalise(const window& w, const Real* within, const Real* q, const Real* k, const Real* start,
                  const Real* enters, const Real* keeps, Real* sums) const {
     using vector = simd<Real>;
-    const index_t keys = padded<Real>(p.width);
     for (index_t t = 0; t < w.count; ++t) {
       vector qz(Real(0)), inside(Real(0));
-      for (index_t i = 0; i < keys; i += lanes<Real>)
+      for (index_t i = 0; i < rows.whole; i += lanes<Real>)
         qz = fma(vector::load(q + t * rows.ld + i), vector::load(sums + i), qz);
-      for (index_t s = 0; s <= t; s += lanes<Real>) {
-        const vector weight = vector::load(within + t * rows.square_ld + s);
-        inside = gates.stabilises(p) ? fma(weight, vector::load(gates.I + s), inside) : inside + weight;
-      }
+      for (index_t s = 0; s <= t; s += lanes<Real>) inside += vector::load(within + t * rows.square_ld + s);
       const Real before = start == nullptr ? sum(qz) : start[t] * sum(qz);
       factor[t] = p.scale / gates.divisor(p, w, t, before + sum(inside));
     }
-    for (index_t i = 0; i < keys; i += lanes<Real>) {
+    for (index_t i = 0; i < rows.whole; i += lanes<Real>) {
       vector z_i = vector::load(sums + i);
-      if (keeps != nullptr) z_i = z_i * vector::load(keeps + i);
+      if (keeps != nullptr) z_i *= vector::load(keeps + i);
       for (index_t s = 0; s < w.count; ++s)
         z_i = fma(vector(enters == nullptr ? Real(1) : enters[s]), vector::load(k + s * rows.ld + i), z_i);
       z_i.store(sums + i);

@@ -21,6 +21,7 @@ template <class Real> struct gate_tiles {
   Real *raw_box = nullptr;  // own tensor over a box of keys and channels
   double* log2_F = nullptr; // base-2 logarithms of the forget gate per token, where a form asks for them (instead of F)
   index_t most_tokens = 0, keys_ld = 0, values_ld = 0, box_keys = 0;
+  index_t keys_whole = 0, values_whole = 0;  // numbers of a row that anybody reads, at most its length
 
   static constexpr index_t box_lanes = 2 * lanes<Real>;
   static bool stabilises(const plan<Real>& p) { return p.norm == norm_kind::abs_max; }
@@ -32,7 +33,7 @@ template <class Real> struct gate_tiles {
   /// `keys`, `values`: row lengths; `box`: keys whose gates are computed at once; `logarithms`: log2_F is wanted.
   void allocate(arena& memory, const plan<Real>& p, index_t tokens, index_t keys, index_t values, index_t box,
                 bool logarithms = false) {
-    most_tokens = tokens, keys_ld = keys, values_ld = values, box_keys = box;
+    most_tokens = tokens, keys_ld = keys_whole = keys, values_ld = values_whole = values, box_keys = box;
     const index_t numbers = padded<Real>(tokens);
     const auto size = [&](per v) {
       return v == per::key ? tokens * keys : v == per::channel ? tokens * values : v == per::head ? numbers : 0;
@@ -141,8 +142,8 @@ template <class Real> struct gate_tiles {
     if (p.forget.from_step) return;
     switch (p.forget.raw_varies) {
       case per::head: read_numbers(p, p.forget.raw, w, raw); break;
-      case per::key: read_rows(p, p.forget.raw, w, w.h, 0, p.forget.raw.key, p.width, raw, keys_ld); break;
-      case per::channel: read_channels(p, p.forget.raw, w, raw, values_ld); break;
+      case per::key: read_rows(p, p.forget.raw, w, w.h, 0, p.forget.raw.key, p.width, raw, keys_ld, keys_whole); break;
+      case per::channel: read_channels(p, p.forget.raw, w, raw, values_ld, values_whole); break;
       default: break;
     }
   }
@@ -172,14 +173,14 @@ template <class Real> struct gate_tiles {
     const bool numbers = p.forget.raw_varies == per::head;
     function(p.forget.part, w.count, 1, count, {own, raw_rows ? ld : numbers ? 1 : 0, 0, raw_rows ? 1 : 0},
              {rate, 0, 0, rate_rows ? 1 : 0}, out, ld, 0);
-    for (index_t t = 0; t < w.count; ++t) zero_tail(out + t * ld, count, ld);
+    for (index_t t = 0; t < w.count; ++t) zero_tail(out + t * ld, count, v == per::key ? keys_whole : values_whole);
   }
   void evaluate_input(const plan<Real>& p, const window& w, gate_function<Real> function, Real* out) const {
     if (p.input.is_one) return;
     const operand<Real> no_rate{rate, 0, 0, 0};
     if (p.input.varies == per::channel) {
       const Real* own = delta;
-      if (!p.input.from_step) read_channels(p, p.input.raw, w, out, values_ld), own = out;
+      if (!p.input.from_step) read_channels(p, p.input.raw, w, out, values_ld, values_whole), own = out;
       function(p.input.part, w.count, 1, w.values, {own, values_ld, 0, 1}, no_rate, out, values_ld, 0);
     } else {
       const Real* own = rate;
@@ -219,7 +220,7 @@ template <class Real> struct gate_tiles {
     using vector = simd<Real>;
     const bool rows = p.input.varies == per::channel;
     for (index_t t = 0; t < w.count; ++t)
-      for (index_t c = 0; c < values_ld; c += lanes<Real>) {
+      for (index_t c = 0; c < values_whole; c += lanes<Real>) {
         const vector gate = rows ? vector::load(I + t * values_ld + c) : vector(I[t]);
         (gate * vector::load(v + t * values_ld + c)).store(u + t * values_ld + c);
       }

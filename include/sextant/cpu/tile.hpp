@@ -2,6 +2,7 @@
 /// @file  Tiles: a few tokens of one head in accumulators, every part applied. All forms read and write through these.
 #pragma once
 
+#include <sextant/cpu/local.hpp>
 #include <sextant/cpu/rotation.hpp>
 
 namespace sextant::cpu::inline SEXTANT_CPU_ISA {
@@ -18,19 +19,21 @@ template <class Real> void read_numbers(const plan<Real>& p, const tensor<Real>&
   if (w.count > 0)
     x.read(x.at(p.batch(w.n), p.place(w.n, w.t), w.h), p.direction() * x.time, w.count, out);
 }
-/// One row per token, `count` numbers `stride` bytes apart from `offset` bytes on: out[w.count][ld], zeros to ld.
+/// One row per token, `count` numbers `stride` bytes apart from `offset` bytes on: out[w.count][ld], zeros to `whole`
+/// (where that is 0, to ld).
 template <class Real>
 void read_rows(const plan<Real>& p, const tensor<Real>& x, const window& w, index_t head, index_t offset, index_t stride,
-               index_t count, Real* out, index_t ld) {
+               index_t count, Real* out, index_t ld, index_t whole = 0) {
   for (index_t t = 0; t < w.count; ++t) {
     x.read(x.at(p.batch(w.n), p.place(w.n, w.t + t), head) + offset, stride, count, out + t * ld);
-    zero_tail(out + t * ld, count, ld);
+    zero_tail(out + t * ld, count, whole > 0 ? whole : ld);
   }
 }
 /// The channels of the window: out[w.count][ld].
 template <class Real>
-void read_channels(const plan<Real>& p, const tensor<Real>& x, const window& w, Real* out, index_t ld) {
-  read_rows(p, x, w, w.h, w.v * x.value, x.value, w.values, out, ld);
+void read_channels(const plan<Real>& p, const tensor<Real>& x, const window& w, Real* out, index_t ld,
+                   index_t whole = 0) {
+  read_rows(p, x, w, w.h, w.v * x.value, x.value, w.values, out, ld, whole);
 }
 
 /// phi of the queries or keys of key head g: plain[w.count][ld], and turned[w.count][ld] where the design has a
@@ -47,8 +50,8 @@ void read_mapped(const plan<Real>& p, const tensor<Real>& x, const window& w, in
     if (p.apply_map != nullptr) p.apply_map(p.map, raw, p.keys, to);
     zero_tail(to, p.width, ld);
     if (p.position != position_kind::none) {
-      for (index_t i = 0; i < ld; ++i) turned[t * ld + i] = to[i];
-      turning.turn(p, w.n, w.t + t, t, turned + t * ld);
+      turning.turn(p, w.n, w.t + t, t, to, turned + t * ld);
+      zero_tail(turned + t * ld, p.width, ld);
     }
   }
 }
@@ -111,46 +114,24 @@ template <class Real> index_t rate_size(const plan<Real>& p, index_t ld) {
   return 0;
 }
 
-/// What a row of the depthwise 3x3 shortcut adds: y[w.values] += sum of weights (.) v over the neighbours of token t.
-/// `weights` [10][ld] holds the nine taps and the bias; `row` one row.
-template <class Real>
-void add_local(const plan<Real>& p, const window& w, index_t t, const Real* weights, index_t ld, Real* row, Real* y) {
-  const index_t at = p.place(w.n, t) - p.first(w.n), i = at / p.grid_width, j = at % p.grid_width;
-  for (index_t c = 0; c < w.values; ++c) y[c] += weights[9 * ld + c];
-  for (index_t tap = 0; tap < 9; ++tap) {
-    const index_t r = i + tap / 3 - 1, s = j + tap % 3 - 1;
-    if (r < 0 || r >= p.grid_height || s < 0 || s >= p.grid_width) continue;
-    const std::byte* from = p.v.at(p.batch(w.n), p.first(w.n) + r * p.grid_width + s, w.h) + w.v * p.v.value;
-    p.v.read(from, p.v.value, w.values, row);
-    for (index_t c = 0; c < w.values; ++c) y[c] += weights[tap * ld + c] * row[c];
-  }
-}
-template <class Real> void local_weights(const plan<Real>& p, const window& w, Real* weights, index_t ld) {
-  for (index_t tap = 0; tap < 9; ++tap)
-    p.lepe.read(p.lepe.at(0, 0, w.h) + w.v * p.lepe.value + tap / 3 * p.lepe_row + tap % 3 * p.lepe_column,
-                p.lepe.value, w.values, weights + tap * ld);
-  zero(weights + 9 * ld, w.values);
-  if (p.lepe_bias)
-    p.lepe_bias.read(p.lepe_bias.at(0, 0, w.h) + w.v * p.lepe_bias.value, p.lepe_bias.value, w.values, weights + 9 * ld);
-}
-
 /// The end of every form: y = factor[t] (q S)[t] + shortcut, times silu(gate), rounded and stored.
 template <class Real> struct finisher {
-  Real *shortcut = nullptr, *weights = nullptr, *row = nullptr;
-  index_t ld = 0;
+  Real *shortcut = nullptr, *row = nullptr;
+  local_convolution<Real> local;
+  index_t ld = 0, whole = 0;  // of rows: from one to the next, and numbers that are worth computing
 
   void allocate(arena& memory, const plan<Real>& p, index_t padded_values) {
-    ld = padded_values;
+    ld = whole = padded_values;
     if (p.d) shortcut = memory.take<Real>(ld);
-    if (p.lepe) weights = memory.take<Real>(10 * ld);
-    if (p.lepe || p.output_gate) row = memory.take<Real>(ld);
+    if (p.lepe) local.allocate(memory, ld);
+    if (p.output_gate) row = memory.take<Real>(ld);
   }
   void start(const plan<Real>& p, const window& w) {
     if (p.d) {
       p.d.read(p.d.at(0, 0, w.h) + w.v * p.d.value, p.d.value, w.values, shortcut);
       zero_tail(shortcut, w.values, ld);
     }
-    if (p.lepe) local_weights(p, w, weights, ld);
+    if (p.lepe) local.start(p, w.h, w.v, w.values);
   }
   /// sums[w.count][ld] holds q S and is overwritten; values[w.count][ld] the ungated v; factor[w.count] scale /
   /// divisor, or null for `scale` alone.
@@ -160,17 +141,17 @@ template <class Real> struct finisher {
       Real* const y = sums + t * ld;
       const vector by = factor == nullptr ? vector(p.scale) : vector(factor[t]);
       if (p.d)
-        for (index_t c = 0; c < ld; c += lanes<Real>)
+        for (index_t c = 0; c < whole; c += lanes<Real>)
           fma(vector::load(shortcut + c), vector::load(values + t * ld + c), by * vector::load(y + c)).store(y + c);
       else
-        for (index_t c = 0; c < ld; c += lanes<Real>) (by * vector::load(y + c)).store(y + c);
-      if (p.lepe) add_local(p, w, w.t + t, weights, ld, row, y);
+        for (index_t c = 0; c < whole; c += lanes<Real>) (by * vector::load(y + c)).store(y + c);
       const index_t b = p.batch(w.n), at = p.place(w.n, w.t + t);
+      if (p.lepe) local.add(p, w.n, at - p.first(w.n), w.h, w.v, w.values, y);
       if (p.output_gate) {
         const tensor<Real>& gate = p.output_gate;
         gate.read(gate.at(b, at, w.h) + w.v * gate.value, gate.value, w.values, row);
-        zero_tail(row, w.values, ld);
-        for (index_t c = 0; c < ld; c += lanes<Real>)
+        zero_tail(row, w.values, whole);
+        for (index_t c = 0; c < whole; c += lanes<Real>)
           (vector::load(y + c) * math::silu(vector::load(row + c))).store(y + c);
       }
       p.y.write(y, w.values, p.y.at(b, at, w.h) + w.v * p.y.value, p.y.value);
