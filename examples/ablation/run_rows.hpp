@@ -17,10 +17,10 @@ namespace ablation {
 template <class Visit> void with_form(const std::string& name, Visit visit) {
   namespace form = sextant::form;
   if (name == form::recurrent::name) visit(form::recurrent{});
-  //S
-  //C
-  //Q
-    else if (name == form::global::name) visit(form::global{});
+  else if (name == form::scan::name) visit(form::scan{});
+  else if (name == form::chunked::name) visit(form::chunked{});
+  else if (name == form::quadratic::name) visit(form::quadratic{});
+  else if (name == form::global::name) visit(form::global{});
   else visit(form::automatic{});
 }
 

@@ -29,34 +29,35 @@
   Extern template void load_row<Stored, Real>(const void*, index_t, index_t, Real*); \
   Extern template void store_row<Stored, Real>(const Real*, index_t, void*, index_t);
 
-#define SEXTANT_CPU_INSTANCES(Extern, Real)                             \
-  SEXTANT_CPU_FORM(Extern, form::recurrent, Real)                       \
-  SEXTANT_CPU_FORM(Extern, form::scan, Real)                            \
-  SEXTANT_CPU_FORM(Extern, form::chunked, Real)                         \
-  SEXTANT_CPU_FORM(Extern, form::quadratic, Real)                       \
-  SEXTANT_CPU_GATE(Extern, input::one, Real)                            \
-  SEXTANT_CPU_GATE(Extern, input::softplus<per::head>, Real)            \
-  SEXTANT_CPU_GATE(Extern, input::softplus<per::channel>, Real)         \
-  SEXTANT_CPU_GATE(Extern, input::sigmoid, Real)                        \
-  SEXTANT_CPU_GATE(Extern, input::exponential, Real)                    \
-  SEXTANT_CPU_GATE(Extern, forget::one, Real)                           \
-  SEXTANT_CPU_GATE(Extern, forget::constant, Real)                      \
-  SEXTANT_CPU_GATE(Extern, forget::exponential, Real)                   \
-  SEXTANT_CPU_GATE(Extern, forget::log_decay<per::head>, Real)          \
-  SEXTANT_CPU_GATE(Extern, forget::log_decay<per::key>, Real)           \
-  SEXTANT_CPU_GATE(Extern, forget::log_decay<per::channel>, Real)       \
-  SEXTANT_CPU_GATE(Extern, forget::log_decay<per::key_channel>, Real)   \
-  SEXTANT_CPU_GATE(Extern, forget::log_sigmoid<per::head>, Real)        \
-  SEXTANT_CPU_GATE(Extern, forget::log_sigmoid<per::key>, Real)         \
-  SEXTANT_CPU_GATE(Extern, forget::log_sigmoid<per::channel>, Real)     \
-  SEXTANT_CPU_GATE(Extern, forget::log_sigmoid<per::key_channel>, Real) \
-  SEXTANT_CPU_GATE(Extern, forget::softplus, Real)                      \
-  SEXTANT_CPU_GATE(Extern, forget::selective, Real)                     \
-  SEXTANT_CPU_MAP(Extern, map::elu_plus_one, Real)                      \
-  SEXTANT_CPU_MAP(Extern, map::relu, Real)                              \
-  SEXTANT_CPU_MAP(Extern, map::squared, Real)                           \
-  SEXTANT_CPU_STORAGE(Extern, Real, Real)                               \
-  SEXTANT_CPU_STORAGE(Extern, bfloat16, Real)                           \
+#define SEXTANT_CPU_INSTANCES(Extern, Real)                                              \
+  SEXTANT_CPU_FORM(Extern, form::recurrent, Real)                                        \
+  SEXTANT_CPU_FORM(Extern, form::scan, Real)                                             \
+  SEXTANT_CPU_FORM(Extern, form::chunked, Real)                                          \
+  SEXTANT_CPU_FORM(Extern, form::quadratic, Real)                                        \
+  SEXTANT_CPU_GATE(Extern, input::one, Real)                                             \
+  SEXTANT_CPU_GATE(Extern, input::softplus<per::head>, Real)                             \
+  SEXTANT_CPU_GATE(Extern, input::softplus<per::channel>, Real)                          \
+  SEXTANT_CPU_GATE(Extern, input::sigmoid, Real)                                         \
+  SEXTANT_CPU_GATE(Extern, input::exponential, Real)                                     \
+  SEXTANT_CPU_GATE(Extern, forget::one, Real)                                            \
+  SEXTANT_CPU_GATE(Extern, forget::constant, Real)                                       \
+  SEXTANT_CPU_GATE(Extern, forget::exponential, Real)                                    \
+  SEXTANT_CPU_GATE(Extern, forget::log_decay<per::head>, Real)                           \
+  SEXTANT_CPU_GATE(Extern, forget::log_decay<per::key>, Real)                            \
+  SEXTANT_CPU_GATE(Extern, forget::log_decay<per::channel>, Real)                        \
+  SEXTANT_CPU_GATE(Extern, forget::log_decay<per::key_channel>, Real)                    \
+  SEXTANT_CPU_GATE(Extern, forget::log_sigmoid<per::head>, Real)                         \
+  SEXTANT_CPU_GATE(Extern, forget::log_sigmoid<per::key>, Real)                          \
+  SEXTANT_CPU_GATE(Extern, forget::log_sigmoid<per::channel>, Real)                      \
+  SEXTANT_CPU_GATE(Extern, forget::log_sigmoid<per::key_channel>, Real)                  \
+  SEXTANT_CPU_GATE(Extern, forget::softplus, Real)                                       \
+  SEXTANT_CPU_GATE(Extern, forget::selective, Real)                                      \
+  SEXTANT_CPU_MAP(Extern, map::elu_plus_one, Real)                                       \
+  SEXTANT_CPU_MAP(Extern, map::relu, Real)                                               \
+  SEXTANT_CPU_MAP(Extern, map::squared, Real)                                            \
+  Extern template void map_product_row<map::squared, Real>(const void*, Real*, index_t); \
+  SEXTANT_CPU_STORAGE(Extern, Real, Real)                                                \
+  SEXTANT_CPU_STORAGE(Extern, bfloat16, Real)                                            \
   SEXTANT_CPU_STORAGE(Extern, float16, Real)
 
 /// Compiles, here, what every design whose sums are of type Real (float or double) shares. At namespace scope, once in

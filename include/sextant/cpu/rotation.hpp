@@ -2,6 +2,8 @@
 /// @file  Rotary positions: tables of cosines and sines, and the turning of a row.
 #pragma once
 
+#include <utility>  // integer_sequence
+
 #include <sextant/cpu/rows.hpp>
 
 namespace sextant::cpu::inline SEXTANT_CPU_ISA {
@@ -45,14 +47,14 @@ template <class Real> struct rotation {
     if (p.position == position_kind::rotary_1d)
       fill(p.first_position + p.place(n, t0) - p.first(n), p.direction(), count);
   }
-  /// Turns the row of token t, which is number `in_tile` of its tile.
-  void turn(const plan<Real>& p, index_t n, index_t t, index_t in_tile, Real* row) const {
+  /// Turns the row of token t, which is number `in_tile` of its tile, into `to`, which may be the row itself.
+  void turn(const plan<Real>& p, index_t n, index_t t, index_t in_tile, const Real* row, Real* to) const {
     if (p.position == position_kind::rotary_1d) {
-      turn_pairs(row, in_tile, 0, width);
+      turn_pairs(row, to, in_tile, 0, width);
     } else if (p.position == position_kind::rotary_2d) {
       const index_t at = p.place(n, t) - p.first(n);
-      turn_pairs(row, at / p.grid_width, 0, 2 * by_row);
-      turn_pairs(row, at % p.grid_width, 2 * by_row, width);
+      turn_pairs(row, to, at / p.grid_width, 0, 2 * by_row);
+      turn_pairs(row, to, at % p.grid_width, 2 * by_row, width);
     }
   }
 
@@ -74,13 +76,26 @@ template <class Real> struct rotation {
       }
     }
   }
-  void turn_pairs(Real* row, index_t coordinate, index_t from, index_t to) const {
+  void turn_pairs(const Real* row, Real* out, index_t coordinate, index_t from, index_t to) const {
+    using vector = simd<Real>;
     const Real *c = cosine + coordinate * ld, *s = sine + coordinate * ld;
-    for (index_t i = from; i < to; i += 2) {
-      const Real re = row[i], im = row[i + 1];
-      row[i] = re * c[i] + im * s[i];
-      row[i + 1] = im * c[i + 1] + re * s[i + 1];
+    index_t i = from;
+    for (; lanes<Real> > 1 && i + lanes<Real> <= to; i += lanes<Real>) {
+      const vector x = vector::load(row + i);
+      fma(x, vector::load(c + i), pairs_swapped(x) * vector::load(s + i)).store(out + i);
     }
+    for (; i < to; i += 2) {
+      const Real re = row[i], im = row[i + 1];
+      out[i] = re * c[i] + im * s[i];
+      out[i + 1] = im * c[i + 1] + re * s[i + 1];
+    }
+  }
+  /// The two numbers of each pair exchanged.
+  SEXTANT_INLINE static simd<Real> pairs_swapped(simd<Real> x) {
+    if constexpr (simd<Real>::lanes == 1) return x;
+    else return [x]<int... I>(std::integer_sequence<int, I...>) {
+      return simd<Real>::from_vector(__builtin_shufflevector(x.data, x.data, (I ^ 1)...));
+    }(std::make_integer_sequence<int, simd<Real>::lanes>{});
   }
 };
 
