@@ -28,7 +28,7 @@ double worst_error(Function function, Exact exact, double low, double high) {
     const long double expected = exact(static_cast<long double>(x));
     const double error = static_cast<double>(std::fabs(static_cast<long double>(function(x)) - expected));
     const double relative = error == 0 ? 0 : error / static_cast<double>(std::fabs(expected));
-    if (!(relative <= worst)) worst = relative;
+    if (!(relative <= worst) && !std::isnan(worst)) worst = relative;  // NaN stays
   }
   return worst;
 }
