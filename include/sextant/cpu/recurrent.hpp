@@ -103,8 +103,10 @@ template <class Real> struct recurrent {
   static constexpr index_t most_values = 512;
   static constexpr index_t gate_keys = 8;   // keys whose (key, channel) gates are computed at once
 
-  /// Channels of one item: blocks small enough to give every worker some.
+  /// Channels of one item: blocks small enough to give every worker some. Every block of a head reads its z and m, and
+  /// the first one writes them: where that may be the same memory, one item has all channels.
   static index_t block(const plan<Real>& p, int workers) {
+    if ((p.z_in && p.z_out) || (p.m_in && p.m_out)) return padded<Real>(p.values > 0 ? p.values : 1);
     index_t parts = (p.values + most_values - 1) / most_values;
     const index_t others = p.sequences * p.heads;
     while (others * parts < 4 * index_t(workers) && p.values > parts * 128) parts *= 2;
