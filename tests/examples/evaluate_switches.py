@@ -2,7 +2,7 @@
 """The switches of `evaluate` against plain NumPy.
 
 Usage: evaluate_switches.py EVALUATE [PART of PARTS]
-Without the numbers: designs in which every two positions of two switches, precisions, forms, orders of states meet that can.
+Without the numbers: designs in which every three positions of switches, precision and form meet that can.
 With them: every design of the product, one precision and form each in turn; the share PART (from 0) of PARTS shares.
 """
 import itertools
@@ -56,28 +56,24 @@ def check(s, other, seed):
             worst[other["precision"]] = max(worst[other["precision"]], found)
 
 
-def covering():
-    """Settings in which every two positions meet; greedy, the best of a few random ones at a time."""
-    axes = {**AXES, **OTHERS}
-    names = list(axes)
+def covering(size=3):
+    """Settings in which every few positions of the switches and of precision and form meet, and all else in turn: greedy,
+    the best of a few random ones at a time."""
+    names = [*AXES, "precision", "form"]
+    axes = {n: {**AXES, **OTHERS}[n] for n in names}
     random = np.random.default_rng(4)
-    fits = lambda row: ref.meaningful({**dict.fromkeys(("input", "forget", "order"), "one"), "norm": "none", **row})
-    left = {((a, x), (b, y)) for a, b in itertools.combinations(names, 2) for x in axes[a] for y in axes[b]
-            if fits({a: x, b: y})}
+    plain = {"input": "one", "forget": "one", "norm": "none", "order": "causal"}
+    left = {tuple(zip(group, values)) for group in itertools.combinations(names, size)
+            for values in itertools.product(*(axes[n] for n in group)) if ref.meaningful({**plain, **dict(zip(group, values))})}
     while left:
-        first = dict(min(left))
-        best, best_meets = None, -1
-        for _ in range(40):
-            row = {n: first.get(n, random.choice(axes[n])) for n in names}
-            if not ref.meaningful(row):
-                continue
-            meets = sum(pair in left for pair in itertools.combinations(row.items(), 2))
-            if meets > best_meets:
-                best, best_meets = row, meets
-        if best is None:
-            continue
-        left -= set(itertools.combinations(best.items(), 2))
-        yield best
+        first = dict(next(iter(sorted(left))))
+        rows = [{n: first.get(n, str(random.choice(axes[n]))) for n in names} for _ in range(30)]
+        groups = [set(itertools.combinations(row.items(), size)) & left for row in rows if ref.meaningful(row)]
+        rows = [row for row in rows if ref.meaningful(row)]
+        if rows:
+            best = max(range(len(rows)), key=lambda i: len(groups[i]))
+            left -= groups[best]
+            yield {**{n: random.choice(x) for n, x in OTHERS.items()}, **rows[best]}
 
 
 def product():

@@ -34,6 +34,7 @@
   SEXTANT_CPU_FORM(Extern, form::scan, Real)                                             \
   SEXTANT_CPU_FORM(Extern, form::chunked, Real)                                          \
   SEXTANT_CPU_FORM(Extern, form::quadratic, Real)                                        \
+  SEXTANT_CPU_FORM(Extern, form::global, Real)                                           \
   SEXTANT_CPU_GATE(Extern, input::one, Real)                                             \
   SEXTANT_CPU_GATE(Extern, input::softplus<per::head>, Real)                             \
   SEXTANT_CPU_GATE(Extern, input::softplus<per::channel>, Real)                          \

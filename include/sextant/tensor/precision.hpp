@@ -66,7 +66,7 @@ SEXTANT_FN constexpr float float16_value(std::uint16_t half) {
 
 }  // namespace detail
 
-/// Storage of 16 bits with the exponent of a float: 1 sign, 8 exponent and 7 mantissa bits (relative error 2^-9).
+/// Storage of 16 bits with the exponent of a float: 1 sign, 8 exponent and 7 mantissa bits (relative error 2^-8).
 /// Not a type to compute with: it converts to float by itself, and back when asked, rounding to nearest even.
 struct bfloat16 {
   std::uint16_t bits;
