@@ -152,15 +152,7 @@ template <class Real, int Lanes> struct simd {
     return from_vector(detail::multiply_add<Real, Lanes>(a.data, b.data, c.data));
   }
   /// The sum of all lanes, added in halves: lane i to lane i + n/2, until one is left. Always in the same order.
-  SEXTANT_INLINE friend Real sum(simd a) {
-    if constexpr (Lanes == 1) {
-      return a.data;
-    } else {
-      using half = simd<Real, Lanes / 2>;
-      const detail::halves<Real, Lanes> parts = detail::split<Real, Lanes>(a.data);
-      return sum(half::from_vector(parts.lower) + half::from_vector(parts.upper));
-    }
-  }
+  SEXTANT_INLINE friend Real sum(simd a) { return detail::sum_of_lanes<Real, Lanes>(a.data); }
 
  private:
   template <class Comparison> SEXTANT_INLINE static mask_type mask(Comparison comparison) {

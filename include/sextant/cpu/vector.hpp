@@ -221,13 +221,25 @@ SEXTANT_INLINE vector_bits<Real, Lanes> nearest_integers([[maybe_unused]] vector
 #endif
 }
 
-/// The lower and the upper half of the lanes.
-template <class Real, int Lanes> struct halves {
-  vector<Real, Lanes / 2> lower;
-  vector<Real, Lanes / 2> upper;
-};
-template <class Real, int Lanes> SEXTANT_INLINE halves<Real, Lanes> split(vector<Real, Lanes> a) {
-  return __builtin_bit_cast(halves<Real, Lanes>, a);
+#if SEXTANT_CPU_BYTES > 0
+/// The lanes `First`, `First` + 1, ... as a shorter vector.
+template <int First, class Real, int Lanes, int... I>
+SEXTANT_INLINE vector<Real, int(sizeof...(I))> part(vector<Real, Lanes> a, std::integer_sequence<int, I...>) {
+  if constexpr (sizeof...(I) == 1) return a[First];
+  else return __builtin_bit_cast(vector<Real, int(sizeof...(I))>, __builtin_shufflevector(a, a, (First + I)...));
+}
+#endif
+
+/// The sum of all lanes, by halves.
+template <class Real, int Lanes> SEXTANT_INLINE Real sum_of_lanes(vector<Real, Lanes> a) {
+#if SEXTANT_CPU_BYTES > 0
+  if constexpr (Lanes > 1) {
+    constexpr int half = Lanes / 2;
+    constexpr std::make_integer_sequence<int, half> lanes{};
+    return sum_of_lanes<Real, half>(part<0, Real, Lanes>(a, lanes) + part<half, Real, Lanes>(a, lanes));
+  } else
+#endif
+    return a;
 }
 
 /// Whether any lane is set. A lane has all its bits set or none.
