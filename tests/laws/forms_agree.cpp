@@ -64,21 +64,24 @@ template <class P> void every_form_agrees() {
         check_errors(compare_tensors<P, fp64>(*call->numbers, *judge, c.has_z, c.has_m), tolerance<P>);
       };
       agrees(call->forward());
-      each_form_of<typename P::accumulator>(c, [&](const auto& form) {
+      for (std::size_t i = 0; i < std::size(planned_forms<typename P::accumulator>); ++i) {
+        const auto& form = planned_forms<typename P::accumulator>[i];
+        if (!c.runs[i] || form.run == nullptr) continue;
+        INFO(std::string(form.name));
         auto plan = call->plan;
         for (int threads : {0, 3}) {
           INFO("threads: ", threads);
           call->numbers->poison();
           agrees(form.run(plan, threads));
         }
-        if (std::strcmp(form.name, "chunked") != 0) return;
+        if (std::strcmp(form.name, "chunked") != 0) continue;
         for (index_t chunk : {1, 5, 64}) {
           INFO("chunks of ", chunk);
           plan.chunk_length = chunk;
           call->numbers->poison();
           agrees(form.run(plan, 0));
         }
-      });
+      }
     }
   });
   MESSAGE(cases, " designs, ", runs, " answers");

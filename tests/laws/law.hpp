@@ -35,13 +35,19 @@ answer<P> answer_of(const planned_form<typename P::accumulator>& form, const cpu
   return written(t);
 }
 
-/// visit(form) for the forms that run a case; failures name the case and the form.
-template <class Real = float, class Visit> void each_form_of(const any_case& c, const Visit& visit) {
-  for (std::size_t i = 0; i < std::size(planned_forms<Real>); ++i) {
-    const planned_form<Real>& form = planned_forms<Real>[i];
+/// visit(form, plan) for the forms that run a case, the chunked form also with chunks shorter than its own; failures name
+/// the case and the form.
+template <class Visit> void each_form_of(const any_case& c, const plan32& plan, const Visit& visit) {
+  for (std::size_t i = 0; i < std::size(planned_forms<float>); ++i) {
+    const planned_form<float>& form = planned_forms<float>[i];
     if (!c.runs[i] || form.run == nullptr) continue;
-    INFO(c.name, ", ", std::string(form.name));
-    visit(form);
+    for (index_t chunk : {0, 16}) {
+      if (chunk != 0 && std::strcmp(form.name, "chunked") != 0) continue;
+      INFO(c.name, ", ", std::string(form.name), ", chunks of ", chunk);
+      plan32 p = plan;
+      p.chunk_length = chunk;
+      visit(form, p);
+    }
   }
 }
 inline bool is(const planned_form<float>& form, const char* name) { return std::strcmp(form.name, name) == 0; }
