@@ -66,9 +66,10 @@ template <class Real> struct scan {
   Real* state_of(index_t at) const { return states + at * state_size; }
   Real* decay_of(index_t at) const { return decays + at * decay_size; }
   Real* normaliser_of(index_t at) const { return normalisers + at * tokens.keys; }
+  /// The first token of segment s: whole tiles, as evenly as they go.
   index_t begin(const window& w, index_t s) const {
-    const index_t T = p.length(w.n), each = (T + count * tile - 1) / (count * tile) * tile;
-    return s * each < T ? s * each : T;
+    const index_t T = p.length(w.n), tiles = (T + tile - 1) / tile, t = s * tiles / count * tile;
+    return t < T ? t : T;
   }
 
   /// The transition of segment s, to where the state after it will be.
