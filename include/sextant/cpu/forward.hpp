@@ -64,7 +64,7 @@ template <class Form, class Real, class On> status run_form(const plan<Real>& p,
 
 /// One of the forms of this backend, by its public name.
 template <class Form, class Real> struct form_of;
-template <class Real> struct form_of<form::recurrent, Real> { using type = recurrent<Real>; };
+template <class Real> struct form_of<form::recurrent, Real> { using type = recurrent_form<Real>; };
 template <class Real> struct form_of<form::chunked, Real> { using type = chunked<Real>; };
 template <class Real> struct form_of<form::scan, Real> { using type = scan<Real>; };
 template <class Real> struct form_of<form::quadratic, Real> { using type = quadratic<Real>; };

@@ -20,6 +20,7 @@ template <class Real> struct gate_tiles {
   Real *floor = nullptr;    // exp(-m), [tokens]
   Real *raw_box = nullptr;  // own tensor over a box of keys and channels
   double* log2_F = nullptr; // base-2 logarithms of the forget gate per token, where a form asks for them (instead of F)
+  index_t parameters = 0;   // numbers from the parameters of one block of channels to those of the next
   index_t most_tokens = 0, keys_ld = 0, values_ld = 0, box_keys = 0;
   index_t keys_whole = 0, values_whole = 0;  // numbers of a row that anybody reads, at most its length
 
@@ -30,19 +31,20 @@ template <class Real> struct gate_tiles {
     return stabilises(p) ? per::head : p.forget.is_one ? per::nothing : p.forget.varies;
   }
 
-  /// `keys`, `values`: row lengths; `box`: keys whose gates are computed at once; `logarithms`: log2_F is wanted.
+  /// `keys`, `values`: row lengths; `box`: keys whose gates are computed at once; `logarithms`: log2_F is wanted;
+  /// `blocks`: how many blocks of channels' parameters are kept.
   void allocate(arena& memory, const plan<Real>& p, index_t tokens, index_t keys, index_t values, index_t box,
-                bool logarithms = false) {
+                bool logarithms = false, index_t blocks = 1) {
     most_tokens = tokens, keys_ld = keys_whole = keys, values_ld = values_whole = values, box_keys = box;
     const index_t numbers = padded<Real>(tokens);
     const auto size = [&](per v) {
       return v == per::key ? tokens * keys : v == per::channel ? tokens * values : v == per::head ? numbers : 0;
     };
-    if (p.step_varies != per::nothing) {
-      bias = memory.take<Real>(p.step_varies == per::head ? numbers : values);
-      delta = memory.take<Real>(size(p.step_varies));
-    }
-    rate = memory.take<Real>(rate_size(p, values) + lanes<Real>);
+    if (p.step_varies != per::nothing) delta = memory.take<Real>(size(p.step_varies));
+    const index_t biases = p.step_varies == per::head ? numbers : p.step_varies == per::channel ? values : 0;
+    parameters = biases + rate_size(p, values) + lanes<Real>;
+    bias = memory.take<Real>(blocks * parameters);
+    rate = bias == nullptr ? nullptr : bias + biases;
     raw = memory.take<Real>(p.forget.from_step ? 0 : size(p.forget.raw_varies));
     F = memory.take<Real>(varies(p) == per::key_channel ? tokens * box * box_lanes : size(varies(p)));
     if (p.forget.raw_varies == per::key_channel) raw_box = memory.take<Real>(tokens * box * box_lanes);
@@ -51,6 +53,11 @@ template <class Real> struct gate_tiles {
     if (logarithms) log2_F = memory.take<double>(numbers);
   }
 
+  /// Goes `blocks` blocks of channels further, where `allocate` was asked for several.
+  void move(index_t blocks) {
+    bias += blocks * parameters;
+    rate += blocks * parameters;
+  }
   /// The parameters of a head.
   void start(const plan<Real>& p, const window& w) {
     if (p.step_varies != per::nothing) bias_of(p, w, most_tokens, bias, values_ld);

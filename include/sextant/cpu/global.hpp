@@ -3,6 +3,7 @@
 #pragma once
 
 #include <sextant/cpu/chunk_division.hpp>
+#include <sextant/cpu/finisher.hpp>
 #include <sextant/cpu/matrix.hpp>
 
 namespace sextant::cpu::inline SEXTANT_CPU_ISA {

@@ -31,35 +31,60 @@ template <class Stored, class Real> void store_row(const Real* from, index_t cou
   for (; i < count; ++i) y[i * stride] = Stored(from[i]);
 }
 
+/// Whether a gate's value is found as 2 to the power of its logarithm: a forget gate that offers nothing else. Its
+/// exponent needs no more digits than one multiplication keeps, since F is small where the exponent is large.
+template <class Gate, class Number>
+inline constexpr bool is_power = Gate::answers == part::forget_gate && sextant::detail::vectorised_of<Gate>() &&
+                                 !sextant::detail::offers_value<Gate, Number>;
+template <class Number, class Gate> SEXTANT_INLINE Number base_2_logarithm(const Gate& gate, Number x, Number a) {
+  return Number(typename Number::value_type(1.4426950408889634)) * gate_log(gate, x, a);
+}
+
 /// A gate over a box of tokens x keys x lanes. Operands and results are padded rows: whole vectors are read and
-/// written.
+/// written. The second operand does not vary over tokens.
 template <class Gate, class Real, bool Logarithm>
 void gate_box(const void* part, index_t tokens, index_t keys, index_t count, operand<Real> x, operand<Real> a,
               Real* out, index_t out_token, index_t out_key) {
   const Gate& gate = *static_cast<const Gate*>(part);
-  const auto call = [&gate](auto xi, auto ai) {
+  const auto call = [&gate](auto xi, auto ai) __attribute__((always_inline)) {
     if constexpr (Logarithm) return gate_log(gate, xi, ai);
+    else if constexpr (is_power<Gate, decltype(xi)>) return math::exp2(base_2_logarithm(gate, xi, ai));
     else return gate_value(gate, xi, ai);
   };
-  for (index_t k = 0; k < keys; ++k)
-    for (index_t t = 0; t < tokens; ++t) {
-      const Real* xs = x.data + t * x.token + k * x.key;
-      const Real* as = a.data + t * a.token + k * a.key;
-      Real* to = out + t * out_token + k * out_key;
-      if constexpr (sextant::detail::vectorised_of<Gate>()) {
-        using vector = simd<Real>;
-        if (x.lane != 0 && a.lane != 0)
-          for (index_t i = 0; i < count; i += lanes<Real>) call(vector::load(xs + i), vector::load(as + i)).store(to + i);
-        else if (x.lane != 0)
-          for (index_t i = 0; i < count; i += lanes<Real>) call(vector::load(xs + i), vector(*as)).store(to + i);
-        else if (a.lane != 0)
-          for (index_t i = 0; i < count; i += lanes<Real>) call(vector(*xs), vector::load(as + i)).store(to + i);
-        else
-          for (index_t i = 0; i < count; i += lanes<Real>) call(vector(*xs), vector(*as)).store(to + i);
-      } else {
-        for (index_t i = 0; i < count; ++i) to[i] = Real(call(xs[i * x.lane], as[i * a.lane]));
+  for (index_t k = 0; k < keys; ++k) {
+    const Real *const xs = x.data + k * x.key, *const as = a.data + k * a.key;
+    Real* const to = out + k * out_key;
+    if constexpr (sextant::detail::vectorised_of<Gate>()) {
+      using vector = simd<Real>;
+      for (index_t i = 0; i < count; i += lanes<Real>) {  // tokens innermost: long loops even where the box is narrow
+        const vector ai = a.lane != 0 ? vector::load(as + i) : vector(*as);
+        index_t t = 0;
+        if (x.lane == 0) {
+          for (; t < tokens; ++t) call(vector(xs[t * x.token]), ai).store(to + t * out_token + i);
+          continue;
+        }
+        if constexpr (!Logarithm && is_power<Gate, vector>)
+          for (; t + 4 <= tokens; t += 4) {
+            const Real* const x_t = xs + t * x.token + i;
+            vector F[] = {base_2_logarithm(gate, vector::load(x_t), ai),
+                          base_2_logarithm(gate, vector::load(x_t + x.token), ai),
+                          base_2_logarithm(gate, vector::load(x_t + 2 * x.token), ai),
+                          base_2_logarithm(gate, vector::load(x_t + 3 * x.token), ai)};
+            exp2(F);
+            Real* const to_t = to + t * out_token + i;
+            F[0].store(to_t);
+            F[1].store(to_t + out_token);
+            F[2].store(to_t + 2 * out_token);
+            F[3].store(to_t + 3 * out_token);
+          }
+        for (; t < tokens; ++t) call(vector::load(xs + t * x.token + i), ai).store(to + t * out_token + i);
       }
+    } else {
+      for (index_t t = 0; t < tokens; ++t)
+        for (index_t i = 0; i < count; ++i)
+          to[t * out_token + i] = Real(call(xs[t * x.token + i * x.lane], as[i * a.lane]));
     }
+  }
 }
 
 /// A pointwise or expanding feature map of one row; the pointwise may work in place.
@@ -80,10 +105,10 @@ template <class Map, class Real> void map_product_row(const void* part, Real* ro
   for (index_t i = 0; i < count; ++i) row[i] = map.product(row[i]);
 }
 
-/// row[i] = softplus(row[i] + bias[i]) over a padded row.
-template <class Real> void softplus_row(Real* row, const Real* bias, index_t count) {
+/// to[i] = softplus(x[i] + bias[i]), in whole vectors; in place too.
+template <class Real> void softplus_row(const Real* x, const Real* bias, index_t count, Real* to) {
   for (index_t i = 0; i < count; i += lanes<Real>)
-    math::softplus(simd<Real>::load(row + i) + simd<Real>::load(bias + i)).store(row + i);
+    math::softplus(simd<Real>::load(x + i) + simd<Real>::load(bias + i)).store(to + i);
 }
 
 template <class Real> void zero(Real* at, index_t count) {

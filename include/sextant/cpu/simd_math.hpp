@@ -3,6 +3,8 @@
 #pragma once
 
 #include <concepts>  // same_as
+#include <cstddef>   // size_t
+#include <utility>   // integer_sequence
 
 #include <sextant/cpu/simd.hpp>
 
@@ -149,27 +151,53 @@ template <class Real, int Lanes> SEXTANT_INLINE simd<Real, Lanes> exp_less_1(sim
 
 }  // namespace detail
 
+namespace detail {
+
+/// 2^x of several vectors, every step for all of them before the next: the steps of one wait for one another, and no
+/// processor looks far enough ahead to fill the wait with whole other chains.
+template <class Real, int Lanes, int... I>
+SEXTANT_INLINE void exp2_of_each(simd<Real, Lanes> (&x)[sizeof...(I)], std::integer_sequence<int, I...>) {
+  using number = simd<Real, Lanes>;
+  constexpr int top = exponent_bias<Real> + 1;
+  // At the clamped ends the polynomial is exactly 1, so that 0 and infinity come out of the exponent's addition.
+  number r[] = {max(number(Real(1 - top)), x[I])...};
+  ((r[I] = min(number(Real(top)), r[I])), ...);
+  const whole_number<Real, Lanes> n[] = {round_to_whole(r[I])...};
+  ((r[I] = r[I] - n[I].number), ...);
+  number p[] = {(static_cast<void>(I), number(Real(0)))...};
+  const auto polynomials = [&](auto... descending) __attribute__((always_inline)) {
+    bool first = true;
+    const auto next = [&](number c) __attribute__((always_inline)) {
+      ((p[I] = first ? c : fma(p[I], r[I], c)), ...);
+      first = false;
+    };
+    (next(number(descending)), ...);
+  };
+  if constexpr (std::same_as<Real, float>) {  // error 9.2e-8
+    polynomials(0.0013264734660807421486f, 0.0096715128847907700565f, 0.055507337141648639644f,
+                0.24022242079970467519f, 0.69314697762644152165f, 1.0f);
+  } else {  // error 3.4e-18
+    polynomials(4.4347718050868853999e-10, 7.0737832365227605636e-9, 1.017819956839327806e-7,
+                1.3215435282376560337e-6, 1.5252733493135923436e-05, 0.00015403530457111961461,
+                0.001333355814677461171, 0.0096181291075941201828, 0.055504108664820083263, 0.2402265069591013126,
+                0.6931471805599453258, 1.0);
+  }
+  ((p[I] = add_to_exponent(p[I], n[I].exponent)), ...);
+  ((x[I] = converts_to_integers<Real, Lanes> ? p[I] : select(x[I] == x[I], p[I], x[I])), ...);
+}
+
+}  // namespace detail
+
 /// 2^x. Exact at whole numbers; infinity from 128 (float) or 1024 (double) on. Where the result would be below the
 /// normal numbers it falls linearly to 0, which it is from -127 or -1023 on. Twelve instructions for float on AVX2.
 template <class Real, int Lanes> SEXTANT_INLINE simd<Real, Lanes> exp2(simd<Real, Lanes> x) {
-  using number = simd<Real, Lanes>;
-  constexpr int top = detail::exponent_bias<Real> + 1;
-  // At the clamped ends the polynomial is exactly 1, so that 0 and infinity come out of the exponent's addition.
-  const number clamped = min(number(Real(top)), max(number(Real(1 - top)), x));
-  const auto n = detail::round_to_whole(clamped);
-  const number r = clamped - n.number;
-  number p;
-  if constexpr (std::same_as<Real, float>) {  // error 9.2e-8
-    p = detail::polynomial(r, 0.0013264734660807421486f, 0.0096715128847907700565f, 0.055507337141648639644f,
-                           0.24022242079970467519f, 0.69314697762644152165f, 1.0f);
-  } else {  // error 3.4e-18
-    p = detail::polynomial(r, 4.4347718050868853999e-10, 7.0737832365227605636e-9, 1.017819956839327806e-7,
-                           1.3215435282376560337e-6, 1.5252733493135923436e-05, 0.00015403530457111961461,
-                           0.001333355814677461171, 0.0096181291075941201828, 0.055504108664820083263,
-                           0.2402265069591013126, 0.6931471805599453258, 1.0);
-  }
-  const number result = detail::add_to_exponent(p, n.exponent);
-  return detail::converts_to_integers<Real, Lanes> ? result : select(x == x, result, x);
+  simd<Real, Lanes> each[] = {x};
+  detail::exp2_of_each(each, std::integer_sequence<int, 0>{});
+  return each[0];
+}
+/// 2^x of `Count` vectors in place: the same numbers, sooner than one after another.
+template <class Real, int Lanes, std::size_t Count> SEXTANT_INLINE void exp2(simd<Real, Lanes> (&x)[Count]) {
+  detail::exp2_of_each(x, std::make_integer_sequence<int, static_cast<int>(Count)>{});
 }
 
 /// exp(x): 0 where the result would be below the normal numbers (x < -87.33 for float, -708.4 for double).

@@ -2,7 +2,6 @@
 /// @file  Tiles: a few tokens of one head in accumulators, every part applied. All forms read and write through these.
 #pragma once
 
-#include <sextant/cpu/local.hpp>
 #include <sextant/cpu/rotation.hpp>
 
 namespace sextant::cpu::inline SEXTANT_CPU_ISA {
@@ -13,6 +12,11 @@ struct window {
   index_t t = 0, count = 0;   // first token, number of tokens
   index_t v = 0, values = 0;  // first channel, number of channels
 };
+
+/// Whether a tensor's channels are numbers of type Real, one after another: read where they are.
+template <class Real> bool is_plain(const tensor<Real>& x) {
+  return x.load == &load_row<Real, Real> && x.value == x.element;
+}
 
 /// One number per token: out[count].
 template <class Real> void read_numbers(const plan<Real>& p, const tensor<Real>& x, const window& w, Real* out) {
@@ -62,10 +66,22 @@ void read_step(const plan<Real>& p, const window& w, const Real* bias, Real* out
   if (p.step_varies == per::head) {
     read_numbers(p, p.dt, w, out);
     zero_tail(out, w.count, padded<Real>(w.count));
-    softplus_row(out, bias, w.count);
+    softplus_row(out, bias, w.count, out);
   } else if (p.step_varies == per::channel) {
-    read_channels(p, p.dt, w, out, ld);
-    for (index_t t = 0; t < w.count; ++t) softplus_row(out + t * ld, bias, w.values);
+    const bool straight = is_plain(p.dt);
+    if (!straight) read_channels(p, p.dt, w, out, ld);
+    for (index_t t = 0; t < w.count; ++t) {
+      Real* const to = out + t * ld;
+      index_t c = 0;
+      if (straight) {
+        const std::byte* const from = p.dt.at(p.batch(w.n), p.place(w.n, w.t + t), w.h) + w.v * p.dt.value;
+        c = w.values / lanes<Real> * lanes<Real>;
+        softplus_row(reinterpret_cast<const Real*>(from), bias, c, to);
+        p.dt.read(from + c * p.dt.value, p.dt.value, w.values - c, to + c);
+        zero_tail(to, w.values, padded<Real>(w.values));
+      }
+      softplus_row(to + c, bias + c, w.values - c, to + c);
+    }
   }
 }
 /// The bias of the step, as `read_step` wants it: the window's channels, or one number `tokens` times.
@@ -113,50 +129,5 @@ template <class Real> index_t rate_size(const plan<Real>& p, index_t ld) {
   }
   return 0;
 }
-
-/// The end of every form: y = factor[t] (q S)[t] + shortcut, times silu(gate), rounded and stored.
-template <class Real> struct finisher {
-  Real *shortcut = nullptr, *row = nullptr;
-  local_convolution<Real> local;
-  index_t ld = 0, whole = 0;  // of rows: from one to the next, and numbers that are worth computing
-
-  void allocate(arena& memory, const plan<Real>& p, index_t padded_values) {
-    ld = whole = padded_values;
-    if (p.d) shortcut = memory.take<Real>(ld);
-    if (p.lepe) local.allocate(memory, ld);
-    if (p.output_gate) row = memory.take<Real>(ld);
-  }
-  void start(const plan<Real>& p, const window& w) {
-    if (p.d) {
-      p.d.read(p.d.at(0, 0, w.h) + w.v * p.d.value, p.d.value, w.values, shortcut);
-      zero_tail(shortcut, w.values, ld);
-    }
-    if (p.lepe) local.start(p, w.h, w.v, w.values);
-  }
-  /// sums[w.count][ld] holds q S and is overwritten; values[w.count][ld] the ungated v; factor[w.count] scale /
-  /// divisor, or null for `scale` alone.
-  void store(const plan<Real>& p, const window& w, Real* sums, const Real* values, const Real* factor) const {
-    using vector = simd<Real>;
-    for (index_t t = 0; t < w.count; ++t) {
-      Real* const y = sums + t * ld;
-      const vector by = factor == nullptr ? vector(p.scale) : vector(factor[t]);
-      if (p.d)
-        for (index_t c = 0; c < whole; c += lanes<Real>)
-          fma(vector::load(shortcut + c), vector::load(values + t * ld + c), by * vector::load(y + c)).store(y + c);
-      else
-        for (index_t c = 0; c < whole; c += lanes<Real>) (by * vector::load(y + c)).store(y + c);
-      const index_t b = p.batch(w.n), at = p.place(w.n, w.t + t);
-      if (p.lepe) local.add(p, w.n, at - p.first(w.n), w.h, w.v, w.values, y);
-      if (p.output_gate) {
-        const tensor<Real>& gate = p.output_gate;
-        gate.read(gate.at(b, at, w.h) + w.v * gate.value, gate.value, w.values, row);
-        zero_tail(row, w.values, whole);
-        for (index_t c = 0; c < whole; c += lanes<Real>)
-          (vector::load(y + c) * math::silu(vector::load(row + c))).store(y + c);
-      }
-      p.y.write(y, w.values, p.y.at(b, at, w.h) + w.v * p.y.value, p.y.value);
-    }
-  }
-};
 
 }  // namespace sextant::cpu::inline SEXTANT_CPU_ISA
