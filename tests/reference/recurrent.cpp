@@ -175,7 +175,7 @@ TEST_CASE("reversed is causal on the sequence read backwards; packed sequences d
   };
   flip(backwards.x.q), flip(backwards.x.k), flip(backwards.x.v), flip(backwards.x.dt), flip(backwards.x.y);
   reference::recurrent(backwards.design, backwards.x);
-  CHECK(compare(backwards, forwards).worst() == 0);
+  CHECK(compare(backwards, forwards).worst() <= 1e-15);
 
   auto packed = make_problem<fp64>(mamba, s, {.offsets = {0, 3, 3, 7}});
   reference::recurrent(mamba, packed.x);
@@ -223,7 +223,7 @@ template <class Design> void check_derivative(const char* name, const Design& de
   INFO(std::string(name));
   for (std::size_t i = 0; i < exact.y().size(); ++i) {
     const double slope = (above.y()[i] - below.y()[i]) / (2 * h);
-    CHECK(exact.y()[i].value == at.y()[i]);
+    CHECK(std::fabs(exact.y()[i].value - at.y()[i]) <= 1e-14 * (1 + std::fabs(at.y()[i])));  // compilers contract
     CHECK(std::fabs(exact.y()[i].derivative - slope) <= 1e-7 * (1 + std::fabs(slope)));
     CHECK(std::fabs(other.y()[i].derivative - exact.y()[i].derivative) <= 1e-11 * (1 + std::fabs(slope)));
   }
