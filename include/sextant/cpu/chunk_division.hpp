@@ -3,6 +3,7 @@
 #pragma once
 
 #include <sextant/cpu/gates.hpp>
+#include <sextant/cpu/matrix.hpp>
 
 namespace sextant::cpu::inline SEXTANT_CPU_ISA {
 
@@ -36,39 +37,40 @@ struct chunk_division {
   index_t items(index_t sequences) const { return sequences * bundles * parts; }
 };
 
-/// The division of a plan among workers. Chunks: as many tokens as asked for (512 at most), else whole tiles of matrix
-/// rows; fewer where gates per key must stay in range, or where rows of many keys would leave the cache. Items: as many
-/// columns as keep their state in the second cache, but enough items for every worker.
+/// The division of a plan among workers.
+/// - Chunks: as many tokens as asked for (512 at most), else four tiles of a product's rows: with fewer, tiles begin and
+///   end too often, with more, scores cost too much, whatever the numbers of keys and channels.
+/// - Items: as many columns as keep their states near, for neighbouring heads share pages and lines of memory; but
+///   something for every worker, and as much for one as for the other.
 template <class Real> chunk_division divide_chunks(const plan<Real>& p, int workers) {
-  constexpr index_t most_tokens = 512, most_values = 512, state_bytes = 384 * 1024;
+  constexpr index_t most_tokens = 512, most_values = 512, state_bytes = 640 * 1024;
   chunk_division d;
-  const index_t own = gate_tiles<Real>::varies(p) == per::key || p.width > 512 ? 24 : 48;
-  d.length = p.chunk_length > 0 ? p.chunk_length : own;
+  d.length = p.chunk_length > 0 ? p.chunk_length : 4 * detail::wide_rows;
   if (d.length > most_tokens) d.length = most_tokens;
   const index_t longest = p.longest() > 0 ? p.longest() : 1;
   if (d.length > longest) d.length = longest;
 
-  if (p.heads == 0 || p.key_heads == 0) return d;
-  const index_t groups = p.sequences * p.key_heads, heads = p.heads / p.key_heads, enough = 2 * index_t(workers);
+  if (p.heads == 0 || p.key_heads == 0 || p.sequences == 0) return d;
+  const index_t team = workers;
   d.blocks = p.values > most_values ? (p.values + most_values - 1) / most_values : 1;
-  while (groups * heads * d.blocks < enough && p.values > d.blocks * 128) d.blocks *= 2;
+  while (p.sequences * p.heads * d.blocks < team && p.values > d.blocks * 64) d.blocks *= 2;
   d.block = padded<Real>(p.values > 0 ? (p.values + d.blocks - 1) / d.blocks : 1);
   if (p.values > 0) d.blocks = (p.values + d.block - 1) / d.block;
-  d.columns = heads * d.blocks;
+  d.columns = p.heads / p.key_heads * d.blocks;
+  d.key_heads = p.key_heads;
 
   // The z and m of a head are read and written by all its columns: where that may be the same memory, by one worker.
   if ((p.z_in && p.z_out) || (p.m_in && p.m_out)) d.unit = d.blocks;
-  const index_t units = d.columns / d.unit;
+  const index_t units = d.columns / d.unit, all = p.key_heads * units;
   const index_t bytes = p.width * row_length<Real>(d.block) * index_t(sizeof(Real)) * d.unit;
-  const index_t fit = bytes == 0 ? groups * units : bytes < state_bytes ? state_bytes / bytes : 1;
-  d.parts = (units + fit - 1) / fit;
-  while (groups * d.parts < enough && d.parts < units) ++d.parts;
+  const index_t fit = bytes == 0 ? all : bytes < state_bytes ? state_bytes / bytes : 1;
+  index_t items = (all + fit - 1) / fit;  // of a sequence
   // A table of an image's angles belongs to one key head.
-  index_t together = d.parts > 1 || p.position == position_kind::rotary_2d ? 1 : fit / units;
-  if (together > p.key_heads) together = p.key_heads;
-  d.key_heads = p.key_heads;
-  d.bundles = (p.key_heads + together - 1) / together;
-  while (p.sequences * d.bundles * d.parts < enough && d.bundles < p.key_heads) ++d.bundles;
+  if (p.position == position_kind::rotary_2d && items < p.key_heads) items = p.key_heads;
+  while (p.sequences * items < 4 * team && p.sequences * items % team != 0 && items < all) ++items;
+  d.bundles = items < p.key_heads ? items : p.key_heads;
+  d.parts = (items + p.key_heads - 1) / p.key_heads;
+  if (d.parts > units) d.parts = units;
   return d;
 }
 

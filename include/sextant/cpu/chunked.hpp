@@ -34,6 +34,7 @@ template <class Real> struct chunked {
   Real *factor, *enter, *keep;
   Real *S, *z;                                            // of every column of the item
   double* m;
+  rows_ahead ahead;
   index_t first = 0, last = 0, first_head = 0, last_head = 0;  // of the item: columns, key heads
 
   chunked(const plan<Real>& the_plan, int workers, arena& memory) : p{the_plan}, d{divide_chunks(the_plan, workers)} {
@@ -83,6 +84,7 @@ template <class Real> struct chunked {
         gates.start(p, w);
         gates.m = m[at];
         finish.start(p, w);
+        look_ahead(w, T);
         column(w, S + at * state_keys * values, z + at * rows.ld);
         m[at] = gates.m;
       });
@@ -110,6 +112,33 @@ template <class Real> struct chunked {
         at_column(w, g, c);
         visit(at);
       }
+  }
+  /// What the column after this one reads and writes: the next one of the key head, the next key head's first, or the
+  /// first one of the next chunk.
+  void look_ahead(const window& w, index_t T) {
+    const index_t g = p.key_head(w.h), c = (w.h - g * (p.heads / p.key_heads)) * d.blocks + w.v / d.block + 1;
+    const bool next_head = c == last, next_chunk = next_head && g + 1 == last_head;
+    const index_t next_g = next_chunk ? first_head : next_head ? g + 1 : g;
+    window next = w;
+    at_column(next, next_g, next_head ? first : c);
+    if (next_chunk) next.t += w.count;
+    next.count = T - next.t < d.length ? T - next.t : d.length;
+    ahead.begin(next.count);
+    if (next.count <= 0) return;
+    const auto rows_of = [&](const tensor<Real>& x, index_t head, index_t offset, index_t bytes) {
+      ahead.add(x.at(p.batch(next.n), p.place(next.n, next.t), head) + offset, p.direction() * x.time, bytes);
+    };
+    const auto channels_of = [&](const tensor<Real>& x) {
+      rows_of(x, next.h, next.v * x.value, next.values * x.value);
+    };
+    if (next_head) rows_of(p.q, next_g, 0, p.keys * p.q.key), rows_of(p.k, next_g, 0, p.keys * p.k.key);
+    if (varies == per::key && !p.forget.from_step && p.forget.raw_varies == per::key)
+      rows_of(p.forget.raw, next.h, 0, p.width * p.forget.raw.key);
+    channels_of(p.v);
+    channels_of(p.y);
+    if (p.output_gate) channels_of(p.output_gate);
+    const index_t panels = (finish.whole + 2 * lanes<Real> - 1) / (2 * lanes<Real>);
+    ahead.spread(panels * (w.count + p.width) / detail::wide_rows);
   }
   void write_state(const window& w, const Real* from) const {
     if (!p.S_out) return;
@@ -206,19 +235,30 @@ template <class Real> struct chunked {
   /// y = start (.) (q S) + within u, and S <- keep (.) S + k^T u'. Null factors are ones.
   void products(const window& w, const Real* q, const Real* k, const Real* u_end, const Real* within,
                 const Real* start, const Real* keeps, Real* state) {
-    const index_t columns = finish.whole, panel = 2 * lanes<Real>;
+    constexpr index_t panel = 2 * lanes<Real>;
     for (index_t key = 0; key == 0 || key < p.width; key += slab) {
       const index_t keys = p.width - key < slab ? p.width - key : slab;
       Real* const S_rows = state + key * values;
-      for (index_t c = 0; c < columns; c += panel) {
-        const index_t width = columns - c < panel ? columns - c : panel;
-        multiply<Real>(w.count, width, keys, {q + key, rows.ld}, {S_rows + c, values}, {y + c, values},
-                       key > 0 ? update::add : update::overwrite, start);
-        multiply<Real>(keys, width, w.count, {k + key, 1, rows.ld}, {u_end + c, values}, {S_rows + c, values},
-                       keeps != nullptr ? update::decay : update::add, keeps != nullptr ? keeps + key : nullptr);
+      const bool is_last = key + slab >= p.width;
+      detail::tile_work<Real> reads{q + key, rows.ld, 1,     S_rows,  values, y, values, start, 0,
+                                    key > 0 ? update::add : update::overwrite,
+                                    within,  rows.square_ld, u, values, &ahead};
+      detail::tile_work<Real> writes{k + key, 1, rows.ld, u_end, values, S_rows, values,
+                                     keeps == nullptr ? nullptr : keeps + key, 0,
+                                     keeps == nullptr ? update::add : update::decay};
+      writes.ahead = &ahead;
+      for (index_t c = 0; c < finish.whole; c += panel) {
+        if (c + panel <= finish.whole) {
+          detail::multiply_panel<Real, 2, false>(reads, w.count, 0, keys, triangle::none, c, is_last ? w.count : 0);
+          detail::multiply_panel<Real, 2, false>(writes, keys, 0, w.count, triangle::none, c);
+        } else {
+          detail::multiply_panel<Real, 1, false>(reads, w.count, 0, keys, triangle::none, c, is_last ? w.count : 0);
+          detail::multiply_panel<Real, 1, false>(writes, keys, 0, w.count, triangle::none, c);
+        }
+        reads.b += panel, reads.b2 += panel, reads.c += panel;
+        writes.b += panel, writes.c += panel;
       }
     }
-    multiply_lower<Real>(w.count, columns, {within, rows.square_ld}, {u, values}, {y, values}, update::add);
   }
 
   /// factor = scale / divisor of q z = start (.) (q z) + sums of the weights, and z <- keep (.) z + sum of enter k.

@@ -7,6 +7,7 @@
 #include <utility>      // integer_sequence
 
 #include <sextant/config.hpp>
+#include <sextant/cpu/rows_ahead.hpp>
 #include <sextant/cpu/simd.hpp>
 
 namespace sextant::cpu::inline SEXTANT_CPU_ISA {
@@ -67,19 +68,20 @@ template <class Real> struct tile_work {
   const Real* scale;  // of the tile's first row, or null
   index_t width;      // columns, where the tile is a partial one
   update how;
+  // A second product in rows that is added, unscaled: its operands.
+  const Real* a2 = nullptr;
+  index_t a2_row = 0;
+  const Real* b2 = nullptr;
+  index_t b2_row = 0;
+  rows_ahead* ahead = nullptr;  // what to fetch meanwhile, or null
 };
 
-/// C[r][n] (+)= scale[r] sum_{i < length} A(r, i) B[i][n] for `Rows` rows and `Vectors` vectors, or `width` columns; or
-/// scale[r] C[r][n] + the sum.
+/// sum[r][n] += sum_{i < length} A(r, i) B[i][n] in registers.
 template <class Real, int Rows, int Vectors, bool Partial>
-[[gnu::noinline]] void multiply_tile(const tile_work<Real>& work, index_t length) {
+SEXTANT_INLINE void add_products(simd<Real>* sum, const Real* a, index_t a_row, index_t a_column, const Real* b,
+                                 index_t b_row, index_t length, [[maybe_unused]] index_t width) {
   using number = simd<Real>;
   constexpr int lanes = number::lanes;
-  const index_t a_row = work.a_row, a_column = work.a_column, b_row = work.b_row, width = work.width;
-  number sum[std::size_t(Rows * Vectors)];
-  unroll<Rows * Vectors>([&](auto j) __attribute__((always_inline)) { sum[j] = Real(0); });
-  const Real* a = work.a;
-  const Real* b = work.b;
   for (index_t i = 0; i < length; ++i, a += a_column, b += b_row) {
     number row[std::size_t(Vectors)];
     unroll<Vectors>([&](auto v) __attribute__((always_inline)) {
@@ -92,6 +94,19 @@ template <class Real, int Rows, int Vectors, bool Partial>
       });
     });
   }
+}
+
+/// C[r][n] (+)= scale[r] sum_{i < length} A(r, i) B[i][n] for `Rows` rows and `Vectors` vectors, or `width` columns; or
+/// scale[r] C[r][n] + the sum. The second product, of `length2` terms, comes on top of either.
+template <class Real, int Rows, int Vectors, bool Partial>
+[[gnu::noinline]] void multiply_tile(const tile_work<Real>& work, index_t length, index_t length2) {
+  using number = simd<Real>;
+  constexpr int lanes = number::lanes;
+  const index_t width = work.width;
+  if (work.ahead != nullptr) work.ahead->ask();
+  number sum[std::size_t(Rows * Vectors)];
+  unroll<Rows * Vectors>([&](auto j) __attribute__((always_inline)) { sum[j] = Real(0); });
+  add_products<Real, Rows, Vectors, Partial>(sum, work.a, work.a_row, work.a_column, work.b, work.b_row, length, width);
   Real* const c = work.c;
   const index_t c_row = work.c_row;
   const Real* const scale = work.scale;
@@ -99,6 +114,7 @@ template <class Real, int Rows, int Vectors, bool Partial>
   if (scale != nullptr && !decays) {
     unroll<Rows * Vectors>([&](auto j) __attribute__((always_inline)) { sum[j] *= scale[j / Vectors]; });
   }
+  add_products<Real, Rows, Vectors, Partial>(sum, work.a2, work.a2_row, 1, work.b2, work.b2_row, length2, width);
   if (work.how != update::overwrite) {
     unroll<Rows * Vectors>([&](auto j) __attribute__((always_inline)) {
       const Real* from = c + j / Vectors * c_row + j % Vectors * lanes;
@@ -121,22 +137,25 @@ template <int Vectors> SEXTANT_INLINE index_t next_rows(index_t left) {
   return left >= 4 ? 4 : 1;
 }
 
-/// One panel of columns, from `column` on, all rows.
+/// One panel of columns, from `column` on, all rows. The left operand of the second product, which has `second`
+/// columns, is lower triangular.
 template <class Real, int Vectors, bool Partial>
 inline void multiply_panel(tile_work<Real> work, index_t rows, index_t first, index_t length, triangle part,
-                           index_t column) {
+                           index_t column, index_t second = 0) {
   for (index_t m = 0; m < rows;) {
     const index_t height = next_rows<Vectors>(rows - m);
     m += height;
     const index_t in_triangle = part == triangle::lower_operand && m - first < length ? m - first : length;
+    const index_t in_second = m < second ? m : second;
     const bool wanted = part != triangle::lower_result || m > column;
     if (wanted && (in_triangle > 0 || work.how != update::add)) {
-      if (height == 1) multiply_tile<Real, 1, Vectors, Partial>(work, in_triangle);
-      else if constexpr (Vectors == 1) multiply_tile<Real, narrow_rows, Vectors, Partial>(work, in_triangle);
-      else if (height == 4) multiply_tile<Real, 4, Vectors, Partial>(work, in_triangle);
-      else multiply_tile<Real, wide_rows, Vectors, Partial>(work, in_triangle);
+      if (height == 1) multiply_tile<Real, 1, Vectors, Partial>(work, in_triangle, in_second);
+      else if constexpr (Vectors == 1) multiply_tile<Real, narrow_rows, Vectors, Partial>(work, in_triangle, in_second);
+      else if (height == 4) multiply_tile<Real, 4, Vectors, Partial>(work, in_triangle, in_second);
+      else multiply_tile<Real, wide_rows, Vectors, Partial>(work, in_triangle, in_second);
     }
     work.a += height * work.a_row;
+    work.a2 += height * work.a2_row;
     work.c += height * work.c_row;
     if (work.scale) work.scale += height;
   }
