@@ -69,22 +69,29 @@ inline int workers(const parallel& on) {
 
 /// body(context, item, worker) for every item, on this thread.
 inline void for_each_item(const serial&, index_t items, void* context,
-                          void (*body)(void* context, index_t item, int worker)) {
+                          void (*body)(void* context, index_t item, int worker), bool = false) {
   for (index_t item = 0; item < items; ++item) body(context, item, 0);
 }
 
-/// body(context, item, worker) for every item, on as many threads as there are workers or items.
+/// body(context, item, worker) for every item, on as many threads as there are workers or items. Short items that are
+/// `alike` go to the threads in runs of neighbours, the same ones in every call: a thread finds its states where it
+/// left them. Others go to whoever is free.
 inline void for_each_item(const parallel& on, index_t items, void* context,
-                          void (*body)(void* context, index_t item, int worker)) {
+                          void (*body)(void* context, index_t item, int worker), bool alike = false) {
 #ifdef _OPENMP
   const int team = int(workers(on) < items ? workers(on) : items);
+  if (team > 1 && alike) {
+#pragma omp parallel for schedule(static) num_threads(team)
+    for (index_t item = 0; item < items; ++item) body(context, item, omp_get_thread_num());
+    return;
+  }
   if (team > 1) {
 #pragma omp parallel for schedule(dynamic, 1) num_threads(team)
     for (index_t item = 0; item < items; ++item) body(context, item, omp_get_thread_num());
     return;
   }
 #endif
-  (void)on;
+  (void)on, (void)alike;
   for_each_item(serial{}, items, context, body);
 }
 

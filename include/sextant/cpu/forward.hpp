@@ -17,7 +17,7 @@ namespace sextant::cpu::inline SEXTANT_CPU_ISA {
 ///   Form(plan, workers, arena& own)                    Form(plan, workers, arena& own, arena& shared)
 ///   static index_t items(plan, workers)                static index_t items(plan, workers, int phase)
 ///   void run(index_t item, int workers)                void run(index_t item, int workers, int phase)
-///                                                      static constexpr int phases
+///   (static bool alike(plan): short items)             static constexpr int phases
 template <class Form> concept phased = requires { Form::phases; };
 
 template <class Form, class Real> Form make_form(const plan<Real>& p, int workers, arena& own, arena& shared) {
@@ -58,6 +58,8 @@ template <class Form, class Real, class On> status run_form(const plan<Real>& p,
   if constexpr (phased<Form>)
     for (; call.phase < Form::phases; ++call.phase)
       for_each_item(on, Form::items(p, team, call.phase), &call, &context::run);
+  else if constexpr (requires { Form::alike(p); })
+    for_each_item(on, Form::items(p, team), &call, &context::run, Form::alike(p));
   else for_each_item(on, Form::items(p, team), &call, &context::run);
   return {};
 }

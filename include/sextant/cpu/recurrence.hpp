@@ -48,10 +48,40 @@ template <class Real> struct recurrence {
   template <per Varies> void blocks() const {
     constexpr index_t step = keys_in_registers;
     using all_keys = std::make_integer_sequence<int, keys_in_registers>;
+    if (tokens == 1) {
+      for (index_t key = 0; key < keys; key += step) one_token<Varies>(key, all_keys{});
+      return;
+    }
     for (index_t key = 0; key < keys; key += step) {
       index_t v = 0;
       for (; v + 2 * lanes<Real> <= values; v += 2 * lanes<Real>) block<Varies, 2>(key, v, all_keys{});
       for (; v < values; v += lanes<Real>) block<Varies, 1>(key, v, all_keys{});
+    }
+  }
+
+  // A single token: S passes through once, some rows (I...) at a time.
+  template <per Varies, int... I> SEXTANT_INLINE void one_token(index_t key, std::integer_sequence<int, I...>) const {
+    using vector = simd<Real>;
+    const index_t count = values, in_row = from_ld, out_row = to_ld, F_row = F.key;
+    const Real *const in = from + key * in_row, *const u_t = u;
+    const Real* const F_t = F.data + (Varies == per::key ? key : Varies == per::key_channel ? key * F_row : 0);
+    Real *const out = to + key * out_row, *const y_t = y;
+    const vector k_t[] = {vector(k[key + I])...}, q_t[] = {vector(q[key + I])...};
+    const vector F_k[] = {vector(Varies == per::head ? *F_t : Varies == per::key ? F_t[I] : Real(1))...};
+    for (index_t v = 0; v < count; v += lanes<Real>) {
+      const vector u_v = vector::load(u_t + v);
+      const vector F_v = Varies == per::channel ? vector::load(F_t + v) : u_v;
+      vector y_v = vector::load(y_t + v);
+      const auto update = [&](int i, vector k_i, vector q_i, vector F_i) __attribute__((always_inline)) {
+        vector s = vector::load(in + i * in_row + v);
+        if constexpr (Varies == per::channel) F_i = F_v;
+        if constexpr (Varies == per::key_channel) F_i = vector::load(F_t + i * F_row + v);
+        s = fma(k_i, u_v, Varies == per::nothing ? s : F_i * s);
+        s.store(out + i * out_row + v);
+        y_v = fma(q_i, s, y_v);
+      };
+      (update(I, k_t[I], q_t[I], F_k[I]), ...);
+      y_v.store(y_t + v);
     }
   }
 

@@ -196,9 +196,10 @@ template <class Real> struct recurrent {
     for (index_t c = 0; c < all; c += channels) {
       r.values = all - c < channels ? all - c : channels;
       r.u = u + c, r.y = y + c;
-      for (index_t key = 0; key < state.keys; key += gate_keys) {
+      const index_t at_once = boxes || next != nullptr ? gate_keys : state.keys;
+      for (index_t key = 0; key < state.keys; key += at_once) {
         if (next != nullptr) next->ask((tile + steps - 1) / steps);
-        r.keys = state.keys - key < gate_keys ? state.keys - key : gate_keys;
+        r.keys = state.keys - key < at_once ? state.keys - key : at_once;
         if (boxes) r.F = gates.box(p, w, key, r.keys, c);
         r.q = q_turned + key, r.k = k_turned + key;
         r.from = state.from + key * state.from_ld + c;
@@ -262,6 +263,8 @@ template <class Real> struct recurrent_form {
     const index_t each = together(p, workers);
     return p.sequences * p.heads * ((recurrent<Real>::blocks(p) + each - 1) / each);
   }
+
+  static bool alike(const plan<Real>& p) { return p.longest() <= recurrent<Real>::tile; }
 
   recurrent<Real> tokens;
 
