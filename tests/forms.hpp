@@ -17,17 +17,13 @@ namespace sextant::test {
 inline constexpr std::tuple forms{form::automatic{}, form::recurrent{}, form::scan{},
                                   form::chunked{},   form::quadratic{}, form::global{}};
 
-/// Whether the backend has the form.
-template <class Form>
-inline constexpr bool registered = std::is_same_v<Form, form::automatic> || requires { typename cpu::form_of<Form, float>::type; };
-
 /// visit(form) for the forms that run a design.
 template <class Design, class Visit> void each_form(const Visit& visit) {
   std::apply(
       [&](const auto&... form) {
         const auto if_it_runs = [&](const auto& f) {
           using Form = std::remove_cvref_t<decltype(f)>;
-          if constexpr (form::runs<Form, Design> && registered<Form>) visit(f);
+          if constexpr (form::runs<Form, Design>) visit(f);
         };
         (if_it_runs(form), ...);
       },
@@ -50,16 +46,12 @@ template <class Form, class Real> status run_plan(const cpu::plan<Real>& p, int 
   return run_plan_on<Form>(p, cpu::parallel{.memory = {}, .threads = threads});
 }
 
-/// The named form as one that is handed a plan: what forward() does, without the types of the design, so that a thousand
-/// designs cost the compiler no more than one. automatic is chosen by design and so is not among them.
-template <class Real, class Form> constexpr planned_form<Real> on_plans() {
-  if constexpr (registered<Form> && !std::is_same_v<Form, form::automatic>) return {Form::name, &run_plan<Form, Real>};
-  else return {Form::name, nullptr};
-}
+/// The forms on plans: what forward() does, without the types of the design, so that a thousand designs cost the compiler
+/// no more than one. automatic is chosen by design and so is not among them.
+template <class Real, class... Form>
+inline constexpr planned_form<Real> planned_list[] = {{Form::name, &run_plan<Form, Real>}...};
 template <class Real>
-inline constexpr planned_form<Real> planned_forms[] = {on_plans<Real, form::recurrent>(), on_plans<Real, form::scan>(),
-                                                       on_plans<Real, form::chunked>(), on_plans<Real, form::quadratic>(),
-                                                       on_plans<Real, form::global>()};
+inline constexpr auto& planned_forms = planned_list<Real, form::recurrent, form::scan, form::chunked, form::quadratic, form::global>;
 /// Whether the planned forms run a design, in their order.
 template <class Design>
 inline constexpr bool planned_form_runs[] = {form::runs<form::recurrent, Design>, form::runs<form::scan, Design>,

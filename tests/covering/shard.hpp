@@ -38,7 +38,6 @@ template <int Index> void hold_row() {
   using Design = design_of<Index>;
   using Form = form_in<Index>;
   using Precision = precision_in<Index>;
-  if constexpr (!registered<Form>) return;
   using On = std::conditional_t<Index % 2 == 0, cpu::serial, cpu::parallel>;
   for (index_t T : {36, 144}) {
     shape s = everyday_shape<Design>();

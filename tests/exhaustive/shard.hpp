@@ -56,7 +56,7 @@ inline bool hold_forms(tally& found, answer_of who, const cpu::plan<float>& plan
   bool all = true;
   for (int i = 0; i < planned_form_count; ++i) {
     const planned_form<float>& form = planned_forms<float>[i];
-    if (!form_runs[i] || form.run == nullptr) continue;
+    if (!form_runs[i]) continue;
     answer.poison();
     who.form = form.name;
     const status done = form.run(plan, 0);
@@ -83,7 +83,7 @@ template <class Design, class Judged> void hold(tally& found, const Design& desi
   ++found.designs;
   found.agreed += all;
   for (int i = 0; i < planned_form_count; ++i)
-    found.runs[i] += planned_form_runs<Design>[i] && planned_forms<float>[i].run != nullptr;
+    found.runs[i] += planned_form_runs<Design>[i];
 }
 
 /// Designs that differ in their heads alone have one formula: the reference is instantiated for heads::grouped, which
