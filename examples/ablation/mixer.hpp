@@ -24,6 +24,12 @@ struct mixer_tensors {
   std::vector<float> q, k, v, dt, forget;
   std::vector<float> step_bias, a, d, lepe, lepe_bias;
   std::int64_t params = 0, macs = 0;
+
+  /// Rounds what is stored per token, so that a judge in float64 reads what a kernel reads.
+  template <class Stored> void round() {
+    for (std::vector<float>* tokens : {&q, &k, &v, &dt, &forget})
+      for (float& x : *tokens) x = float(Stored(x));
+  }
 };
 
 template <class Design> mixer_tensors project(const variant& row, const Design&, std::span<const float> tokens) {
@@ -79,8 +85,8 @@ template <class Design> mixer_tensors project(const variant& row, const Design&,
   return r;
 }
 
-/// A call: the tensors rounded to a precision (through `Stored`, so that a judge in float64 reads what a kernel reads).
-template <class Design, class Precision, class Stored = typename Precision::token> struct mixer_call {
+/// A call: the tensors in a precision.
+template <class Design, class Precision> struct mixer_call {
   sextant::sequence_of<Design, Precision> x{};
   std::vector<typename Precision::token> y;
 
@@ -116,7 +122,7 @@ template <class Design, class Precision, class Stored = typename Precision::toke
  private:
   const typename Precision::token* tokens(const std::vector<float>& from) {
     auto& to = stored_.emplace_back();
-    for (float f : from) to.push_back(typename Precision::token(float(Stored(f))));
+    for (float f : from) to.push_back(typename Precision::token(f));
     return to.data();
   }
   const typename Precision::accumulator* numbers(const std::vector<float>& from) {

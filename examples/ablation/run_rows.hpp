@@ -6,9 +6,9 @@
 #include <chrono>     // steady_clock
 #include <cmath>      // fabs, fmax
 
-#include <sextant/reference/recurrent.hpp>
+#include <sextant/cpu/instantiate.hpp>
 
-#include "mixer.hpp"
+#include "judge.hpp"
 #include "run.hpp"
 
 namespace ablation {
@@ -39,39 +39,46 @@ template <class Call> double median_ms(int repeat, const Call& call) {
   return *middle;
 }
 
-/// Tokens up to which the reference itself judges; beyond, the recurrent form in float64 does (the tests hold the two
-/// together), which is a hundred times faster.
-inline constexpr index_t most_judged_by_reference = picture_tokens;
-
-/// max|y - judge| / max|judge|, the judge in float64 on the numbers as stored.
-template <class Design, class Precision>
-double error_of(const variant& row, const Design& design, const mixer_tensors& tensors, index_t T,
-                const std::vector<typename Precision::token>& y) {
-  using stored =
-      std::conditional_t<std::is_same_v<typename Precision::token, double>, float, typename Precision::token>;
-  mixer_call<Design, sextant::fp64, stored> judge(row, tensors, T);
-  if (T <= most_judged_by_reference) {
-    sextant::reference::recurrent(design, judge.x);
-  } else {
-    std::vector<std::byte> memory(
-        sextant::workspace_bytes(design, sextant::form::recurrent{}, sextant::cpu::parallel{}, judge.x));
-    if (!sextant::forward(design, sextant::form::recurrent{}, sextant::cpu::parallel{memory}, judge.x)) return NAN;
-  }
+/// max|y - judge| / max|judge|.
+template <class Token> double error_of(const std::vector<Token>& y, const std::vector<double>& judge) {
   double most = 0, size = 0;
   for (std::size_t i = 0; i < y.size(); ++i) {
-    const double difference = std::fabs(double(y[i]) - judge.y[i]);
+    const double difference = std::fabs(double(y[i]) - judge[i]);
     if (!(difference <= 1e300)) return NAN;
     most = std::fmax(most, difference);
-    size = std::fmax(size, std::fabs(judge.y[i]));
+    size = std::fmax(size, std::fabs(judge[i]));
   }
   return size > 0 ? most / size : most;
 }
 
-template <class Precision, class Design, class Form, class On>
-result run_row(const variant& row, const Design& design, const Form& form, On on, int repeat,
+/// Runs and times one call; the error is empty after success.
+template <class Design, class Call, class Form, class On>
+std::string measure(const Design& design, const Call& call, const Form& form, On on, int repeat, result& r) {
+  namespace sx = sextant;
+  if constexpr (sx::form::runs<Form, Design>) {
+    std::vector<std::byte> memory(sx::workspace_bytes(design, form, on, call.x));
+    on.memory = memory;
+    r.form = std::is_same_v<Form, sx::form::automatic> ? sx::chosen_form(design, on, call.x) : Form::name;
+    sx::status done = sx::forward(design, form, on, call.x);
+    if (!done) return done.what;
+    r.median_ms = median_ms(repeat, [&] { done = sx::forward(design, form, on, call.x); });
+    return {};
+  } else {
+    return std::string("form ") + Form::name + " does not run " + sx::name(design) +
+           ": choose rows with --only, or another form";
+  }
+}
+
+template <class Precision, class Design>
+result run_row(const variant& row, const Design& design, const request& what, const std::string& form,
                std::span<const float> tokens, std::string& error) {
   using namespace sextant;
+  using token = typename Precision::token;
   const index_t T = index_t(tokens.size()) / token_channels;
+  mixer_tensors tensors = project(row, design, tokens);
+  tensors.template round<std::conditional_t<std::is_same_v<token, double>, float, token>>();
+  mixer_call<Design, Precision> call(row, tensors, T);
+
   result r;
   r.name = row.name;
   r.design = name(design);
@@ -81,27 +88,18 @@ result run_row(const variant& row, const Design& design, const Form& form, On on
   r.norm = !std::is_same_v<typename Design::norm_type, norm::none>;
   r.multi_head = !std::is_same_v<typename Design::heads_type, heads::single>;
   r.block = !std::is_same_v<typename Design::block_type, block::transformer>;
-
-  if constexpr (form::runs<Form, Design>) {
-    const mixer_tensors tensors = project(row, design, tokens);
-    r.params = tensors.params;
-    r.macs = tensors.macs;
-    mixer_call<Design, Precision> call(row, tensors, T);
-    std::vector<std::byte> memory(workspace_bytes(design, form, on, call.x));
-    on.memory = memory;
-    r.form = std::is_same_v<Form, form::automatic> ? chosen_form(design, on, call.x) : Form::name;
-    status done = forward(design, form, on, call.x);
-    if (!done) {
-      error = std::string(row.name) + ": " + done.what;
-      return r;
-    }
-    r.median_ms = median_ms(repeat, [&] { done = forward(design, form, on, call.x); });
-    r.tokens_per_s = double(T) / r.median_ms * 1e3;
-    r.error = error_of<Design, Precision>(row, design, tensors, T, call.y);
-  } else {
-    error = std::string("form ") + Form::name + " does not run '" + row.name + "' (" + r.design +
-            "): choose rows with --only, or another form";
+  r.params = tensors.params;
+  r.macs = tensors.macs;
+  with_form(form, [&](const auto& f) {
+    error = what.serial ? measure(design, call, f, cpu::serial{}, what.repeat, r)
+                        : measure(design, call, f, cpu::parallel{}, what.repeat, r);
+  });
+  if (!error.empty()) {
+    error = std::string(row.name) + ": " + error;
+    return r;
   }
+  r.tokens_per_s = double(T) / r.median_ms * 1e3;
+  r.error = error_of(call.y, judge(row, tensors, T));
   return r;
 }
 
@@ -110,18 +108,10 @@ results run(const request& what, std::span<const float> tokens, const std::funct
   results all;
   double baseline_ms = 0;
   for_each_row([&](const variant& row, const auto& design) {
-    using design_type = std::remove_cvref_t<decltype(design)>;
     const bool wanted = what.wanted[std::size_t(&row - variants)], is_baseline = &row == variants;
     if (!all.error.empty() || (!wanted && !is_baseline)) return;
     say(row.name);
-    result r;
-    const auto with = [&](const auto& form, auto on, std::string& error) {
-      r = run_row<Precision, design_type>(row, design, form, on, what.repeat, tokens, error);
-    };
-    with_form(wanted ? what.form : "automatic", [&](const auto& form) {
-      if (what.serial) with(form, sextant::cpu::serial{}, all.error);
-      else with(form, sextant::cpu::parallel{}, all.error);
-    });
+    result r = run_row<Precision>(row, design, what, wanted ? what.form : "automatic", tokens, all.error);
     if (is_baseline) baseline_ms = r.median_ms;
     r.relative_time = r.median_ms / baseline_ms;
     if (wanted) all.rows.push_back(r);
