@@ -34,6 +34,10 @@ template <class Precision> void save(const std::string& folder, const subject& w
   for (const sextant::tensor_description& tensor : what.tensors) {
     if (!tensor.output || !error.empty()) continue;
     const fs::path place = fs::path(folder) / file_of(tensor), beside = place.string() + ".part";
+    if (fs::is_directory(place, failure)) {
+      error = place.string() + ": can't be written: it is a directory";
+      continue;
+    }
     moves.emplace_back(beside, place);
     results.with(tensor.name, [&](const auto& block) { error = write(beside.string(), block); });
   }

@@ -5,6 +5,8 @@ Usage: evaluate_refused.py EVALUATE SOURCE_FOLDER
 """
 import os
 import pathlib
+import resource
+import subprocess
 import sys
 
 import numpy as np
@@ -88,7 +90,14 @@ taken = program.folder()
 os.mkdir(os.path.join(taken, "final_state.npy"))
 done = program.run("--in", plain, "--out", taken)
 assert done.returncode == 2 and done.stderr.count("\n") == 1, done
-assert [n for n in os.listdir(taken) if n.endswith(".part")] == []
+assert os.listdir(taken) == ["final_state.npy"]
+
+# A disk that is full: a limit to the size of files stands in for it. What was there before stays.
+long = program.save(files_of((1, 2000, 1, 1, 2, 2)))
+done = subprocess.run([sys.argv[1], "--in", long, "--out", taken], capture_output=True, text=True, restore_signals=False,
+                      preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)))
+assert done.returncode == 2 and done.stderr.count("\n") == 1 and "y.npy" in done.stderr, done
+assert os.listdir(taken) == ["final_state.npy"]
 
 # Every tensor: absent, misshapen, of another dtype, in Fortran order, cut short, no NumPy file at all.
 DESIGNS = [{"input": "softplus_head", "forget": "exponential", "shortcut": "learned"},
