@@ -47,8 +47,6 @@ template <class Real> chunk_division divide_chunks(const plan<Real>& p, int work
   chunk_division d;
   d.length = p.chunk_length > 0 ? p.chunk_length : 4 * detail::wide_rows;
   if (d.length > most_tokens) d.length = most_tokens;
-  const index_t longest = p.longest() > 0 ? p.longest() : 1;
-  if (d.length > longest) d.length = longest;
 
   if (p.heads == 0 || p.key_heads == 0 || p.sequences == 0) return d;
   const index_t team = workers;
