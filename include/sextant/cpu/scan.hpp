@@ -13,8 +13,8 @@ namespace sextant::cpu::inline SEXTANT_CPU_ISA {
 ///      reaches from zeros;
 ///   2. the transitions applied one after another: the state before every segment;
 ///   3. every segment from its own initial state, as the recurrent form does it.
-/// O(T K' V) per head, a little more than half of it twice: for many cores and few heads and channels. The memory, a
-/// state and its decays for each segment, does not grow with T. Gates above 1 whose product over a segment leaves the
+/// O(T K' V) per head, about twice the work of the recurrent form: for many cores and few heads and channels. The
+/// memory, a state and its decays for each segment, does not grow with T. Gates above 1 whose product over a segment leaves the
 /// range of numbers give NaN here, where the recurrence may stay finite.
 template <class Real> struct scan {
   static constexpr int phases = 3;
