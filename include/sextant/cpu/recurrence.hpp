@@ -8,6 +8,13 @@
 
 namespace sextant::cpu::inline SEXTANT_CPU_ISA {
 
+/// Keeps a number in the register that it was loaded into: g++ would sooner load it again for every use.
+template <class Real> SEXTANT_INLINE void keep_in_register([[maybe_unused]] simd<Real>& x) {
+#if defined(__x86_64__) && SEXTANT_CPU_BYTES > 0
+  asm("" : "+x"(x.data));
+#endif
+}
+
 /// One tile of the recurrence for a block of keys and channels:
 ///   S <- F S + k u,  y += q S,  token by token.
 /// S is read from `from` before the first token and written to `to` after the last; rows are keys.
@@ -102,7 +109,8 @@ template <class Real> struct recurrence {
     vector S0[] = {vector::load(in + I * from_ld)...}, S1[] = {vector::load(in + I * from_ld + next)...};
     for (index_t t = 0; t < count;
          ++t, q_t += key_row, k_t += key_row, u_t += value_row, y_t += value_row, F_t += F_token) {
-      const vector u0 = vector::load(u_t), u1 = vector::load(u_t + next);
+      vector u0 = vector::load(u_t), u1 = vector::load(u_t + next);
+      keep_in_register(u0), keep_in_register(u1);
       vector y0 = vector::load(y_t), y1 = vector::load(y_t + next), F0(Real(1)), F1(Real(1));
       if constexpr (Varies == per::head) F0 = F1 = vector(*F_t);
       if constexpr (Varies == per::channel) F0 = vector::load(F_t), F1 = vector::load(F_t + next);

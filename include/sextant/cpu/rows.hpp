@@ -2,6 +2,8 @@
 /// @file  Rows of numbers: storage to accumulators and back, and what parts do to them, lane by lane.
 #pragma once
 
+#include <cstddef>  // size_t
+
 #include <sextant/cpu/plan.hpp>
 #include <sextant/cpu/simd.hpp>
 #include <sextant/cpu/simd_math.hpp>
@@ -36,8 +38,14 @@ template <class Stored, class Real> void store_row(const Real* from, index_t cou
 template <class Gate, class Number>
 inline constexpr bool is_power = Gate::answers == part::forget_gate && sextant::detail::vectorised_of<Gate>() &&
                                  !sextant::detail::offers_value<Gate, Number>;
-template <class Number, class Gate> SEXTANT_INLINE Number base_2_logarithm(const Gate& gate, Number x, Number a) {
-  return Number(typename Number::value_type(1.4426950408889634)) * gate_log(gate, x, a);
+template <class Number> inline constexpr auto log2_e = static_cast<typename Number::value_type>(1.4426950408889634);
+/// The rate that `base_2_logarithm` takes.
+template <class Gate, class Number> SEXTANT_INLINE Number base_2_rate(Number a) {
+  return sextant::detail::proportional_of<Gate>() ? a * log2_e<Number> : a;
+}
+template <class Gate, class Number> SEXTANT_INLINE Number base_2_logarithm(const Gate& gate, Number x, Number rate) {
+  const Number logarithm = gate_log(gate, x, rate);
+  return sextant::detail::proportional_of<Gate>() ? logarithm : logarithm * log2_e<Number>;
 }
 
 /// A gate over a box of tokens x keys x lanes. Operands and results are padded rows: whole vectors are read and
@@ -57,7 +65,8 @@ void gate_box(const void* part, index_t tokens, index_t keys, index_t count, ope
     if constexpr (sextant::detail::vectorised_of<Gate>()) {
       using vector = simd<Real>;
       for (index_t i = 0; i < count; i += lanes<Real>) {  // tokens innermost: long loops even where the box is narrow
-        const vector ai = a.lane != 0 ? vector::load(as + i) : vector(*as);
+        vector ai = a.lane != 0 ? vector::load(as + i) : vector(*as);
+        if constexpr (!Logarithm && is_power<Gate, vector>) ai = base_2_rate<Gate>(ai);
         index_t t = 0;
         if (x.lane == 0) {
           for (; t < tokens; ++t) call(vector(xs[t * x.token]), ai).store(to + t * out_token + i);
@@ -105,10 +114,20 @@ template <class Map, class Real> void map_product_row(const void* part, Real* ro
   for (index_t i = 0; i < count; ++i) row[i] = map.product(row[i]);
 }
 
-/// to[i] = softplus(x[i] + bias[i]), in whole vectors; in place too.
-template <class Real> void softplus_row(const Real* x, const Real* bias, index_t count, Real* to) {
-  for (index_t i = 0; i < count; i += lanes<Real>)
-    math::softplus(simd<Real>::load(x + i) + simd<Real>::load(bias + i)).store(to + i);
+/// softplus of numbers in place, in whole vectors: max(x, 0) + log(1 + exp(-|x|)), the exponentials of a few vectors
+/// before the logarithms of any, so that one chain of dependent instructions has company.
+template <class Real> void softplus_numbers(Real* x, index_t count) {
+  using vector = simd<Real>;
+  constexpr index_t some = 8 * lanes<Real>;
+  Real e[std::size_t(some)];
+  for (index_t first = 0; first < count; first += some, x += some) {
+    const index_t these = count - first < some ? count - first : some;
+    for (index_t i = 0; i < these; i += lanes<Real>) math::exp(-math::abs(vector::load(x + i))).store(e + i);
+    for (index_t i = 0; i < these; i += lanes<Real>) {
+      const vector xi = vector::load(x + i), smooth = math::max(vector(Real(0)), xi) + log1p_unit(vector::load(e + i));
+      math::select(xi > vector(Real(20)), xi, smooth).store(x + i);
+    }
+  }
 }
 
 template <class Real> void zero(Real* at, index_t count) {

@@ -26,8 +26,8 @@ template <class Real> void read_numbers(const plan<Real>& p, const tensor<Real>&
 /// One row per token, `count` numbers `stride` bytes apart from `offset` bytes on: out[w.count][ld], zeros to `whole`
 /// (where that is 0, to ld).
 template <class Real>
-void read_rows(const plan<Real>& p, const tensor<Real>& x, const window& w, index_t head, index_t offset, index_t stride,
-               index_t count, Real* out, index_t ld, index_t whole = 0) {
+void read_rows(const plan<Real>& p, const tensor<Real>& x, const window& w, index_t head, index_t offset,
+               index_t stride, index_t count, Real* out, index_t ld, index_t whole = 0) {
   for (index_t t = 0; t < w.count; ++t) {
     x.read(x.at(p.batch(w.n), p.place(w.n, w.t + t), head) + offset, stride, count, out + t * ld);
     zero_tail(out + t * ld, count, whole > 0 ? whole : ld);
@@ -60,28 +60,23 @@ void read_mapped(const plan<Real>& p, const tensor<Real>& x, const window& w, in
   }
 }
 
+/// row += bias, in whole vectors.
+template <class Real> void add_bias(Real* row, const Real* bias, index_t count) {
+  for (index_t i = 0; i < count; i += lanes<Real>)
+    (simd<Real>::load(row + i) + simd<Real>::load(bias + i)).store(row + i);
+}
 /// delta = softplus(dt + bias) of the window: out[count] per head, out[count][ld] per channel. `bias` holds `bias_of`.
 template <class Real>
 void read_step(const plan<Real>& p, const window& w, const Real* bias, Real* out, index_t ld) {
   if (p.step_varies == per::head) {
     read_numbers(p, p.dt, w, out);
     zero_tail(out, w.count, padded<Real>(w.count));
-    softplus_row(out, bias, w.count, out);
+    add_bias(out, bias, w.count);
+    softplus_numbers(out, w.count);
   } else if (p.step_varies == per::channel) {
-    const bool straight = is_plain(p.dt);
-    if (!straight) read_channels(p, p.dt, w, out, ld);
-    for (index_t t = 0; t < w.count; ++t) {
-      Real* const to = out + t * ld;
-      index_t c = 0;
-      if (straight) {
-        const std::byte* const from = p.dt.at(p.batch(w.n), p.place(w.n, w.t + t), w.h) + w.v * p.dt.value;
-        c = w.values / lanes<Real> * lanes<Real>;
-        softplus_row(reinterpret_cast<const Real*>(from), bias, c, to);
-        p.dt.read(from + c * p.dt.value, p.dt.value, w.values - c, to + c);
-        zero_tail(to, w.values, padded<Real>(w.values));
-      }
-      softplus_row(to + c, bias + c, w.values - c, to + c);
-    }
+    read_channels(p, p.dt, w, out, ld);
+    for (index_t t = 0; t < w.count; ++t) add_bias(out + t * ld, bias, w.values);
+    softplus_numbers(out, w.count * ld);
   }
 }
 /// The bias of the step, as `read_step` wants it: the window's channels, or one number `tokens` times.

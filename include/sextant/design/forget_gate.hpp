@@ -25,6 +25,7 @@ struct constant {
   static constexpr const char* name = "constant";
   static constexpr const char* formula = "F = exp(a_h), a_h = log(1 - 2^(-5-h)) if absent";
   static constexpr bool vectorised = true;
+  static constexpr bool proportional = true;
   static constexpr per rate = per::head;
   template <class Real> SEXTANT_FN constexpr Real log(Real a) const { return a; }
   /// The rate of head h where the caller gives none.
@@ -41,6 +42,7 @@ struct exponential {
   static constexpr const char* name = "exponential";
   static constexpr const char* formula = "F = exp(a_h delta), delta = softplus(dt + bias)";
   static constexpr bool vectorised = true;
+  static constexpr bool proportional = true;
   static constexpr per raw = per::head;
   static constexpr source reads = source::step;
   static constexpr per rate = per::head;
@@ -84,6 +86,7 @@ struct selective {
   static constexpr const char* name = "selective";
   static constexpr const char* formula = "F = exp(a_hvk delta_hv), delta = softplus(dt + bias)";
   static constexpr bool vectorised = true;
+  static constexpr bool proportional = true;
   static constexpr per raw = per::channel;
   static constexpr source reads = source::step;
   static constexpr per rate = per::key_channel;

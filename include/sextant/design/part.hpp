@@ -71,6 +71,12 @@ template <class G> consteval source source_of() {
   if constexpr (requires { G::reads; }) return G::reads;
   else return source::own;
 }
+/// A gate that says `static constexpr bool proportional = true` has a logarithm proportional to its rate, log(x, c a) =
+/// c log(x, a), so that a change of the logarithm's base costs one multiplication of the rate, not of every gate.
+template <class G> consteval bool proportional_of() {
+  if constexpr (requires { G::proportional; }) return G::proportional;
+  else return false;
+}
 /// A part that says `static constexpr bool vectorised = true` is also callable with a vector of lanes.
 template <class P> consteval bool vectorised_of() {
   if constexpr (requires { P::vectorised; }) return P::vectorised;
