@@ -35,7 +35,7 @@ struct wishes {
   std::uint64_t seed = 1;
   bool initial_state = false;
   double gate_size = 1;            ///< raw gates and steps are in [-gate_size, gate_size)
-  double rate_size = 1;            ///< rates are in (-rate_size, 0]
+  double rate_size = 1;            ///< rates are in [-rate_size, -rate_size / 8): laws/long_memory.cpp is about smaller ones
   bool positive_keys = false;      ///< q and k in [0, 1), so that a sum of keys is never near 0
   std::vector<index_t> offsets{};  ///< packed sequences
 };
@@ -158,10 +158,10 @@ problem<Design, Precision> make_problem_through(float (*through)(float), const D
     if constexpr (reads_logarithm<forget_type>) p.make_negative();
   }
   constexpr per rate = rate_granularity<forget_type>;
-  if constexpr (rate == per::head) p.fill(p.parameters, x.a, -r, 0, {s.H});
-  else if constexpr (rate == per::key) p.fill(p.parameters, x.a, -r, 0, {s.H, W});
-  else if constexpr (rate == per::channel) p.fill(p.parameters, x.a, -r, 0, {s.H, s.V});
-  else if constexpr (rate == per::key_channel) p.fill(p.parameters, x.a, -r, 0, {s.H, s.V, W});
+  if constexpr (rate == per::head) p.fill(p.parameters, x.a, -r, -r / 8, {s.H});
+  else if constexpr (rate == per::key) p.fill(p.parameters, x.a, -r, -r / 8, {s.H, W});
+  else if constexpr (rate == per::channel) p.fill(p.parameters, x.a, -r, -r / 8, {s.H, s.V});
+  else if constexpr (rate == per::key_channel) p.fill(p.parameters, x.a, -r, -r / 8, {s.H, s.V, W});
   if constexpr (requires { x.d; }) p.fill(p.parameters, x.d, -1, 1, {s.H, s.V});
   if constexpr (requires { x.lepe; }) {
     p.fill(p.parameters, x.lepe, -1, 1, {s.H, s.V, 3, 3});

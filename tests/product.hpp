@@ -2,6 +2,8 @@
 /// @file  The product space: the parts of every axis, in order, and the designs they make where they fit together.
 #pragma once
 
+#include <string>  // string
+
 #include <sextant/design/presets.hpp>
 
 namespace sextant::test {
@@ -18,8 +20,8 @@ template <class First, class... Rest> struct part_at<0, axis_of<First, Rest...>>
 };
 template <int Index, class Axis> using part_of = typename part_at<Index, Axis>::type;
 
-/// The parts' names, for a message.
-template <class... Parts> const char* part_name(int index, axis_of<Parts...>) {
+/// The name of a part, for a message.
+template <class... Parts> std::string part_name(int index, axis_of<Parts...>) {
   constexpr const char* names[] = {Parts::name...};
   return names[index];
 }

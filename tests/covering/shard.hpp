@@ -25,7 +25,7 @@ inline void check_row(const row& r, index_t T, const char* form, const char* pre
   INFO(part_name(r.input, input_axis{}), " x ", part_name(r.forget, forget_axis{}), " x ",
        part_name(r.shortcut, shortcut_axis{}), " x ", part_name(r.norm, norm_axis{}), " x ",
        part_name(r.heads, heads_axis{}), " x ", part_name(r.map, map_axis{}), " x ", part_name(r.order, order_axis{}),
-       ", ", form, ", ", precision, ", T = ", T);
+       ", ", std::string(form), ", ", std::string(precision), ", T = ", T);
   CHECK_MESSAGE(bool(done), done.what);
   CHECK(e.y <= bound);
   CHECK(e.S <= bound);

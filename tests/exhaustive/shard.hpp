@@ -31,8 +31,8 @@ struct answer_of {
   index_t T;
 };
 inline bool agrees(const answer_of& who, const status& done, const errors& e, double& worst) {
-  INFO("shortcut ", who.shortcut, ", norm ", who.norm, ", heads ", who.heads, ", map ", who.map, ", form ", who.form,
-       ", T = ", who.T);
+  INFO("shortcut ", std::string(who.shortcut), ", norm ", std::string(who.norm), ", heads ", std::string(who.heads),
+       ", map ", std::string(who.map), ", form ", std::string(who.form), ", T = ", who.T);
   CHECK_MESSAGE(bool(done), done.what);
   CHECK(e.y <= tolerance<fp32>);
   CHECK(e.S <= tolerance<fp32>);
