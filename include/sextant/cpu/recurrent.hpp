@@ -191,7 +191,7 @@ template <class Real> struct recurrent {
     const per varies = gates.varies(p);
     const bool boxes = varies == per::key_channel;  // few keys and channels at a time, so that gates stay in cache
     if (!boxes) r.F = gates.decay(p);
-    const index_t all = padded<Real>(w.values), channels = boxes ? 2 * lanes<Real> : all;
+    const index_t all = padded<Real>(w.values), channels = boxes || all == 0 ? 2 * lanes<Real> : all;
     const index_t steps = (all + channels - 1) / channels * ((state.keys + gate_keys - 1) / gate_keys);
     for (index_t c = 0; c < all; c += channels) {
       r.values = all - c < channels ? all - c : channels;
