@@ -4,6 +4,7 @@
 
 #include <benchmark/benchmark.h>
 
+#include <cstdio>  // snprintf
 #include <deque>   // deque
 #include <string>  // string
 
@@ -17,8 +18,11 @@ namespace sextant::bench {
 inline constexpr std::size_t input_sets = 3;
 
 inline std::string shape_text(const test::shape& s) {
-  return "B" + std::to_string(s.B) + "_T" + std::to_string(s.T) + "_Hk" + std::to_string(s.Hk) + "_H" + std::to_string(s.H) +
-         "_K" + std::to_string(s.K) + "_V" + std::to_string(s.V);
+  const long long sizes[] = {s.B, s.T, s.Hk, s.H, s.K, s.V};
+  char text[160];
+  std::snprintf(text, sizeof text, "B%lld_T%lld_Hk%lld_H%lld_K%lld_V%lld", sizes[0], sizes[1], sizes[2], sizes[3],
+                sizes[4], sizes[5]);
+  return text;
 }
 
 /// Time of forward(): best and median come from --benchmark_repetitions. bytes: token tensors and y, each once; flops: two
