@@ -195,10 +195,10 @@ template <class Real> struct chunked {
     products(w, rows.q, rows.k, u_last, weights, by_head.from_start, keep, state);
   }
   void column_of_key_decay(const window& w, Real* state, Real* sums) {
-    if (!by_key.scale(gates.F, w.count, p.width, rows.ld, rows.q, rows.k)) return by_tokens(w, state, sums);
+    if (!by_key.scale(gates.F, w.count, p.width, rows.whole, rows.ld, rows.q, rows.k)) return by_tokens(w, state, sums);
     rows.products(by_key.q, by_key.k, rows.ld, p.width, w.count, scores);
     if (decayed_normaliser() && rows.turns(p)) {
-      by_key_plain.scale(gates.F, w.count, p.width, rows.ld, rows.q_plain, rows.k_plain);
+      by_key_plain.scale(gates.F, w.count, p.width, rows.whole, rows.ld, rows.q_plain, rows.k_plain);
       rows.products(by_key_plain.q, by_key_plain.k, rows.ld, p.width, w.count, plain_weights);
       normalise(w, plain_weights, by_key_plain.q, by_key_plain.k_last, nullptr, nullptr, by_key.E, sums);
     } else if (decayed_normaliser()) {
