@@ -38,8 +38,10 @@ TEST_CASE("RetNet's own rates, up to a memory of 2^12 tokens") {
   p.x.a = {}, judge.x.a = {};
   reference::recurrent(judge.design, judge.x);
   // 1 - 2^-n is exact. The recurrence rounds S once for every token, and 4096 roundings of 6e-8 walk some 4e-6 away.
+  // The chunked form rounds once a chunk, S and what is kept of it: the last head remembers 85 chunks of 48 tokens, and
+  // half an ulp of 3e-8 in the same direction each time is 2.6e-6.
   CHECK(bool(run(p, form::chunked{}, cpu::serial{})));
-  CHECK(compare(p, judge).worst() <= tolerance<fp32>);
+  CHECK(compare(p, judge).worst() <= tolerance<fp32> + 85 * 3e-8);
   CHECK(bool(run(p, form::recurrent{}, cpu::serial{})));
   CHECK(compare(p, judge).worst() <= 5 * tolerance<fp32>);
 }

@@ -12,6 +12,7 @@ template <class Real> struct head_decays {
   Real *upper = nullptr, *lower = nullptr;  // cum = upper + lower, [tokens]
   Real* from_start = nullptr;               // exp2(cum_t), [tokens]
   Real* to_end = nullptr;                   // exp2(cum_last - cum_t), [tokens]
+  Real whole = Real(1);                     // exp2(cum_last), to the last bit: a constant gate meets it in every chunk
 
   void allocate(arena& memory, index_t tokens) {
     for (Real** row : {&upper, &lower, &from_start, &to_end}) *row = memory.take<Real>(padded<Real>(tokens));
@@ -24,6 +25,7 @@ template <class Real> struct head_decays {
       upper[t] = Real(sum);
       lower[t] = Real(sum - double(upper[t]));
     }
+    whole = Real(math::exp2(sum));
     const vector last_upper(upper[count - 1]), last_lower(lower[count - 1]);
     for (index_t t = 0; t < count; t += lanes<Real>) {
       const vector up = vector::load(upper + t), low = vector::load(lower + t);
@@ -31,9 +33,6 @@ template <class Real> struct head_decays {
       math::exp2((last_upper - up) + (last_lower - low)).store(to_end + t);
     }
   }
-  /// exp2(cum_last)
-  Real whole(index_t count) const { return from_start[count - 1]; }
-
   /// weights[t][s] = scores[t][s] exp2(cum_t - cum_s) inputs[s] for s <= t, zeros behind the diagonal. No inputs are
   /// ones.
   void weigh(const Real* scores, const Real* inputs, Real* weights, index_t ld, index_t count) const {

@@ -175,7 +175,7 @@ template <class Real> struct chunked {
     const Real* const inputs = folds ? gates.I : nullptr;
     by_head.start(gates.log2_F, w.count);
     by_head.weigh(scores, inputs, weights, rows.square_ld, w.count);
-    for (index_t i = 0; i < rows.whole; ++i) keep[i] = by_head.whole(w.count);
+    for (index_t i = 0; i < rows.whole; ++i) keep[i] = by_head.whole;
     if (decayed_normaliser()) {
       // abs_max's z takes keys in with the input gate, the others' without.
       const bool same = !rows.turns(p) && (!folds || gates.stabilises(p));
