@@ -113,6 +113,9 @@ plan<typename Precision::accumulator> make_plan(const Design& design, const sequ
   p.key_heads = x.k.template extent<axis::head>();
   p.keys = x.k.template extent<axis::key>();
   p.width = state_width<map_type>(p.keys);
+  // The shapes are those of v and k, so without them nothing else could be said of a shape.
+  if (!x.v && x.y.size() != 0) bind.refuse(errc::missing, "v is missing");
+  if (!x.k && x.q.size() != 0) bind.refuse(errc::missing, "k is missing");
   bind.bind(p.v, x.v, "v is missing", "v: [B, T, H, V]", B, p.tokens, p.heads, p.values);
   bind.bind(p.q, x.q, "q is missing", "q: [B, T, Hk, K] as k, with B and T of v", B, p.tokens, p.key_heads, p.keys);
   bind.bind(p.k, x.k, "k is missing", "k: [B, T, Hk, K] with B and T of v", B, p.tokens, p.key_heads, p.keys);
