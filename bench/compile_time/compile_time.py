@@ -7,6 +7,7 @@ Exits 1 where a budget is broken: sextant.hpp may cost 0.5 s more than an empty 
 3 s more than that. Seconds are the compiler's own processor time, so that other work on the machine counts little.
 """
 import argparse
+import datetime
 import json
 import pathlib
 import resource
@@ -68,7 +69,8 @@ def main():
         broken += [what] if over else []
         print(f"{what:34} {took:6.2f} s" + (f"   budget {budget:.2f} s" if budget else "") + ("   OVER" if over else ""))
     if given.json:
-        pathlib.Path(given.json).write_text(json.dumps({"compiler": given.compiler, "seconds": rows}, indent=1) + "\n", encoding="utf-8")
+        pathlib.Path(given.json).write_text(json.dumps({"compiler": given.compiler, "runs": given.runs, "date": datetime.date.today().isoformat(),
+                                                       "seconds": {w: round(s, 2) for w, s in rows.items()}}, indent=1) + "\n", encoding="utf-8")
     return 1 if broken else 0
 
 

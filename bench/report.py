@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes the measured figures of bench/results/ into the pages, between their marks.
+
+    python3 bench/report.py           writes
+    python3 bench/report.py --check   exits 1 where a page holds other figures than the results
+
+A mark is a line `<!-- figures: NAME -->`; what follows it up to `<!-- end -->` is generated. Names: the functions below.
+"""
+import json
+import pathlib
+import re
+import sys
+
+root = pathlib.Path(__file__).resolve().parents[1]
+results = root / "bench" / "results"
+
+
+def load(name):
+    return json.loads((results / name).read_text(encoding="utf-8"))
+
+
+def where(record):
+    return f"{record['processor']}, {record['threads']} threads, {record['date']}, commit {record['commit']}"
+
+
+def peers():
+    record = load("cpu/peers.json")
+    lines = [f"Best of many calls, fp32, milliseconds; {where(record)}; ggml at commit {record['peer_commit']} on the same machine "
+             "in the same minutes.", "", "| mixer | shape | best | median | floor | ggml's best | ratio |", "|---|---|---|---|---|---|---|"]
+    for r in record["rows"]:
+        peer = f"{r['peer_ms']:.3g} | {r['peer_ms'] / r['best_ms']:.1f}x" if r.get("peer_ms") else "- | -"
+        lines.append(f"| {r['mixer']} | {r['shape']} | {r['best_ms']:.3g} | {'-' if r['median_ms'] is None else format(r['median_ms'], '.3g')} | {r['floor_ms']:.2g} | {peer} |")
+    return lines
+
+
+def growth():
+    record = load("cpu/growth.json")
+    table = {}
+    for row in record["rows"]:
+        design, tokens = row["name"].split("/")[0], int(re.search(r"_T(\d+)_", row["name"]).group(1))
+        table.setdefault(design, {})[tokens] = row
+    lengths = sorted(next(iter(table.values())))
+    lines = [f"Best time in milliseconds; {where(record)}.", "",
+             "| mixer | " + " | ".join(f"{t // 1024}k" for t in lengths) + " | workspace, all lengths |", "|---|" + "---|" * (len(lengths) + 1)]
+    for design, row in table.items():
+        spaces = sorted({int(row[t]["workspace"]) for t in lengths})
+        lines.append(f"| `{design}` | " + " | ".join(f"{row[t]['best_ms']:.3g}" for t in lengths) +
+                     " | " + " to ".join(f"{s / 1024:.0f} KiB" for s in dict.fromkeys([spaces[0], spaces[-1]])) + " |")
+    return lines
+
+
+def compile_time():
+    record = load("cpu/compile_time.json")
+    lines = [f"User seconds of {record['compiler']} -O2, the median of {record['runs']}; {record['date']}.", "", "| file | seconds |", "|---|---|"]
+    return lines + [f"| {what.replace('#include', 'with')} | {s:.2f} |" for what, s in record["seconds"].items()]
+
+
+def ablation():
+    return ["```", *(results / "cpu" / "ablation.txt").read_text(encoding="utf-8").splitlines(), "```"]
+
+
+FIGURES = {"peers": peers, "growth": growth, "compile_time": compile_time, "ablation": ablation}
+
+
+def main():
+    changed = []
+    for page in [root / "README.md", *sorted((root / "docs").glob("*.md"))]:
+        old = page.read_text(encoding="utf-8")
+        new = re.sub(r"(<!-- figures: (\w+) -->\n).*?(<!-- end -->)",
+                     lambda m: m.group(1) + "\n" + "\n".join(FIGURES[m.group(2)]()) + "\n\n" + m.group(3), old, flags=re.S)
+        if new != old:
+            changed.append(page.name)
+            if "--check" not in sys.argv:
+                page.write_text(new, encoding="utf-8")
+    print("changed: " + (", ".join(changed) or "nothing"))
+    return 1 if changed and "--check" in sys.argv else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
