@@ -63,8 +63,8 @@ template <class Real> struct key_decays {
     for (Real** rows : {&q, &k, &k_last}) *rows = memory.take<Real>(tokens * ld);
     E = memory.take<Real>(ld);
   }
-  /// Scales `count` rows of `ld` numbers, `width` of them keys, then zeros up to `whole`. False where an E leaves [2^-60, 2^60], the range in
-  /// which all of this is right: then nothing here is of use.
+  /// Scales `count` rows of `ld` numbers, `width` of them keys, then zeros up to `whole`. False where an E leaves
+  /// [2^-60, 2^60], the range in which all of this is right: then nothing here is of use.
   bool scale(const Real* F, index_t count, index_t width, index_t whole, index_t ld, const Real* plain_q,
              const Real* plain_k) const {
     using vector = simd<Real>;

@@ -38,8 +38,8 @@ struct chunk_division {
 };
 
 /// The division of a plan among workers.
-/// - Chunks: as many tokens as asked for (512 at most), else four tiles of a product's rows: with fewer, tiles begin and
-///   end too often, with more, scores cost too much, whatever the numbers of keys and channels.
+/// - Chunks: as many tokens as asked for (512 at most), else four tiles of a product's rows: with fewer, tiles begin
+///   and end too often, with more, scores cost too much, whatever the numbers of keys and channels.
 /// - Items: as many columns as keep their states near, for neighbouring heads share pages and lines of memory; but
 ///   something for every worker, and as much for one as for the other.
 template <class Real> chunk_division divide_chunks(const plan<Real>& p, int workers) {
