@@ -4,6 +4,7 @@
 
 #include <utility>  // integer_sequence
 
+#include <sextant/cpu/forward.hpp>
 #include <sextant/forward.hpp>
 
 #include "machine.hpp"

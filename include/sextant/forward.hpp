@@ -2,7 +2,6 @@
 /// @file  The forward pass: the one verb that most callers need.
 #pragma once
 
-#include <sextant/cpu/forward.hpp>
 #include <sextant/form.hpp>
 #include <sextant/status.hpp>
 #include <sextant/tensor/sequence.hpp>

@@ -9,6 +9,6 @@
 #include <sextant/tensor/precision.hpp> // with what numbers
 #include <sextant/tensor/sequence.hpp>  // on which tensors
 #include <sextant/form.hpp>             // how
-#include <sextant/cpu/backend.hpp>      // where
+#include <sextant/cpu/forward.hpp>      // where
 #include <sextant/forward.hpp>          // the verbs
 #include <sextant/step.hpp>

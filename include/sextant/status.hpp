@@ -11,7 +11,8 @@ enum class errc {
   shape,        ///< extents that do not fit together
   offsets,      ///< offsets that do not rise from 0 to T
   workspace,    ///< fewer bytes than workspace_bytes() says
-  unsupported,  ///< the form asked for does not run this design
+  unsupported,  ///< the form asked for does not run this design, or not these shapes
+  launch,       ///< the GPU's driver refused a kernel; `what` is its sentence
 };
 
 /// What a call answers: ok, or why nothing was computed and nothing was written. `what` is a sentence that lives for

@@ -10,7 +10,7 @@ namespace {
 /// The call on the tokens before `at` and from it on, one after the other in the order of the design, in place.
 answer32 in_two_pieces(const planned_form<float>& form, const plan32& whole, tensors<fp32>& numbers, index_t at) {
   const plan32 head = cut(whole, 0, at), tail = cut(whole, at, whole.tokens - at);
-  const bool causal = whole.order == cpu::order_kind::causal;
+  const bool causal = whole.order == order_kind::causal;
   numbers.poison();
   status done = form.run(causal ? head : tail, 0);
   CHECK_MESSAGE(bool(done), done.what);
@@ -23,7 +23,7 @@ void pieces_equal_the_whole(const any_case& c, bool from_a_state) {
   wishes w = c.wish;
   w.initial_state = from_a_state;
   const auto call = c.make(fp32{}, c.everyday, w);
-  if (call->plan.order == cpu::order_kind::global || c.is_picture) return;  // these need all tokens at once
+  if (call->plan.order == order_kind::global || c.is_picture) return;  // these need all tokens at once
   each_form_of(c, call->plan, [&](const planned_form<float>& form, const plan32& plan) {
     const answer32 whole = answer_of(form, plan, *call->numbers);
     for (index_t at : {0, 1, 7, 16, 20, 35, 36}) {

@@ -9,10 +9,10 @@ TEST_CASE("global on tokens 0..t equals causal at token t, and the totals are ca
   int found = 0;
   each_case([&](const any_case& c) {
     const auto call = c.make();
-    if (call->plan.order != cpu::order_kind::global || c.is_picture) return;
+    if (call->plan.order != order_kind::global || c.is_picture) return;
     ++found;
     plan32 causal = call->plan;
-    causal.order = cpu::order_kind::causal;
+    causal.order = order_kind::causal;
     const std::size_t row = call->numbers->y().size() / std::size_t(call->size.B * call->size.T);
     each_form_of(c, call->plan, [&](const planned_form<float>& form, const plan32& plan) {
       for (index_t t : {0, 1, 16, 20, 35}) {

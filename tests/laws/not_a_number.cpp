@@ -29,9 +29,9 @@ TEST_CASE("a NaN in v reaches its own channel from its token on, and nothing els
   each_case([](const any_case& c) {
     const auto call = c.make();
     const shape& s = call->size;
-    if (call->plan.order == cpu::order_kind::global || c.is_local) return;
+    if (call->plan.order == order_kind::global || c.is_local) return;
     const index_t at = 17, h = s.H - 1, channel = 2;
-    const auto order = [&](index_t t) { return call->plan.order == cpu::order_kind::causal ? t : s.T - 1 - t; };
+    const auto order = [&](index_t t) { return call->plan.order == order_kind::causal ? t : s.T - 1 - t; };
     const auto index = [&](index_t b, index_t t, index_t head, index_t v) {
       return std::size_t(((b * s.T + t) * s.H + head) * s.V + v);
     };
@@ -62,7 +62,7 @@ TEST_CASE("a NaN in a query reaches its own token alone, a NaN in a key the stat
   each_case([](const any_case& c) {
     const auto call = c.make();
     const shape& s = call->size;
-    if (call->plan.order == cpu::order_kind::global || c.is_local) return;
+    if (call->plan.order == order_kind::global || c.is_local) return;
     const index_t at = 17;
     const std::size_t row = call->numbers->y().size() / std::size_t(s.B * s.T);
     each_form_of(c, call->plan, [&](const planned_form<float>& form, const plan32& plan) {
@@ -79,7 +79,7 @@ TEST_CASE("a NaN in a query reaches its own token alone, a NaN in a key the stat
           CHECK(count_nans(found.y, 0, found.y.size()) == count_nans(found.y, own, row));
         } else {
           CHECK(count_nans(found.S, 0, found.S.size()) > 0);
-          const bool causal = plan.order == cpu::order_kind::causal;
+          const bool causal = plan.order == order_kind::causal;
           const std::size_t first = std::size_t(first_reached(form, plan, causal ? at : s.T - 1 - at));
           CHECK(count_nans(found.y, causal ? 0 : (std::size_t(s.T) - first) * row, first * row) == 0);
         }
@@ -92,7 +92,7 @@ TEST_CASE("a NaN in a query reaches its own token alone, a NaN in a key the stat
 TEST_CASE("a NaN in the raw numbers of a gate comes out") {
   each_case([](const any_case& c) {
     const auto call = c.make();
-    if (call->plan.order == cpu::order_kind::global) return;
+    if (call->plan.order == order_kind::global) return;
     for (std::size_t which = number_of_v + 1; which < token_tensors(*call->numbers); ++which) {
       auto& values = call->numbers->tokens[which];
       const std::size_t middle = values.size() / 4;  // in the first of two batches

@@ -26,7 +26,7 @@ template <class Mirror> void mirror_image_agrees(const any_case& c, const Mirror
 
 TEST_CASE("heads backwards in, heads backwards out") {
   each_case([](const any_case& c) {
-    if (c.make()->plan.position == cpu::position_kind::rotary_2d) return;  // a head's pairs are turned by angles of its own
+    if (c.make()->plan.position == position_kind::rotary_2d) return;  // a head's pairs are turned by angles of its own
     mirror_image_agrees(c, [](plan32& p) {
       for (tensor32* x : {&p.q, &p.k}) mirror(*x, &tensor32::head, p.key_heads);
       for (tensor32* x : {&p.v, &p.y, &p.dt, &p.output_gate, &p.input.raw, &p.forget.raw}) mirror(*x, &tensor32::head, p.heads);

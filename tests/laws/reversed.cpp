@@ -20,12 +20,12 @@ TEST_CASE("reversed equals causal on tensors read backwards") {
     w.initial_state = true;
     const auto call = c.make(fp32{}, c.everyday, w);
     // Positions count from the first token of the sequence as it lies, and the image is not turned round.
-    if (call->plan.order == cpu::order_kind::global || c.turns || c.is_picture) return;
+    if (call->plan.order == order_kind::global || c.turns || c.is_picture) return;
     ++found;
     each_form_of(c, call->plan, [&](const planned_form<float>& form, const plan32& plan) {
       const answer32 straight = answer_of(form, plan, *call->numbers);
       plan32 other = plan;
-      other.order = plan.order == cpu::order_kind::causal ? cpu::order_kind::reversed : cpu::order_kind::causal;
+      other.order = plan.order == order_kind::causal ? order_kind::reversed : order_kind::causal;
       CHECK(!same_bits(answer_of(form, other, *call->numbers).y, straight.y));
       backwards(other);
       check_same_bits(answer_of(form, other, *call->numbers), straight);
@@ -37,7 +37,7 @@ TEST_CASE("reversed equals causal on tensors read backwards") {
 TEST_CASE("a global design does not mind the order of its tokens, up to rounding") {
   each_case([](const any_case& c) {
     const auto call = c.make();
-    if (call->plan.order != cpu::order_kind::global || c.turns || c.is_picture) return;
+    if (call->plan.order != order_kind::global || c.turns || c.is_picture) return;
     each_form_of(c, call->plan, [&](const planned_form<float>& form, const plan32& plan) {
       const answer32 straight = answer_of(form, plan, *call->numbers);
       plan32 other = plan;

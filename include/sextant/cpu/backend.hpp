@@ -9,21 +9,9 @@
 #include <omp.h>  // omp_get_max_threads, omp_get_thread_num
 #endif
 
-#include <sextant/config.hpp>
+#include <sextant/workspace.hpp>
 
 namespace sextant {
-
-/// Memory that a call may scribble on, of at least workspace_bytes(...) bytes; from any container of bytes.
-struct workspace {
-  std::byte* data = nullptr;
-  std::size_t bytes = 0;
-
-  workspace() = default;
-  constexpr workspace(std::byte* memory, std::size_t size) : data{memory}, bytes{size} {}
-  template <class Container>
-    requires requires(Container& c) { static_cast<std::byte*>(c.data()), c.size(); }
-  constexpr workspace(Container& c) : data{c.data()}, bytes{c.size()} {}
-};
 
 namespace cpu {
 

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file  The GPU's forward pass: the table of its kernel families, and the choice among them.
+#pragma once
+
+#include <cstdint>  // uintptr_t
+
+#include <sextant/cuda/recurrent.cuh>
+#include <sextant/form.hpp>
+#include <sextant/forward.hpp>
+#include <sextant/step.hpp>
+
+namespace sextant::gpu {
+
+/// Families of kernels in order of preference: the first that runs the design, is of the form asked for and takes the
+/// shapes computes a call. What a family is:
+///   static constexpr const char* form                 the form's name
+///   template <Design, Precision> runs                 whether it runs a design, by types alone
+///   takes(design, x)                                  whether it takes these sizes, strides and this device
+///   workspace_bytes(design, x), run(design, x, on)
+template <class... Families> struct family_table {};
+using families = family_table<recurrent>;
+
+namespace detail {
+
+consteval bool same_text(const char* x, const char* y) {
+  while (*x != '\0' && *x == *y) ++x, ++y;
+  return *x == *y;
+}
+/// Whether a family may answer for a form: all of them for automatic, else those of its name. The plain recurrence sums a
+/// global design's state first and queries it then, which is the global form.
+template <class Family, class Form> consteval bool answers_for() {
+  if (std::is_same_v<Form, form::automatic>) return true;
+  if (std::is_same_v<Form, form::global> && std::is_same_v<Family, recurrent>) return true;
+  return same_text(Family::form, Form::name);
+}
+
+/// visit(family) for the family that computes a call; `otherwise` where there is none.
+template <class Form, class Design, class Precision, class Answer, class Visit, class First, class... Rest>
+Answer with_family(family_table<First, Rest...>, const Design& design, const sequence_of<Design, Precision>& x,
+                   const Answer& otherwise, const Visit& visit) {
+  if constexpr (answers_for<First, Form>() && First::template runs<Design, Precision>)
+    if (First::takes(design, x)) return visit(First{});
+  if constexpr (sizeof...(Rest) > 0) return with_family<Form>(family_table<Rest...>{}, design, x, otherwise, visit);
+  else return otherwise;
+}
+
+}  // namespace detail
+
+/// Found by forward() through the backend's namespace.
+template <class Design, class Form, class Precision>
+status compute(const Design& design, const Form&, const stream& on, const sequence_of<Design, Precision>& x) {
+  status found;
+  (void)make_call(design, x, found);
+  if (!found) return found;
+  const status refused{errc::unsupported, "gpu::stream has this form for other shapes or precisions alone: form::automatic takes them all"};
+  return detail::with_family<Form>(families{}, design, x, refused, [&](auto family) -> status {
+    if (on.memory.bytes < family.workspace_bytes(design, x))
+      return {errc::workspace, "workspace: fewer bytes than workspace_bytes() says"};
+    if (reinterpret_cast<std::uintptr_t>(on.memory.data) % 256 != 0)
+      return {errc::workspace, "workspace: on a GPU it begins at a multiple of 256 bytes"};
+    return family.run(design, x, on);
+  });
+}
+template <class Design, class Form, class Precision>
+std::size_t bytes_to_compute(const Design& design, const Form&, const stream&, const sequence_of<Design, Precision>& x) {
+  return detail::with_family<Form>(families{}, design, x, std::size_t(0),
+                                   [&](auto family) { return family.workspace_bytes(design, x); });
+}
+template <class Design, class Form, class Precision>
+const char* form_to_compute(const Design& design, const Form&, const stream&, const sequence_of<Design, Precision>& x) {
+  return detail::with_family<Form>(families{}, design, x, "none", [&](auto family) -> const char* { return family.form; });
+}
+
+}  // namespace sextant::gpu

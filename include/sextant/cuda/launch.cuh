@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file  Launching a kernel: its answer as a status, and what the device is.
+#pragma once
+
+#include <cuda_runtime.h>  // cudaLaunchKernelExC and its attributes
+
+#include <sextant/cuda/stream.cuh>
+#include <sextant/status.hpp>
+
+namespace sextant::gpu {
+
+/// The driver's answer, in its own words where it is a refusal.
+inline status as_status(cudaError_t answer) {
+  return answer == cudaSuccess ? status{} : status{errc::launch, cudaGetErrorString(answer)};
+}
+
+/// An attribute of the current device; 0 where there is none.
+inline int device_attribute(cudaDeviceAttr which) {
+  int device = 0, value = 0;
+  if (cudaGetDevice(&device) != cudaSuccess || cudaDeviceGetAttribute(&value, which, device) != cudaSuccess) return 0;
+  return value;
+}
+
+/// Bytes of shared memory that one block of the current device may have.
+inline std::size_t shared_bytes_of_block() {
+  return std::size_t(device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin));
+}
+
+/// Launches kernel<<<blocks, threads, shared_bytes>>> on the stream, allowing it the shared memory first.
+template <class... Parameters, class... Arguments>
+status launch(void (*kernel)(Parameters...), dim3 blocks, dim3 threads, std::size_t shared_bytes, cudaStream_t on,
+              const Arguments&... arguments) {
+  if (shared_bytes > 48 * 1024) {
+    const cudaError_t allowed =
+        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(shared_bytes));
+    if (allowed != cudaSuccess) return as_status(allowed);
+  }
+  cudaLaunchConfig_t how{};
+  how.gridDim = blocks;
+  how.blockDim = threads;
+  how.dynamicSmemBytes = shared_bytes;
+  how.stream = on;
+  return as_status(cudaLaunchKernelEx(&how, kernel, Parameters(arguments)...));
+}
+
+}  // namespace sextant::gpu
