@@ -2,8 +2,6 @@
 /// @file  Rotary positions: tables of cosines and sines, and the turning of a row.
 #pragma once
 
-#include <utility>  // integer_sequence
-
 #include <sextant/cpu/rows.hpp>
 
 namespace sextant::cpu::inline SEXTANT_CPU_ISA {
@@ -90,12 +88,18 @@ template <class Real> struct rotation {
       out[i + 1] = im * c[i + 1] + re * s[i + 1];
     }
   }
-  /// The two numbers of each pair exchanged.
+  /// The two numbers of each pair exchanged. (Spelt out: nvcc's host pass does not expand a pack inside the builtin.)
   SEXTANT_INLINE static simd<Real> pairs_swapped(simd<Real> x) {
     if constexpr (simd<Real>::lanes == 1) return x;
-    else return [x]<int... I>(std::integer_sequence<int, I...>) {
-      return simd<Real>::from_vector(__builtin_shufflevector(x.data, x.data, (I ^ 1)...));
-    }(std::make_integer_sequence<int, simd<Real>::lanes>{});
+    else if constexpr (simd<Real>::lanes == 2)
+      return simd<Real>::from_vector(__builtin_shufflevector(x.data, x.data, 1, 0));
+    else if constexpr (simd<Real>::lanes == 4)
+      return simd<Real>::from_vector(__builtin_shufflevector(x.data, x.data, 1, 0, 3, 2));
+    else if constexpr (simd<Real>::lanes == 8)
+      return simd<Real>::from_vector(__builtin_shufflevector(x.data, x.data, 1, 0, 3, 2, 5, 4, 7, 6));
+    else
+      return simd<Real>::from_vector(
+          __builtin_shufflevector(x.data, x.data, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14));
   }
 };
 
