@@ -20,6 +20,12 @@ namespace sextant::gpu {
 template <class... Families> struct family_table {};
 using families = family_table<recurrent>;
 
+/// The families that may answer for a form. form::scan's is in <sextant/cuda/scan.cuh>, which defines this for it.
+template <class Form> struct families_of {
+  using type = families;
+};
+template <> struct families_of<form::scan>;
+
 namespace detail {
 
 consteval bool same_text(const char* x, const char* y) {
@@ -34,14 +40,27 @@ template <class Family, class Form> consteval bool answers_for() {
   return same_text(Family::form, Form::name);
 }
 
+/// Sees to it that the form is one that a GPU has, and answers its families.
+template <class Form> constexpr auto families_for() {
+  constexpr bool included = requires { typename families_of<Form>::type; };
+  static_assert(included, "form::scan on gpu::stream is in <sextant/cuda/scan.cuh>, which includes CUB: include it too");
+  static_assert(!std::is_same_v<Form, form::quadratic>, "gpu::stream has no form::quadratic: use form::automatic, or cpu::parallel");
+  if constexpr (included) return typename families_of<Form>::type{};
+  else return family_table<>{};
+}
+
 /// visit(family) for the family that computes a call; `otherwise` where there is none.
+template <class Form, class Design, class Precision, class Answer, class Visit>
+Answer with_family(family_table<>, const Design&, const sequence_of<Design, Precision>&, const Answer& otherwise,
+                   const Visit&) {
+  return otherwise;
+}
 template <class Form, class Design, class Precision, class Answer, class Visit, class First, class... Rest>
 Answer with_family(family_table<First, Rest...>, const Design& design, const sequence_of<Design, Precision>& x,
                    const Answer& otherwise, const Visit& visit) {
   if constexpr (answers_for<First, Form>() && First::template runs<Design, Precision>)
     if (First::takes(design, x)) return visit(First{});
-  if constexpr (sizeof...(Rest) > 0) return with_family<Form>(family_table<Rest...>{}, design, x, otherwise, visit);
-  else return otherwise;
+  return with_family<Form>(family_table<Rest...>{}, design, x, otherwise, visit);
 }
 
 }  // namespace detail
@@ -53,7 +72,7 @@ status compute(const Design& design, const Form&, const stream& on, const sequen
   (void)make_call(design, x, found);
   if (!found) return found;
   const status refused{errc::unsupported, "gpu::stream has this form for other shapes or precisions alone: form::automatic takes them all"};
-  return detail::with_family<Form>(families{}, design, x, refused, [&](auto family) -> status {
+  return detail::with_family<Form>(detail::families_for<Form>(), design, x, refused, [&](auto family) -> status {
     if (on.memory.bytes < family.workspace_bytes(design, x))
       return {errc::workspace, "workspace: fewer bytes than workspace_bytes() says"};
     if (reinterpret_cast<std::uintptr_t>(on.memory.data) % 256 != 0)
@@ -63,12 +82,12 @@ status compute(const Design& design, const Form&, const stream& on, const sequen
 }
 template <class Design, class Form, class Precision>
 std::size_t bytes_to_compute(const Design& design, const Form&, const stream&, const sequence_of<Design, Precision>& x) {
-  return detail::with_family<Form>(families{}, design, x, std::size_t(0),
+  return detail::with_family<Form>(detail::families_for<Form>(), design, x, std::size_t(0),
                                    [&](auto family) { return family.workspace_bytes(design, x); });
 }
 template <class Design, class Form, class Precision>
 const char* form_to_compute(const Design& design, const Form&, const stream&, const sequence_of<Design, Precision>& x) {
-  return detail::with_family<Form>(families{}, design, x, "none", [&](auto family) -> const char* { return family.form; });
+  return detail::with_family<Form>(detail::families_for<Form>(), design, x, "none", [&](auto family) -> const char* { return family.form; });
 }
 
 }  // namespace sextant::gpu

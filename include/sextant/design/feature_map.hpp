@@ -23,7 +23,9 @@ concept expanding_map = component<M> && requires(const M m, const double* x, ind
 ///
 /// Either may scale the keys alone before the map: `template <class Real> Real key_scale(index_t K) const`.
 /// An expansion may say what it does to products, phi(q).phi(k) as a function of q.k, so that a form that computes scores
-/// needs no expanded rows for them: `template <class Real> Real product(Real dot) const`.
+/// needs no expanded rows for them: `template <class Real> Real product(Real dot) const`; and what its number `at` alone
+/// is, so that many threads of a GPU share its work: `template <class Real> Real element(const Real* x, index_t K,
+/// index_t at) const`.
 template <class M> concept feature_map = detail::pointwise_map<M> || detail::expanding_map<M>;
 
 /// The number of keys of the state for q and k of K numbers.
@@ -87,6 +89,12 @@ struct squared {
       *phi++ = x[i] * x[i];
       for (index_t j = i + 1; j < K; ++j) *phi++ = root_two * x[i] * x[j];
     }
+  }
+  /// Number `at` of phi alone: row i begins at i K - i (i - 1) / 2.
+  template <class Real> SEXTANT_FN Real element(const Real* x, index_t K, index_t at) const {
+    index_t i = 0, left = at;
+    for (; left >= K - i; ++i) left -= K - i;
+    return left == 0 ? x[i] * x[i] : math::sqrt(Real(2)) * x[i] * x[i + left];
   }
   template <class Real> SEXTANT_FN constexpr Real product(Real dot) const { return dot * dot; }
   template <class Real> SEXTANT_FN Real key_scale(index_t K) const {
