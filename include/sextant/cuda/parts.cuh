@@ -128,6 +128,8 @@ template <class Design>
 using parts_of = gates_and_map<detail::input_choice<typename Design::input_type>,
                                detail::forget_choice<typename Design::forget_type>,
                                detail::map_choice_for<typename Design::map_type>>;
+/// Those of every design of the library's own parts.
+using library_parts = parts_of<design<>>;
 template <class Design> parts_of<Design> choose_parts(const Design& design) {
   parts_of<Design> p;
   p.input = detail::choose_gate<decltype(p.input)>(design.input_gate);

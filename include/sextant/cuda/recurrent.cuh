@@ -215,20 +215,26 @@ struct recurrent {
   template <class Design, class Precision>
   static std::size_t workspace_bytes(const Design& design, const sequence_of<Design, Precision>& x) {
     status found;
-    const auto c = make_call(design, x, found);
-    const block_memory m = memory(c, detail::expanding_map<typename Design::map_type>);
-    return m.workspace(c.sequences * c.heads * m.blocks);
+    return bytes_of_call(make_call(design, x, found), choose_parts(design));
   }
   template <class Design, class Precision>
   static status run(const Design& design, const sequence_of<Design, Precision>& x, const stream& on) {
-    using Real = typename Precision::accumulator;
     status found;
-    const auto c = make_call(design, x, found);
-    const block_memory m = memory(c, detail::expanding_map<typename Design::map_type>);
+    return run_call(make_call(design, x, found), choose_parts(design), on);
+  }
+
+  /// The same for a call without the design's types: a program of many designs compiles these once for all.
+  template <class Real, class Parts> static std::size_t bytes_of_call(const device_call<Real>& c, const Parts& parts) {
+    const block_memory m = memory(c, parts.map.expands);
+    return m.workspace(c.sequences * c.heads * m.blocks);
+  }
+  template <class Real, class Parts>
+  static status run_call(const device_call<Real>& c, const Parts& parts, const stream& on) {
+    const block_memory m = memory(c, parts.map.expands);
     const index_t blocks = c.sequences * c.heads * m.blocks;
     if (blocks == 0) return {};
-    return launch(&recurrent_kernel<Real, parts_of<Design>>, dim3(unsigned(blocks)), dim3(256), m.is_shared ? m.bytes : 0,
-                  on.handle, c, choose_parts(design), m, reinterpret_cast<Real*>(on.memory.data));
+    return launch(&recurrent_kernel<Real, Parts>, dim3(unsigned(blocks)), dim3(256), m.is_shared ? m.bytes : 0, on.handle, c,
+                  parts, m, reinterpret_cast<Real*>(on.memory.data));
   }
 };
 
