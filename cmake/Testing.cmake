@@ -8,6 +8,8 @@ if(NOT doctest_FOUND OR NOT Eigen3_FOUND)
 endif()
 
 set(SEXTANT_TEST_FLAGS -O1 -UNDEBUG CACHE STRING "Compiler flags of the tests, after those of the build type")
+# Kernels are tested as they are used; nvcc would not have a second -O.
+set(SEXTANT_CUDA_TEST_FLAGS -UNDEBUG -Xcompiler=-O1)
 # Without optimisation instrumented code compiles in half the time and nothing is folded away before it is checked.
 set(SEXTANT_SANITIZE -O0 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
 include(CheckCXXSourceCompiles)
@@ -44,7 +46,8 @@ function(sextant_test_executable target label source suffix)
   elseif(label STREQUAL "laws")
     target_link_libraries(${target} PRIVATE sextant_calls${suffix})
   endif()
-  target_compile_options(${target} PRIVATE ${SEXTANT_TEST_FLAGS})
+  target_compile_options(${target} PRIVATE "$<$<COMPILE_LANGUAGE:CXX>:${SEXTANT_TEST_FLAGS}>"
+                                           "$<$<COMPILE_LANGUAGE:CUDA>:${SEXTANT_CUDA_TEST_FLAGS}>")
   target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
   target_compile_definitions(${target} PRIVATE SEXTANT_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
                                                SEXTANT_BINARY_DIR="${PROJECT_BINARY_DIR}")
@@ -65,7 +68,7 @@ function(sextant_cases target prefix label)
   set_property(DIRECTORY APPEND PROPERTY TEST_INCLUDE_FILES ${include_cases})
 endfunction()
 
-# sextant_test(<label> <source>): executable sextant_test_<label>_<name>, its cases under <label>.<name>. Those of label
+# sextant_test(<label> <source>): a .cpp or, where SEXTANT_CUDA is on, a .cu file: executable sextant_test_<label>_<name>, its cases under <label>.<name>. Those of label
 # exhaustive are built by the target sextant_exhaustive alone.
 function(sextant_test label source)
   get_filename_component(name ${source} NAME_WE)

@@ -13,12 +13,13 @@ macro(sextant_component_openmp)
   endif()
 endmacro()
 
-# sextant::cuda: compiles .cu files as C++20. CMake before 3.25.2 ignores CMAKE_CUDA_STANDARD 20 without a word, so the
-# flag is given as it is. Enabling the language CUDA is left to the project that links this.
+# sextant::cuda: compiles .cu files as C++20, in which kernels call constexpr functions. CMake before 3.25.2 ignores
+# CMAKE_CUDA_STANDARD 20 without a word, so the flag is given as it is. Enabling the language CUDA is left to the project
+# that links this.
 macro(sextant_component_cuda)
   if(NOT TARGET sextant::cuda)
     add_library(sextant::cuda INTERFACE IMPORTED GLOBAL)
     target_link_libraries(sextant::cuda INTERFACE sextant::sextant)
-    target_compile_options(sextant::cuda INTERFACE $<$<COMPILE_LANG_AND_ID:CUDA,NVIDIA>:-std=c++20>)
+    target_compile_options(sextant::cuda INTERFACE $<$<COMPILE_LANG_AND_ID:CUDA,NVIDIA>:-std=c++20$<SEMICOLON>--expt-relaxed-constexpr>)
   endif()
 endmacro()
