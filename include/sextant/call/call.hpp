@@ -2,7 +2,8 @@
 /// @file  A call with the types of its design forgotten: shapes, tensors, and the parts that are but a choice.
 #pragma once
 
-#include <cstddef>  // byte
+#include <cstddef>           // byte
+#include <initializer_list>  // initializer_list
 
 #include <sextant/design/part.hpp>
 
@@ -58,6 +59,12 @@ template <class Real, class Tensor> struct call {
   /// +1, or -1 where the state meets the tokens backwards.
   SEXTANT_FN index_t direction() const { return order == order_kind::reversed ? -1 : 1; }
   SEXTANT_FN index_t key_head(index_t h) const { return h * key_heads / heads; }
+  /// visit(tensor) for every tensor, given or not.
+  template <class Visit> void each_tensor(const Visit& visit) {
+    for (Tensor* t : {&q, &k, &v, &y, &dt, &output_gate, &input_raw, &forget_raw, &bias, &a, &d, &lepe, &lepe_bias, &S_in,
+                      &z_in, &m_in, &S_out, &z_out, &m_out})
+      visit(*t);
+  }
   /// The longest sequence.
   index_t longest() const {
     index_t most = 0;
