@@ -8,6 +8,7 @@ namespace sextant {
 
 /// One step of decoding: the token x (tensors of T = 1) and the state before it give y and the state after it, in place.
 /// A sequence cut anywhere and continued by steps equals the whole. Cost O(B H K' V): the state is read and written once.
+/// The workspace is that of the recurrent form: workspace_bytes(design, form::recurrent{}, on, x).
 /// Errors as forward(); errc::shape where T is not 1.
 template <class Design, class On, class Precision>
 status step(const Design& design, const On& on, sequence_of<Design, Precision> x,
