@@ -71,6 +71,8 @@ status compute(const Design& design, const Form&, const stream& on, const sequen
   status found;
   (void)make_call(design, x, found);
   if (!found) return found;
+  int device = 0;
+  if (const status there = as_status(cudaGetDevice(&device)); !there) return there;
   const status refused{errc::unsupported, "gpu::stream has this form for other shapes or precisions alone: form::automatic takes them all"};
   return detail::with_family<Form>(detail::families_for<Form>(), design, x, refused, [&](auto family) -> status {
     if (on.memory.bytes < family.workspace_bytes(design, x))
