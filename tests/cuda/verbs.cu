@@ -23,6 +23,19 @@ TEST_CASE("a tensor that is missing or misshapen is named, and nothing runs") {
   CHECK(std::strstr(wrong.what, "q: [B, T, Hk, K]") != nullptr);
 }
 
+TEST_CASE("the chosen form has a name, and a workspace that is too small is refused") {
+  if (!has_gpu()) return;
+  auto p = make_problem<fp32>(two_mamba, {.T = 2, .K = 340, .V = 1}, {.positive_keys = true});
+  device_problem device(p);
+  CHECK(std::strlen(chosen_form(p.design, gpu::stream{}, device.x)) > 0);
+  const std::size_t bytes = workspace_bytes(p.design, form::recurrent{}, gpu::stream{}, device.x);
+  REQUIRE(bytes > 0);  // 57970 keys do not fit into shared memory
+  device_memory scratch(bytes);
+  const gpu::stream small{.memory = {scratch.data(), bytes - 1}}, crooked{.memory = {scratch.data() + 4, bytes}};
+  CHECK(forward(p.design, form::recurrent{}, small, device.x).code == errc::workspace);
+  CHECK(forward(p.design, form::recurrent{}, crooked, device.x).code == errc::workspace);
+}
+
 TEST_CASE("without a GPU a call answers with the driver's sentence") {
   int count = 0;
   if (cudaGetDeviceCount(&count) == cudaSuccess && count > 0) return;

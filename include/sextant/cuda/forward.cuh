@@ -89,7 +89,9 @@ std::size_t bytes_to_compute(const Design& design, const Form&, const stream&, c
 }
 template <class Design, class Form, class Precision>
 const char* form_to_compute(const Design& design, const Form&, const stream&, const sequence_of<Design, Precision>& x) {
-  return detail::with_family<Form>(detail::families_for<Form>(), design, x, "none", [&](auto family) -> const char* { return family.form; });
+  const char* const none = "none";
+  return detail::with_family<Form>(detail::families_for<Form>(), design, x, none,
+                                   [&](auto family) -> const char* { return family.form; });
 }
 
 }  // namespace sextant::gpu
