@@ -19,6 +19,10 @@ template <class Number> Number* filled(sx::index_t count, float number) {
 }
 
 int main() {
+  int gpus = 0;
+  const cudaError_t found = cudaGetDeviceCount(&gpus);
+  if (found != cudaSuccess) return std::fprintf(stderr, "no GPU: %s\n", cudaGetErrorString(found)), 2;
+
   constexpr auto mixer = sx::mamba2;
   constexpr sx::index_t B = 1, T = 1024, H = 8, P = 64, N = 128;
   using token = sx::bfloat16;
