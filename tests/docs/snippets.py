@@ -5,7 +5,7 @@ import re
 import sys
 
 root = pathlib.Path(__file__).resolve().parents[2]
-compiled = [p for folder in ("examples", "tests") for pattern in ("*.cpp", "*.hpp") for p in (root / folder).rglob(pattern)]
+compiled = [p for folder in ("examples", "tests") for pattern in ("*.cpp", "*.hpp", "*.cu") for p in (root / folder).rglob(pattern)]
 
 
 def lines_of(text):
