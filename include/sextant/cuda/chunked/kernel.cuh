@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file  Chunked kernel: who does what in a block.
+#pragma once
+
+#include <sextant/cuda/chunked/gates.cuh>
+#include <sextant/cuda/chunked/plan.cuh>
+#include <sextant/cuda/chunked/producer.cuh>
+#include <sextant/cuda/chunked/scores.cuh>
+#include <sextant/cuda/chunked/state.cuh>
+#include <sextant/cuda/ptx/register_budget.cuh>
+
+namespace sextant::gpu {
+
+/// One block per chunked_block, its warpgroups being the producer (one thread asks for tiles, one stores y, two warps compute gates),
+/// the scores, and one for each slice of the state. They meet at barriers alone; the state goes from chunk to chunk in
+/// registers, everything else through the stages in shared memory.
+template <class Plan>
+__global__ void __launch_bounds__(Plan::threads, Plan::blocks)
+    chunked_kernel(const __grid_constant__ chunked_call<typename Plan::design_type, typename Plan::precision_type> call,
+                   const __grid_constant__ chunked_maps maps) {
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+  // That this is static is also how the host sees that the kernel has a body.
+  __shared__ chunked_barriers<Plan> barriers;
+  extern __shared__ unsigned char shared[];
+  // Added to the pointer, not rounded as an integer: the compiler must still know that this is shared memory.
+  auto& memory = *reinterpret_cast<chunked_memory<Plan>*>(shared + (-ptx::shared_address(shared) & 1023u));
+
+  const int group = int(threadIdx.x) / 128, thread = int(threadIdx.x) % 128, warp = thread / 32, lane = thread % 32;
+  const chunked_block<Plan> block{call, int(blockIdx.x)};
+  if (threadIdx.x == 0) {
+    for (int i = 0; i < Plan::stages; ++i) {
+      barriers.landed[i].init(1);
+      barriers.gated[i].init(Plan::gate_sets);
+      barriers.mapped[i].init(1);
+      barriers.released[i].init(4 + 4 * Plan::slices);
+    }
+    for (int i = 0; i < 2; ++i) barriers.weighed[i].init(1), barriers.consumed[i].init(4 * Plan::slices);
+    for (int i = 0; i < 2 * Plan::slices; ++i) {
+      barriers.finished[i / Plan::slices][i % Plan::slices].init(4);
+      barriers.stored[i / Plan::slices][i % Plan::slices].init(1);
+    }
+    ptx::publish_mbarriers();
+  }
+  __syncthreads();
+
+  if (group == Plan::producer_group) {
+    ptx::shrink_registers<Plan::producer_registers>();
+    if (warp == 0) {
+      if (lane == 0) run_producer<Plan>(call, maps, block, memory, barriers);
+    } else if (warp == 1) {
+      if (lane == 0) run_storer<Plan>(call, maps, block, memory, barriers);
+    } else if constexpr (Plan::gated) {
+      run_gates<Plan>(call, block, memory, barriers, warp - 2, lane);
+    }
+  } else if (group == Plan::score_group) {
+    ptx::shrink_registers<Plan::score_registers>();
+    run_scores<Plan>(call, block, memory, barriers, thread);
+  } else {
+    ptx::grow_registers<Plan::state_registers>();
+    using call_type = chunked_call<typename Plan::design_type, typename Plan::precision_type>;
+    state_group<Plan, call_type>{call, block, memory, barriers, group - Plan::first_state_group, thread}.run();
+  }
+#else
+  (void)call, (void)maps;
+#endif
+}
+
+/// Dynamic shared memory of a block, in bytes: with room to start at a multiple of 1024.
+template <class Plan> inline constexpr std::size_t chunked_shared_bytes = sizeof(chunked_memory<Plan>) + 1024;
+
+}  // namespace sextant::gpu

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file  The chunked kernel's plan: which parts of a design it has, its tiles, its stages and its registers.
+#pragma once
+
+#include <cuda.h>  // CUtensorMap
+
+#include <sextant/cuda/ptx/mbarrier.cuh>
+#include <sextant/tensor/sequence.hpp>
+
+namespace sextant::gpu {
+
+/// How a kernel runs the chunked form of a design, all of it known to the compiler. A block has one head and `Slices`
+/// slices of 64 of its channels, or, `Paired`, `Slices` heads of 64 channels that read one query and key.
+template <class Design, class Precision, int Keys, int Slices, bool Paired> struct chunked_plan {
+  using design_type = Design;
+  using precision_type = Precision;
+  using token = typename Precision::token;
+
+  static constexpr int keys = Keys, slices = Slices;
+  static constexpr int rows = 64;               ///< tokens of a chunk, channels of a slice, numbers in a row of a tile
+  static constexpr int slabs = Keys / 64;       ///< tiles of 64 x 64 that the chunk's queries or keys take
+  static constexpr bool paired = Paired;
+
+  static constexpr bool forgets = !std::is_same_v<typename Design::forget_type, forget::one>;
+  static constexpr bool admits = !std::is_same_v<typename Design::input_type, input::one>;
+  static constexpr bool gated = forgets || admits;
+  static constexpr bool normalised = !std::is_same_v<typename Design::norm_type, norm::none>;
+  static constexpr bool decays = forgets && std::is_same_v<typename Design::norm_type, norm::sum>;  ///< the normaliser
+  static constexpr bool sums_weights = normalised && !admits && decays == forgets;  ///< it is a sum of the products' weights
+  static constexpr bool sums_scores = normalised && gated && !decays;               ///< it is a sum of plain scores
+  static constexpr bool maps = !std::is_same_v<typename Design::map_type, map::identity>;
+  static constexpr bool touches_rows = maps || normalised;  ///< queries and keys pass through registers
+  static constexpr bool skips = sextant::detail::is_learned<Design>;
+  static constexpr bool output_gate = sextant::detail::has_output_gate<Design>;
+  static constexpr bool reversed = std::is_same_v<typename Design::order_type, order::reversed>;
+
+  static constexpr int heads = Paired ? Slices : 1;             ///< of a block
+  static constexpr int gate_sets = gated ? heads : 1;           ///< decays differ from head to head
+  static constexpr int weight_tiles = gated ? heads : 1;        ///< and so do the weights
+  static constexpr int tile_bytes = rows * 128;
+
+  static constexpr int producer_group = 0, score_group = 1, first_state_group = 2;
+  static constexpr int threads = 128 * (2 + Slices);
+  static constexpr bool two_blocks = Keys == 64 && Slices == 1 && !gated && !touches_rows && !output_gate;  ///< per multiprocessor
+  static constexpr int blocks = two_blocks ? 2 : 1;
+  static constexpr int producer_registers = two_blocks ? 24 : Slices == 1 ? 40 : 32;
+  static constexpr int score_registers = two_blocks ? 72 : Slices == 1 ? 128 : 96;
+  static constexpr int state_registers = two_blocks ? 144 : Slices == 1 ? 232 : 192;
+  static_assert(128 * (producer_registers + score_registers + Slices * state_registers) <= 65536 / blocks);
+
+  static constexpr int stage_tiles = 2 * slabs + Slices * (output_gate ? 2 : 1);
+  static constexpr int fixed_tiles = 2 * weight_tiles + 2 * Slices;
+  static constexpr int room_tiles = two_blocks ? 13 : 26;
+  static constexpr int affordable_stages = (room_tiles - fixed_tiles) / stage_tiles;
+  static constexpr int stages = affordable_stages > 4 ? 4 : affordable_stages;
+  static_assert(stages >= 2);
+
+  /// Where position p of a chunk lies, positions counting in the order in which the state meets the tokens.
+  static constexpr __device__ int row_of(int position) { return reversed ? rows - 1 - position : position; }
+};
+
+/// What the gates of one head say about one chunk, cum_i being the sum of log2 F over the tokens that the state has met up
+/// to token i, that one included. All of it is in float, by row.
+struct chunk_gates {
+  float cumulated[64];         ///< cum_i
+  float from_start[64];        ///< 2^cum_i, what row i sees of the state before the chunk; times the scale without a norm
+  float since[3][64];          ///< 2^(cum_r - cum_j) admitted_j, r the last position before the 16 rows number 1, 2, 3
+  float admitted[64];          ///< I_j; times the scale without a norm
+  uint2 entering[32];          ///< 2^(cum_last - cum_j) I_j of two rows, in the form that scale_pair() multiplies by
+  float key_weight[64];        ///< 2^(cum_last - cum_j), 0 where there is no token: how keys enter the normaliser
+  float whole;                 ///< 2^cum_last
+  float unused[3];
+};
+
+/// `Count` elements, or nothing.
+template <class Element, int Count> struct some {
+  alignas(16) Element elements[Count];
+  __device__ __forceinline__ Element& operator[](int i) { return elements[i]; }
+};
+template <class Element> struct some<Element, 0> {
+  __device__ __forceinline__ Element& operator[](int) { return *reinterpret_cast<Element*>(this); }  // never read
+};
+
+/// Shared memory of a block. Tiles first, each at a multiple of 1024 bytes.
+template <class Plan> struct chunked_memory {
+  using tile = std::uint16_t[Plan::tile_bytes / 2];
+  using slice_tiles = tile[Plan::slices];
+  using gate_sets = chunk_gates[Plan::gate_sets];
+  using row_of_keys = float[Plan::keys];
+  using column = float[64];
+
+  tile q[Plan::stages][Plan::slabs];
+  tile k[Plan::stages][Plan::slabs];
+  tile v[Plan::stages][Plan::slices];
+  tile weights[2][Plan::weight_tiles];                     // of earlier tokens (columns) for later ones (rows)
+  tile y[2][Plan::slices];
+  some<slice_tiles, Plan::output_gate ? Plan::stages : 0> output_gate;
+  some<gate_sets, Plan::gated ? Plan::stages : 0> gates;
+  some<float, Plan::normalised ? Plan::keys : 0> z;        // the normaliser's state before the chunk
+  some<row_of_keys, Plan::normalised ? 4 : 0> z_parts;     // what a warp's keys add to it
+  some<float, Plan::normalised ? 64 : 0> qz;               // q_i . z
+  some<column, Plan::normalised ? 2 : 0> factor;           // scale / (q_i z_i + eps)
+};
+
+/// Barriers of a block. Phase n of a stage's barriers belongs to the n-th chunk in that stage.
+template <class Plan> struct chunked_barriers {
+  ptx::mbarrier landed[Plan::stages];    // q, k, v are there
+  ptx::mbarrier gated[Plan::stages];     // the gates are there
+  ptx::mbarrier mapped[Plan::stages];    // q and k went through the map
+  ptx::mbarrier released[Plan::stages];  // nobody reads the stage any more
+  ptx::mbarrier weighed[2];              // the weights are there
+  ptx::mbarrier consumed[2];             // nobody reads the weights any more
+  ptx::mbarrier finished[2][Plan::slices];  // a tile of y is there
+  ptx::mbarrier stored[2][Plan::slices];    // the copy engine has read it
+};
+
+/// What a kernel is told.
+template <class Design, class Precision> struct chunked_call {
+  Design design;
+  sequence_of<Design, Precision> x;
+  int tokens, chunks;
+  int heads, heads_per_key_head, values;
+  float scale, eps;
+};
+
+/// The tensors of a call as boxes of 64 tokens by 64 numbers of one head.
+struct chunked_maps {
+  CUtensorMap q, k, v, y, gate;
+};
+
+/// Where a block works.
+template <class Plan> struct chunked_block {
+  int batch, head, first_value;  // of its first slice
+
+  template <class Call> __device__ chunked_block(const Call& call, int number) {
+    const int slices_per_head = call.values / 64 / (Plan::paired ? 1 : Plan::slices);
+    const int units = call.heads / Plan::heads * slices_per_head;
+    batch = number / units;
+    head = number % units / slices_per_head * Plan::heads;
+    first_value = number % units % slices_per_head * (Plan::paired ? 64 : 64 * Plan::slices);
+  }
+  __device__ int head_of(int slice) const { return head + (Plan::paired ? slice : 0); }
+  __device__ int value_of(int slice) const { return first_value + (Plan::paired ? 0 : 64 * slice); }
+};
+
+/// The first token of chunk c, chunks counting in the order in which the state meets them: negative where the last one of a
+/// reversed sequence is not full.
+template <class Plan, class Call> __device__ __forceinline__ int first_token(const Call& call, int c) {
+  return Plan::reversed ? call.tokens - 64 * (c + 1) : 64 * c;
+}
+
+/// The shared address of 16-byte piece `piece` of row `row` of a swizzled tile.
+__device__ __forceinline__ std::uint32_t piece_of(std::uint32_t tile, int row, int piece) {
+  return tile + std::uint32_t(row * 128 + ((piece ^ (row & 7)) << 4));
+}
+
+}  // namespace sextant::gpu

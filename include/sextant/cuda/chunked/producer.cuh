@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file  Chunked kernel, the producer: one thread keeps the stages filled with tiles.
+#pragma once
+
+#include <sextant/cuda/chunked/plan.cuh>
+#include <sextant/cuda/ptx/bulk_copy.cuh>
+
+namespace sextant::gpu {
+
+/// Asks for the tiles of every chunk as soon as their stage is free. One thread.
+template <class Plan, class Call>
+__device__ void run_producer(const Call& call, const chunked_maps& maps, const chunked_block<Plan>& block,
+                             chunked_memory<Plan>& memory, chunked_barriers<Plan>& barriers) {
+  const int key_head = block.head / call.heads_per_key_head;
+  for (int c = 0; c < call.chunks; ++c) {
+    const int stage = c % Plan::stages, first = first_token<Plan>(call, c);
+    if (c >= Plan::stages) barriers.released[stage].wait(c / Plan::stages - 1);
+    ptx::mbarrier& landed = barriers.landed[stage];
+    landed.arrive_and_expect(Plan::stage_tiles * Plan::tile_bytes);
+#pragma unroll
+    for (int slab = 0; slab < Plan::slabs; ++slab) {
+      ptx::load_box(memory.q[stage][slab], maps.q, landed, 64 * slab, key_head, first, block.batch);
+      ptx::load_box(memory.k[stage][slab], maps.k, landed, 64 * slab, key_head, first, block.batch);
+    }
+#pragma unroll
+    for (int slice = 0; slice < Plan::slices; ++slice) {
+      const int head = block.head_of(slice), value = block.value_of(slice);
+      ptx::load_box(memory.v[stage][slice], maps.v, landed, value, head, first, block.batch);
+      if constexpr (Plan::output_gate)
+        ptx::load_box(memory.output_gate[stage][slice], maps.gate, landed, value, head, first, block.batch);
+    }
+  }
+}
+
+/// Sends finished tiles of y on their way and says when their room is free again. One thread.
+template <class Plan, class Call>
+__device__ void run_storer(const Call& call, const chunked_maps& maps, const chunked_block<Plan>& block,
+                           chunked_memory<Plan>& memory, chunked_barriers<Plan>& barriers) {
+  for (int c = 0; c < call.chunks; ++c) {
+    const int buffer = c & 1;
+#pragma unroll
+    for (int slice = 0; slice < Plan::slices; ++slice) {
+      barriers.finished[buffer][slice].wait(c / 2);
+      ptx::store_box(maps.y, memory.y[buffer][slice], block.value_of(slice), block.head_of(slice), first_token<Plan>(call, c),
+                     block.batch);
+      ptx::commit_stores();
+    }
+    if (c == 0) continue;
+    ptx::wait_stores_read<Plan::slices>();
+#pragma unroll
+    for (int slice = 0; slice < Plan::slices; ++slice) barriers.stored[buffer ^ 1][slice].arrive();
+  }
+  ptx::wait_stores_read<0>();
+}
+
+}  // namespace sextant::gpu

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file  Chunked kernel, the score warpgroup: what every token of a chunk takes of every earlier one.
+#pragma once
+
+#include <sextant/cuda/chunked/plan.cuh>
+#include <sextant/cuda/chunked/rows.cuh>
+#include <sextant/cuda/ptx/matrix_copy.cuh>
+#include <sextant/cuda/ptx/math.cuh>
+#include <sextant/cuda/ptx/wgmma.cuh>
+
+namespace sextant::gpu {
+
+/// Four weights, rounded: of two neighbouring columns in a row and in the row 8 further down. Adds to the rows' sums for the
+/// normaliser where they are sums of weights.
+template <class Plan>
+__device__ __forceinline__ void round_weights(float (&weight)[4], const chunk_gates& gates, int column, std::uint32_t& upper,
+                                              std::uint32_t& lower, float (&sums)[2]) {
+  using token = typename Plan::token;
+  if constexpr (Plan::normalised && Plan::admits) {
+    const float2 admitted = *reinterpret_cast<const float2*>(gates.admitted + column);
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      if constexpr (Plan::decays) sums[i / 2] += weight[i];
+      weight[i] *= i % 2 ? admitted.y : admitted.x;
+    }
+  }
+  upper = detail::round_pair<token>(weight[0], weight[1]);
+  lower = detail::round_pair<token>(weight[2], weight[3]);
+  if constexpr (Plan::sums_weights) {
+    // The divisor sums the very weights that y is made of, so that y stays their average.
+    float left, right;
+    detail::widen_pair<token>(upper, left, right);
+    sums[0] += left + right;
+    detail::widen_pair<token>(lower, left, right);
+    sums[1] += left + right;
+  }
+}
+
+/// One warp's 16 rows of the weights of one head, from the scores q_i . k_j, and the rows' sums before the input gate.
+///   weight_ij = q_i . k_j 2^(cum_i - cum_j) I_j, j no later than i
+/// Blocks of 16 x 16 that lie wholly in the past split the exponent at the last position before the rows, so that neither
+/// half is positive unless a gate is above 1; those on the diagonal take the difference first. Whatever the decay, nothing
+/// overflows, and what underflows is nothing.
+template <class Plan>
+__device__ __forceinline__ void weigh_rows(const float (&scores)[32], const chunk_gates& gates, std::uint32_t to, int warp,
+                                           int lane, float& first_sum, float& second_sum) {
+  using token = typename Plan::token;
+  const int row = 16 * warp + lane / 4, block = Plan::reversed ? 3 - warp : warp;
+  float cum[2], since_start[2];
+  if constexpr (Plan::gated) {
+    cum[0] = gates.cumulated[row], cum[1] = gates.cumulated[row + 8];
+    const float reference = block > 0 ? gates.cumulated[Plan::row_of(16 * block - 1)] : 0.0f;
+    since_start[0] = ptx::exp2_approx(cum[0] - reference), since_start[1] = ptx::exp2_approx(cum[1] - reference);
+  }
+  const float* const since = gates.since[block > 0 ? block - 1 : 0];
+  float sums[2] = {0.0f, 0.0f};
+#pragma unroll
+  for (int n = 0; n < 8; n += 2) {
+    std::uint32_t packed[4] = {0, 0, 0, 0};
+    float weights[2][4];
+#pragma unroll
+    for (int i = 0; i < 8; ++i) weights[i / 4][i % 4] = scores[4 * n + i];
+    if (Plan::reversed ? n > 2 * warp : n < 2 * warp) {
+#pragma unroll
+      for (int m = 0; m < 2; ++m) {
+        const int column = 8 * (n + m) + 2 * (lane % 4);
+        float(&weight)[4] = weights[m];
+        float2 left = make_float2(1.0f, 1.0f);
+        if constexpr (Plan::gated) left = *reinterpret_cast<const float2*>(since + column);
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+          if constexpr (Plan::sums_scores) sums[i / 2] += weight[i];
+          if constexpr (Plan::gated) weight[i] *= since_start[i / 2] * (i % 2 ? left.y : left.x);
+        }
+        round_weights<Plan>(weight, gates, column, packed[2 * m], packed[2 * m + 1], sums);
+      }
+    } else if (n == 2 * warp) {
+#pragma unroll
+      for (int m = 0; m < 2; ++m) {
+        const int column = 8 * (n + m) + 2 * (lane % 4);
+        float(&weight)[4] = weights[m];
+        float2 from = make_float2(0.0f, 0.0f), admitted = make_float2(1.0f, 1.0f);
+        if constexpr (Plan::gated) from = *reinterpret_cast<const float2*>(gates.cumulated + column);
+        if constexpr (Plan::gated && !Plan::normalised)
+          admitted = *reinterpret_cast<const float2*>(gates.admitted + column);
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+          const int distance = row + 8 * (i / 2) - (column + i % 2);
+          const bool seen = Plan::reversed ? distance <= 0 : distance >= 0;
+          if constexpr (Plan::sums_scores) sums[i / 2] += seen ? weight[i] : 0.0f;
+          if constexpr (Plan::gated)
+            weight[i] *= ptx::exp2_approx(cum[i / 2] - (i % 2 ? from.y : from.x)) * (i % 2 ? admitted.y : admitted.x);
+          weight[i] = seen ? weight[i] : 0.0f;
+        }
+        round_weights<Plan>(weight, gates, column, packed[2 * m], packed[2 * m + 1], sums);
+      }
+    }
+    const int at_row = 16 * warp + (lane / 8 & 1) * 8 + lane % 8;
+    ptx::store_matrices(piece_of(to, at_row, n + lane / 16), packed[0], packed[1], packed[2], packed[3]);
+  }
+  if constexpr (Plan::normalised) {
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      sums[i] += __shfl_xor_sync(~0u, sums[i], 1);
+      sums[i] += __shfl_xor_sync(~0u, sums[i], 2);
+    }
+  }
+  first_sum = sums[0], second_sum = sums[1];
+}
+
+/// The score warpgroup, ahead of the state warpgroups by as many chunks as there are weight tiles free.
+template <class Plan, class Call>
+__device__ void run_scores(const Call& call, const chunked_block<Plan>& block, chunked_memory<Plan>& memory,
+                           chunked_barriers<Plan>& barriers, int thread) {
+  using token = typename Plan::token;
+  constexpr int meeting = 1;
+  const int warp = thread / 32, lane = thread % 32;
+  if constexpr (Plan::normalised) {
+    if (thread < Plan::keys)
+      memory.z[thread] = call.x.initial_state.z ? call.x.initial_state.z(block.batch, block.head, thread) : 0.0f;
+    ptx::synchronise(meeting, 128);
+  }
+  for (int c = 0; c < call.chunks; ++c) {
+    const int stage = c % Plan::stages, buffer = c & 1;
+    if constexpr (Plan::gated) barriers.gated[stage].wait(c / Plan::stages);
+    barriers.landed[stage].wait(c / Plan::stages);
+    if constexpr (Plan::touches_rows) {
+      pass_rows<Plan>(call, memory, stage, first_token<Plan>(call, c), thread);
+      ptx::publish_to_async_proxy();
+      ptx::synchronise(meeting, 128);
+      if constexpr (Plan::maps)
+        if (thread == 0) barriers.mapped[stage].arrive();
+      if constexpr (Plan::normalised) advance_normaliser<Plan>(memory, stage, thread);
+    }
+    float scores[32];
+    ptx::begin_products();
+#pragma unroll
+    for (int i = 0; i < Plan::keys / 16; ++i)
+      ptx::multiply<token>(scores, ptx::rows_along_sum(ptx::shared_address(memory.q[stage][i / 4]) + i % 4 * 32),
+                           ptx::rows_along_sum(ptx::shared_address(memory.k[stage][i / 4]) + i % 4 * 32), i > 0);
+    ptx::commit_products();
+    if (c >= 2) barriers.consumed[buffer].wait(c / 2 - 1);
+    ptx::wait_products<0>();
+#pragma unroll
+    for (int h = 0; h < Plan::weight_tiles; ++h) {
+      float sums[2];
+      const chunk_gates& gates = memory.gates[stage][h];
+      weigh_rows<Plan>(scores, gates, ptx::shared_address(memory.weights[buffer][h]), warp, lane, sums[0], sums[1]);
+      if constexpr (Plan::normalised) {
+#pragma unroll
+        for (int i = 0; i < 2; ++i) {
+          const int row = 16 * warp + lane / 4 + 8 * i;
+          float seen = memory.qz[row];
+          if constexpr (Plan::decays) seen *= gates.from_start[row];
+          if (lane % 4 == 0) memory.factor[buffer][row] = call.scale / (sums[i] + seen + call.eps);
+        }
+      }
+    }
+    ptx::publish_to_async_proxy();
+    ptx::synchronise(meeting, 128);
+    if (thread == 0) barriers.weighed[buffer].arrive();
+    if (lane == 0) barriers.released[stage].arrive();
+  }
+  if constexpr (Plan::normalised)
+    if (call.x.final_state.z && block.first_value == 0 && thread < Plan::keys)
+      call.x.final_state.z(block.batch, block.head, thread) = memory.z[thread];
+}
+
+}  // namespace sextant::gpu

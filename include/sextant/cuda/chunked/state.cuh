@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file  Chunked kernel, the state warpgroups: the state in registers, what it answers and how it moves on.
+#pragma once
+
+#include <sextant/cuda/chunked/gates.cuh>
+#include <sextant/cuda/chunked/plan.cuh>
+#include <sextant/cuda/ptx/bulk_copy.cuh>
+#include <sextant/cuda/ptx/matrix_copy.cuh>
+#include <sextant/cuda/ptx/wgmma.cuh>
+
+namespace sextant::gpu {
+
+/// 64 tokens by 64 channels of a tile as a factor whose rows are channels: 16 tokens in every four registers.
+__device__ __forceinline__ void load_channels(std::uint32_t (&to)[16], std::uint32_t tile, int warp, int lane) {
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    std::uint32_t four[4];
+    ptx::load_transposed(four, piece_of(tile, 16 * i + lane / 16 * 8 + lane % 8, 2 * warp + (lane / 8 & 1)));
+#pragma unroll
+    for (int j = 0; j < 4; ++j) to[4 * i + j] = four[j];
+  }
+}
+
+/// A warpgroup that holds the state of 64 channels, S^T [64][Keys], as the sums of a product in float: rounded, they are
+/// the first factor of the next one, so the state never leaves the registers. Per chunk, with Q, K, V its rows, W the
+/// weights among its tokens, e_i = 2^cum_i and u_j = 2^(cum_last - cum_j) I_j:
+///   Y^T = (S^T Q^T) e + V^T W^T,   S^T = 2^cum_last S^T + (u V)^T K
+template <class Plan, class Call> struct state_group {
+  using token = typename Plan::token;
+  using precision = typename Plan::precision_type;
+
+  const Call& call;
+  const chunked_block<Plan>& block;
+  chunked_memory<Plan>& memory;
+  chunked_barriers<Plan>& barriers;
+  const int slice, thread, warp, lane;
+  const int head, value;      // of its first channel
+  const int row;              // the channel of this thread's sums; the other one is row + 8
+  float skip[2];
+
+  __device__ state_group(const Call& its_call, const chunked_block<Plan>& its_block,
+                         chunked_memory<Plan>& its_memory, chunked_barriers<Plan>& its_barriers, int its_slice, int its_thread)
+      : call{its_call}, block{its_block}, memory{its_memory}, barriers{its_barriers}, slice{its_slice},
+        thread{its_thread}, warp{its_thread / 32}, lane{its_thread % 32}, head{its_block.head_of(its_slice)},
+        value{its_block.value_of(its_slice)}, row{16 * warp + lane / 4} {
+    skip[0] = skip[1] = 0.0f;
+    if constexpr (Plan::skips) skip[0] = call.x.d(head, value + row), skip[1] = call.x.d(head, value + row + 8);
+  }
+
+  __device__ __forceinline__ void load_state(float (&S)[Plan::keys / 2]) const {
+#pragma unroll
+    for (int i = 0; i < Plan::keys / 2; ++i) S[i] = 0.0f;
+    if (!call.x.initial_state.S) return;
+#pragma unroll
+    for (int i = 0; i < Plan::keys / 2; ++i) {
+      const int key = i / 4 * 8 + 2 * (lane % 4) + i % 2, channel = value + row + i % 4 / 2 * 8;
+      S[i] = call.x.initial_state.S(block.batch, head, key, channel);
+    }
+  }
+  __device__ __forceinline__ void store_state(const float (&S)[Plan::keys / 2]) const {
+    if (!call.x.final_state.S) return;
+#pragma unroll
+    for (int i = 0; i < Plan::keys / 2; ++i) {
+      const int key = i / 4 * 8 + 2 * (lane % 4) + i % 2, channel = value + row + i % 4 / 2 * 8;
+      call.x.final_state.S(block.batch, head, key, channel) = S[i];
+    }
+  }
+  __device__ void run() const {
+    float S[Plan::keys / 2];
+    load_state(S);
+    for (int c = 0; c < call.chunks; ++c) {
+      const int stage = c % Plan::stages, buffer = c & 1;
+      std::uint32_t rounded[Plan::keys / 4];
+#pragma unroll
+      for (int i = 0; i < Plan::keys / 4; ++i) rounded[i] = detail::round_pair<token>(S[2 * i], S[2 * i + 1]);
+
+      const chunk_gates& gates = memory.gates[stage][slice % Plan::gate_sets];
+      if constexpr (Plan::gated) {
+        // Not under the products that follow, where it would fit: the compiler would have them wait for each other (C7517).
+        barriers.gated[stage].wait(c / Plan::stages);
+        const float whole = gates.whole;
+#pragma unroll
+        for (int i = 0; i < Plan::keys / 2; ++i) S[i] *= whole;
+      }
+      barriers.landed[stage].wait(c / Plan::stages);
+      if constexpr (Plan::maps) barriers.mapped[stage].wait(c / Plan::stages);
+      float Y[32];
+      ptx::begin_products();
+#pragma unroll
+      for (int i = 0; i < Plan::keys / 16; ++i)
+        ptx::multiply<token, false>(Y, rounded + 4 * i,
+                                    ptx::rows_along_sum(ptx::shared_address(memory.q[stage][i / 4]) + i % 4 * 32), i > 0);
+      ptx::commit_products();
+
+      // Under those products: V arrives.
+      std::uint32_t V[16], entering[16];
+      load_channels(V, ptx::shared_address(memory.v[stage][slice]), warp, lane);
+      if constexpr (Plan::gated) {
+#pragma unroll
+        for (int i = 0; i < 16; ++i) entering[i] = scale_pair<token>(V[i], gates.entering[i / 2 * 4 + lane % 4]);
+      }
+      ptx::begin_products();
+#pragma unroll
+      for (int i = 0; i < 4; ++i)
+        ptx::multiply<token, true>(
+            S, (Plan::gated ? entering : V) + 4 * i,
+            ptx::rows_across_sum(ptx::shared_address(memory.k[stage][0]) + i * 2048, Plan::tile_bytes), true);
+      ptx::commit_products();
+
+      // Under the state's products: what the chunk sees of the state decays too.
+      ptx::wait_products<1>();
+      if constexpr (Plan::gated) {
+#pragma unroll
+        for (int j = 0; j < 8; ++j) {
+          const float2 left = *reinterpret_cast<const float2*>(gates.from_start + 8 * j + 2 * (lane % 4));
+          Y[4 * j] *= left.x, Y[4 * j + 1] *= left.y, Y[4 * j + 2] *= left.x, Y[4 * j + 3] *= left.y;
+        }
+        if constexpr (!Plan::normalised) add_shortcut(Y, V);
+      }
+      barriers.weighed[buffer].wait(c / 2);
+      const std::uint32_t weights = ptx::shared_address(memory.weights[buffer][slice % Plan::weight_tiles]);
+      ptx::begin_products();
+#pragma unroll
+      for (int i = 0; i < 4; ++i) ptx::multiply<token, false>(Y, V + 4 * i, ptx::rows_along_sum(weights + i * 32), true);
+      ptx::commit_products();
+      ptx::wait_products<0>();
+
+      if constexpr (Plan::normalised) {
+#pragma unroll
+        for (int j = 0; j < 8; ++j) {
+          const float2 factor = *reinterpret_cast<const float2*>(memory.factor[buffer] + 8 * j + 2 * (lane % 4));
+          Y[4 * j] *= factor.x, Y[4 * j + 1] *= factor.y, Y[4 * j + 2] *= factor.x, Y[4 * j + 3] *= factor.y;
+        }
+      } else if constexpr (!Plan::gated) {
+#pragma unroll
+        for (int i = 0; i < 32; ++i) Y[i] *= call.scale;
+      }
+      __syncwarp();
+      if (lane == 0) barriers.consumed[buffer].arrive();
+      if constexpr (Plan::normalised || !Plan::gated) add_shortcut(Y, V);
+      if constexpr (Plan::output_gate) {
+        apply_output_gate(Y, stage);
+        __syncwarp();
+      }
+      if (lane == 0) barriers.released[stage].arrive();
+      if (c >= 2) barriers.stored[buffer][slice].wait(c / 2 - 1);
+      finish(Y, buffer);
+      ptx::publish_to_async_proxy();
+      __syncwarp();
+      if (lane == 0) barriers.finished[buffer][slice].arrive();
+    }
+    store_state(S);
+  }
+
+ private:
+  __device__ __forceinline__ void add_shortcut(float (&Y)[32], const std::uint32_t (&V)[16]) const {
+    if constexpr (Plan::skips) {
+#pragma unroll
+      for (int i = 0; i < 16; ++i) {
+        float v[2];
+        detail::widen_pair<token>(V[i], v[0], v[1]);
+        Y[2 * i] = fmaf(skip[i & 1], v[0], Y[2 * i]), Y[2 * i + 1] = fmaf(skip[i & 1], v[1], Y[2 * i + 1]);
+      }
+    }
+  }
+  __device__ __forceinline__ void apply_output_gate(float (&Y)[32], int stage) const {
+    std::uint32_t gate[16];
+    load_channels(gate, ptx::shared_address(memory.output_gate[stage][slice]), warp, lane);
+#pragma unroll
+    for (int i = 0; i < 16; ++i) {
+      float g[2];
+      detail::widen_pair<token>(gate[i], g[0], g[1]);
+      Y[2 * i] *= silu<false>(g[0]), Y[2 * i + 1] *= silu<false>(g[1]);
+    }
+  }
+  /// y of a chunk, rounded, into its tile.
+  __device__ __forceinline__ void finish(const float (&Y)[32], int buffer) const {
+    const std::uint32_t tile = ptx::shared_address(memory.y[buffer][slice]);
+#pragma unroll
+    for (int j = 0; j < 8; j += 2)
+      ptx::store_transposed(piece_of(tile, 8 * (j + lane / 16) + lane % 8, 2 * warp + (lane / 8 & 1)),
+                            detail::round_pair<token>(Y[4 * j], Y[4 * j + 1]),
+                            detail::round_pair<token>(Y[4 * j + 2], Y[4 * j + 3]),
+                            detail::round_pair<token>(Y[4 * j + 4], Y[4 * j + 5]),
+                            detail::round_pair<token>(Y[4 * j + 6], Y[4 * j + 7]));
+  }
+};
+
+}  // namespace sextant::gpu

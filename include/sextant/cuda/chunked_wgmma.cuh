@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file  The chunked form on Hopper: gates per head or none, tokens of 16 bits, one launch.
+#pragma once
+
+#include <sextant/cuda/chunked/kernel.cuh>
+#include <sextant/cuda/chunked/tensor_maps.cuh>
+
+namespace sextant::gpu {
+
+/// The chunked form for designs whose gates vary over heads at most (linear attention, RetNet, Mamba-2, simple GLA), with
+/// the tensor cores and the copy engine of compute capability 9.0. Exact at any decay. One launch, no workspace; q, k, v
+/// and y pass through memory once (q and k once per block that shares them), the state not at all. docs/kernels_chunked.md
+/// tells how.
+///
+/// Takes K of 64 or 128, V a multiple of 64 (with a normaliser 64 or 128), rows without gaps at multiples of 16 bytes,
+/// not packed. A block walks one sequence from end to end, so it wants about as many heads (times V / 128) in the batch
+/// as the GPU has multiprocessors.
+struct chunked_wgmma {
+  static constexpr const char* form = "chunked";
+
+  template <class Design, class Precision> static constexpr bool runs = [] {
+    using namespace sextant::detail;
+    using token = typename Precision::token;
+    constexpr per input = granularity<typename Design::input_type>, forget = granularity<typename Design::forget_type>;
+    return (std::is_same_v<token, bfloat16> || std::is_same_v<token, float16>) &&
+           std::is_same_v<typename Precision::state, float> && std::is_same_v<typename Precision::accumulator, float> &&
+           (input == per::nothing || input == per::head) && (forget == per::nothing || forget == per::head) &&
+           is_any<typename Design::norm_type, norm::none, norm::sum, norm::sum_undecayed> &&
+           !is_local<Design> && !turns_1d<Design> && !turns_2d<Design> && pointwise_map<typename Design::map_type> &&
+           !std::is_same_v<typename Design::order_type, order::global>;
+  }();
+
+  template <class Design, class Precision> static bool takes(const Design& design, const sequence_of<Design, Precision>& x) {
+    const index_t K = x.k.template extent<axis::key>(), V = x.v.template extent<axis::value>();
+    const index_t T = x.v.template extent<axis::time>(), B = x.v.template extent<axis::batch>();
+    const index_t H = x.v.template extent<axis::head>();
+    if ((K != 64 && K != 128) || V < 64 || V % 64 != 0 || T < 1 || x.offsets) return false;
+    if constexpr (sextant::detail::normalises<typename Design::norm_type>)
+      if (V > 128) return false;  // one block per head: z comes and goes once
+    if (B * H * (V / 64) >= (index_t(1) << 30) || T >= (index_t(1) << 30)) return false;
+    if (!can_be_mapped(x.q) || !can_be_mapped(x.k) || !can_be_mapped(x.v) || !can_be_mapped(x.y)) return false;
+    if constexpr (sextant::detail::has_output_gate<Design>)
+      if (!can_be_mapped(x.gate)) return false;
+    if (device_attribute(cudaDevAttrComputeCapabilityMajor) != 9) return false;
+    return with_plan(design, x, false, [](auto plan) {
+      cudaFuncAttributes attributes;
+      return cudaFuncGetAttributes(&attributes, chunked_kernel<decltype(plan)>) == cudaSuccess &&
+             attributes.sharedSizeBytes > 0;
+    });
+  }
+  template <class Design, class Precision>
+  static std::size_t workspace_bytes(const Design&, const sequence_of<Design, Precision>&) {
+    return 0;
+  }
+  template <class Design, class Precision>
+  static status run(const Design& design, const sequence_of<Design, Precision>& x, const stream& on) {
+    const status refused{errc::unsupported, "the chunked kernel does not take these sizes"};
+    return with_plan(design, x, refused, [&](auto plan) { return launch_plan<decltype(plan)>(design, x, on); });
+  }
+
+ private:
+  /// visit(plan) for the plan of a call's sizes.
+  template <class Design, class Precision, class Answer, class Visit>
+  static Answer with_plan(const Design&, const sequence_of<Design, Precision>& x, const Answer& otherwise,
+                          const Visit& visit) {
+    switch (x.k.template extent<axis::key>()) {
+      case 64: return with_keys<64>(x, visit);
+      case 128: return with_keys<128>(x, visit);
+      default: return otherwise;
+    }
+  }
+  template <int Keys, class Design, class Precision, class Visit>
+  static auto with_keys(const sequence_of<Design, Precision>& x, const Visit& visit) {
+    const index_t V = x.v.template extent<axis::value>(), H = x.v.template extent<axis::head>();
+    const index_t shared_by = H / x.k.template extent<axis::head>();
+    constexpr bool shares = !std::is_same_v<typename Design::heads_type, heads::multi> &&
+                            !sextant::detail::normalises<typename Design::norm_type>;
+    (void)shared_by;
+    if constexpr (shares)
+      if (shared_by % 2 == 0) return visit(chunked_plan<Design, Precision, Keys, 2, true>{});
+    if (V % 128 == 0) return visit(chunked_plan<Design, Precision, Keys, 2, false>{});
+    return visit(chunked_plan<Design, Precision, Keys, 1, false>{});
+  }
+  template <class Plan, class Design, class Precision>
+  static status launch_plan(const Design& design, const sequence_of<Design, Precision>& x, const stream& on) {
+    const int B = int(x.v.template extent<axis::batch>()), H = int(x.v.template extent<axis::head>());
+    const int V = int(x.v.template extent<axis::value>()), T = int(x.v.template extent<axis::time>());
+    double eps = 0;
+    if constexpr (Plan::normalised) eps = design.norm.eps;
+    const chunked_call<Design, Precision> call{design, x, T, (T + 63) / 64, H, int(H / x.k.template extent<axis::head>()), V,
+                                               float(design.scale(Plan::keys)), float(eps)};
+    chunked_maps maps{};
+    status made = map_boxes(maps.q, x.q);
+    if (made) made = map_boxes(maps.k, x.k);
+    if (made) made = map_boxes(maps.v, x.v);
+    if (made) made = map_boxes(maps.y, x.y);
+    if constexpr (Plan::output_gate)
+      if (made) made = map_boxes(maps.gate, x.gate);
+    if (!made) return made;
+    return launch(&chunked_kernel<Plan>, dim3(unsigned(B * H * (V / 64) / Plan::slices)), dim3(Plan::threads),
+                  chunked_shared_bytes<Plan>, on.handle, call, maps);
+  }
+};
+
+}  // namespace sextant::gpu

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file  Barriers in shared memory that threads and the copy engine arrive at, and what orders the two (sm_90).
+#pragma once
+
+#include <cstdint>  // uint32_t, uint64_t
+
+#include <sextant/cuda/ptx/async_copy.cuh>
+
+namespace sextant::gpu::ptx {
+
+/// A barrier of the asynchronous kind. Its phases are counted 0, 1, ...; a phase ends once `arrivals` threads have arrived
+/// and all bytes announced for it have landed. Lives in shared memory; one thread calls init(), then
+/// publish_mbarriers(), and the block synchronises before anybody uses it.
+struct mbarrier {
+  std::uint64_t word;
+
+  __device__ __forceinline__ void init(int arrivals) {
+    asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_address(&word)), "r"(arrivals));
+  }
+  /// Arrives; what this thread wrote before is seen by whoever waits for the phase.
+  __device__ __forceinline__ void arrive() {
+    asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(shared_address(&word)) : "memory");
+  }
+  /// Arrives and announces bytes that copies will bring in this phase.
+  __device__ __forceinline__ void arrive_and_expect(std::uint32_t bytes) {
+    asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(&word)), "r"(bytes)
+                 : "memory");
+  }
+  /// Returns once phase number `phase` has ended. Only the phase in progress and the one before can be waited for.
+  __device__ __forceinline__ void wait(int phase) {
+    asm volatile(
+        "{\n"
+        ".reg .pred ended;\n"
+        "again_%=:\n"
+        "mbarrier.try_wait.parity.shared::cta.b64 ended, [%0], %1;\n"
+        "@ended bra done_%=;\n"
+        "bra again_%=;\n"
+        "done_%=:\n"
+        "}" ::"r"(shared_address(&word)), "r"(phase & 1) : "memory");
+  }
+};
+
+/// Makes initialised barriers known to the copy engine.
+__device__ __forceinline__ void publish_mbarriers() {
+  asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+}
+/// Orders this thread's ordinary writes to shared memory before what the tensor cores and the copy engine read there.
+/// Every thread that wrote calls it, before the barrier at which the reader's issuer is told.
+__device__ __forceinline__ void publish_to_async_proxy() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
+
+/// Synchronises `threads` threads of the block at its barrier number `which`, 1..15 (0 is __syncthreads()).
+__device__ __forceinline__ void synchronise(int which, int threads) {
+  asm volatile("bar.sync %0, %1;" ::"r"(which), "r"(threads) : "memory");
+}
+
+}  // namespace sextant::gpu::ptx
