@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file  Chunked form by mma.sync: the kernel.
+#pragma once
+
+#include <sextant/cuda/chunked_mma/output.cuh>
+
+namespace sextant::gpu {
+
+/// A block: one slice of one head's channels through one sequence, chunk by chunk. In a chunk, with barriers between:
+///   the next chunk's rows set out; gates, maps; weights inside each step of 16 tokens; decays per key go into q and k;
+///   step by step Y^T = (S^T Q^T) from_start + V^T W^T and S^T = kept S^T + (entering V)^T K, the state in registers;
+///   y leaves.
+template <class Token, bool Keyed, class Parts> struct mma_block {
+  using products = warp_products<Token>;
+
+  const device_call<float>& c;
+  const Parts& parts;
+  const mma_plan& plan;
+  unsigned char* const shared;
+  const stretch s;
+  const index_t n, h;
+  const gate_reader<Token, Parts> reader;
+  const int lane, warp;
+  const int slab, channel;          // of this warp's state: which 64 keys, the first of 16 channels within the block
+  const index_t first_channel;      // of the block
+  const int values;                 // of the block that exist
+  const bool per_head, gates_channels, undecayed, admits;
+  head_gates<Token, Parts> gates;
+  slab_state S;
+
+  __device__ mma_block(const device_call<float>& call, const Parts& its_parts, const mma_plan& its_plan,
+                       unsigned char* memory, index_t sequence, index_t head, index_t first)
+      : c{call}, parts{its_parts}, plan{its_plan}, shared{memory}, s{call.sequence(sequence)}, n{sequence}, h{head},
+        reader{call, its_parts, s.batch, head}, lane{int(threadIdx.x) % 32},
+        warp{int(threadIdx.x) / 32}, slab{warp / (its_plan.slice / 16)}, channel{warp % (its_plan.slice / 16) * 16},
+        first_channel{first}, values{int(call.values - first < its_plan.slice ? call.values - first : its_plan.slice)},
+        per_head{!Keyed && (!its_parts.forget.is_one || call.norm == norm_kind::abs_max)},
+        gates_channels{its_parts.input.raw == per::channel}, undecayed{call.norm == norm_kind::sum_undecayed},
+        admits{call.norm == norm_kind::abs_max || (!its_parts.input.is_one && its_parts.input.raw != per::channel)},
+        gates{reader, !Keyed && !its_parts.forget.is_one, lane} {}
+
+  __device__ void run() {
+    start();
+    const index_t chunks = (s.length + plan.tokens - 1) / plan.tokens;
+    const output_rows<Token> rows(c, plan, h, first_channel, values);
+    if (warp == 0) gates.read_ahead(s, 0, count_of(0));
+    for (index_t i = 1 - plan.stages; i < chunks; ++i) {
+      __syncthreads();
+      const index_t next = i + plan.stages - 1;
+      if (next < chunks) load(next);
+      ptx::commit_copies();
+      if (i < 0) continue;
+      if (plan.stages == 2) ptx::await_copies<1>();
+      else ptx::await_copies<0>();
+      __syncthreads();
+      const chunk_memory<Token> memory(shared, plan, int(i) % plan.stages);
+      const index_t t = i * plan.tokens;
+      prepare(memory, t, count_of(i));
+      __syncthreads();
+      weigh(memory);
+      __syncthreads();
+      if constexpr (Keyed) {
+        if (undecayed) query_normaliser(plan, memory, nullptr), __syncthreads();
+        scale_rows(plan, memory.q, memory.k, memory.g, count_of(i));
+        __syncthreads();
+        if (c.norm == norm_kind::sum) {
+          advance_normaliser(plan, memory, nullptr, memory.kept, 1, plan.keys());
+          __syncthreads();
+        }
+      }
+      if (c.normalises() && !(Keyed && undecayed))
+        query_normaliser(plan, memory, per_head && !undecayed ? memory.gates->from_start : nullptr);
+      advance(memory);
+      __syncthreads();
+      rows.write(memory, s, h, t, count_of(i), gates_channels);
+      if (Keyed && threadIdx.x < 4) memory.gates->steep[threadIdx.x] = 0;
+    }
+    finish();
+  }
+
+ private:
+  __device__ int count_of(index_t chunk) const {
+    const index_t left = s.length - chunk * plan.tokens;
+    return left < plan.tokens ? int(left) : plan.tokens;
+  }
+  __device__ float* state_at(const tensor<float>& x, int i) const {
+    return reinterpret_cast<float*>(x.at(n, 0, h) + key_of(i) * x.key + (first_channel + channel_of(i)) * x.value);
+  }
+  __device__ bool state_exists(int i) const { return key_of(i) < c.keys && channel_of(i) < values; }
+  __device__ float* normaliser_at(const tensor<float>& x, int key) const {
+    return reinterpret_cast<float*>(x.at(n, 0, h) + key * x.key);
+  }
+
+  /// Zeros wherever rows have padding, ones wherever there is no gate, the states as they are given.
+  __device__ void start() {
+    for (int i = int(threadIdx.x) * 4; i < plan.bytes; i += int(blockDim.x) * 4) *reinterpret_cast<int*>(shared + i) = 0;
+    __syncthreads();
+    const chunk_memory<Token> memory(shared, plan, 0);
+    for (int i = int(threadIdx.x); i < 64; i += int(blockDim.x))
+      memory.gates->from_start[i] = memory.gates->entering[i] = memory.gates->admitted[i] = 1.0f,
+      memory.gates->kept[i % 4] = 1.0f;
+    if (c.z_in)
+      for (int i = int(threadIdx.x); i < c.keys; i += int(blockDim.x))
+        memory.z[plan.steps() * plan.keys() + i] = *normaliser_at(c.z_in, i);
+    if (c.m_in) gates.m = double(*normaliser_at(c.m_in, 0));
+#pragma unroll
+    for (int i = 0; i < slab_keys / 2; ++i)
+      S[i / 4][i % 4] = c.S_in && state_exists(i) ? *state_at(c.S_in, i) : 0.0f;
+  }
+  /// The states as they are now; those of the head by its first block.
+  __device__ void finish() {
+    if (c.S_out)
+#pragma unroll
+      for (int i = 0; i < slab_keys / 2; ++i)
+        if (state_exists(i)) *state_at(c.S_out, i) = S[i / 4][i % 4];
+    if (first_channel != 0) return;
+    const chunk_memory<Token> memory(shared, plan, 0);
+    __syncthreads();
+    if (c.z_out)
+      for (int i = int(threadIdx.x); i < c.keys; i += int(blockDim.x))
+        *normaliser_at(c.z_out, i) = memory.z[plan.steps() * plan.keys() + i];
+    if (c.m_out && threadIdx.x == 0) *normaliser_at(c.m_out, 0) = float(gates.m);
+  }
+  __device__ int key_of(int i) const { return slab * slab_keys + i / 4 * 8 + lane % 4 * 2 + i % 2; }
+  __device__ int channel_of(int i) const { return channel + lane / 4 + i % 4 / 2 * 8; }
+
+  /// Sends for the rows of chunk i.
+  __device__ void load(index_t i) {
+    const chunk_memory<Token> memory(shared, plan, int(i) % plan.stages);
+    const index_t t = i * plan.tokens;
+    const int count = count_of(i);
+    // One piece of code for all tensors.
+#pragma unroll 1
+    for (int which = 0; which < (Keyed && plan.raw_rows ? 4 : 3); ++which) {
+      const tensor<float>& x = which == 0 ? c.q : which == 1 ? c.k : which == 2 ? c.v : c.forget_raw;
+      Token* const to = which == 0 ? memory.q : which == 1 ? memory.k : which == 2 ? memory.v : memory.raw;
+      const int stride = which == 0 ? plan.q_stride : which == 1 ? plan.k_stride : which == 2 ? plan.v_stride : plan.raw_stride;
+      const bool pieces = which == 2 ? plan.pieces_of_values : which == 3 ? plan.pieces_of_raw : plan.pieces_of_keys;
+      copy_rows(to, stride, row_walk(x, s, which < 2 ? c.key_head(h) : h, t, which == 2 ? first_channel * x.value : 0), count,
+                plan.tokens, which == 2 ? values : int(c.keys), pieces);
+    }
+  }
+
+  /// Gates and maps.
+  __device__ void prepare(const chunk_memory<Token>& memory, index_t t, int count) {
+    if (warp == 0 && gates.any()) {
+      gates.compute(*memory.gates, count);
+      const index_t next = t + plan.tokens, left = s.length - next;
+      if (left > 0) gates.read_ahead(s, next, left < plan.tokens ? int(left) : plan.tokens);
+    }
+    if constexpr (Keyed)
+      decay_keys(reader, s, plan, memory.raw, memory.g, memory.middle, memory.kept, memory.gates->steep, t, count);
+    if (plan.maps) {
+#pragma unroll 1
+      for (int which = 0; which < 2; ++which)
+        map_rows(parts.map, which == 0 ? memory.q : memory.k, which == 0 ? plan.q_stride : plan.k_stride, count, int(c.keys),
+                 which == 0 ? 1.0f : c.key_scale);
+    }
+    if (gates_channels) {
+      for (int row = warp; row < count; row += int(blockDim.x) / 32)
+        for (int i = lane; i < values; i += 32) {
+          Token& v = memory.v[row * plan.v_stride + i];
+          const float I = parts.input.value(reader.input_raw(s.place(t + row), first_channel + i), 0.0f);
+          v = ptx::as_stored<Token>(ptx::as_float(v) * I);
+        }
+    }
+  }
+
+  /// What the tokens of each step say to each other, and to the normaliser.
+  __device__ void weigh(const chunk_memory<Token>& memory) {
+    const int keys = int(c.keys);
+    const summed what = !c.normalises() ? summed::nothing : undecayed ? summed::scores
+                        : c.norm == norm_kind::abs_max ? summed::weights : summed::decayed;
+    for (int i = warp; i < 2 * plan.steps(); i += int(blockDim.x) / 32) {
+      const score_unit<Token> unit{plan, memory, i / 2, i % 2, lane};
+      float sums[4] = {}, row_sums[2] = {};
+      if constexpr (Keyed) {
+        if (undecayed) {
+          unit.score(sums, keys);
+          unit.weigh(sums, false, false, what, row_sums);
+#pragma unroll
+          for (int j = 0; j < 4; ++j) sums[j] = 0.0f;
+        }
+        unit.score_keyed(sums, keys);
+        float decayed_sums[2] = {};
+        unit.weigh(sums, false, admits, what, decayed_sums);
+        if (!undecayed) row_sums[0] = decayed_sums[0], row_sums[1] = decayed_sums[1];
+      } else {
+        unit.score(sums, keys);
+        unit.weigh(sums, per_head, admits, what, row_sums);
+      }
+      if (what != summed::nothing) unit.store_row_sums(row_sums);
+    }
+    if (!c.normalises() || (Keyed && !undecayed)) return;
+    const chunk_gates& gate = *memory.gates;
+    const float* const weights = undecayed ? nullptr : c.norm == norm_kind::abs_max ? gate.entering : per_head ? gate.left : nullptr;
+    advance_normaliser(plan, memory, weights, per_head && !undecayed ? gate.kept : nullptr, 0, 1);
+  }
+
+  /// What the chunk sees of the state, and how the state moves on.
+  __device__ void advance(const chunk_memory<Token>& memory) {
+    const bool scales = per_head || admits;
+    const chunk_gates& gate = *memory.gates;
+    for (int step = 0; step < plan.steps(); ++step) {
+      const int t = step * step_tokens;
+      float Y[2][4] = {};
+      products::query_state(Y, S, memory.q + t * plan.q_stride + slab * slab_keys, plan.q_stride, lane);
+      typename products::values V;
+      products::load_values(V, memory.v + t * plan.v_stride + channel, plan.v_stride, lane);
+      if (per_head) {
+#pragma unroll
+        for (int n = 0; n < 2; ++n) {
+          const float2 by = load_pair(gate.from_start + t + 8 * n + lane % 4 * 2);
+          Y[n][0] *= by.x, Y[n][1] *= by.y, Y[n][2] *= by.x, Y[n][3] *= by.y;
+        }
+      }
+      if (slab == 0) products::apply_weights(Y, V, memory.weights + t * products::weight_stride, lane);
+      if (scales) products::scale_values(V, gate.entering + t, lane);
+      const float* const kept = memory.kept + step * plan.keys() + slab * slab_keys + lane % 4 * 2;
+      const float head_kept = gate.kept[step];
+      const auto keep = [&](int j) { return Keyed ? load_pair(kept + 8 * j) : float2{head_kept, head_kept}; };
+      products::enter(S, keep, V, memory.k + t * plan.k_stride + slab * slab_keys, plan.k_stride, lane);
+      float* const y = memory.y + (slab * plan.tokens + t + lane % 4 * 2) * plan.y_stride + channel + lane / 4;
+#pragma unroll
+      for (int i = 0; i < 8; ++i) y[(i / 4 * 8 + i % 2) * plan.y_stride + i % 4 / 2 * 8] = Y[i / 4][i % 4];
+    }
+  }
+};
+
+template <class Token, bool Keyed, class Parts>
+__global__ void __launch_bounds__(512, 1) chunked_mma_kernel(const __grid_constant__ device_call<float> c,
+                                                          const __grid_constant__ Parts parts,
+                                                          const __grid_constant__ mma_plan plan) {
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
+  extern __shared__ __align__(16) unsigned char shared[];
+  const index_t head = index_t(blockIdx.x) / plan.slices, part = index_t(blockIdx.x) % plan.slices;
+  mma_block<Token, Keyed, Parts>(c, parts, plan, shared, head / c.heads, head % c.heads, part * plan.slice).run();
+#endif
+}
+
+}  // namespace sextant::gpu

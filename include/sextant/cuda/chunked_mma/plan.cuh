@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file  Chunked form by mma.sync: how a call is divided among blocks, and what a block keeps in shared memory.
+#pragma once
+
+#include <sextant/cuda/call.cuh>
+#include <sextant/cuda/parts.cuh>
+
+#include <sextant/cuda/chunked_mma/products.cuh>
+
+namespace sextant::gpu {
+
+/// Tokens that the state takes in at once.
+inline constexpr int step_tokens = 16;
+
+/// How a block works, known when the call is made: one kernel serves all sizes. Each warp holds the state of 16 channels and
+/// 64 keys in its registers; `slice` channels and `slabs` times 64 keys make a block.
+struct mma_plan {
+  int slice = 64;                ///< channels of a block: 16, 32, 64 or 128
+  int slabs = 1;                 ///< of 64 keys: 1 to 4
+  int tokens = 64;               ///< of a chunk, what is loaded together: 16, 32 or 64
+  int stages = 2;                ///< chunks in shared memory: the next one arrives while one is worked on
+  int slices = 1;                ///< blocks of a head
+  bool keyed = false, raw_rows = false;  ///< decays per key; their raw numbers are rows to load
+  bool maps = false;             ///< queries and keys pass through a map
+  bool pieces_of_keys = false, pieces_of_values = false, pieces_of_raw = false;  ///< rows are multiples of 16 bytes
+  bool pieces_of_y = false;      ///< four neighbours of y (and of the output gate) are one word
+  int q_stride = 0, k_stride = 0, v_stride = 0, raw_stride = 0, g_stride = 0, y_stride = 0;  // numbers of a row
+  // Where things lie in shared memory, in bytes: of the first stage, from one stage to the next, of all else.
+  int q = 0, k = 0, v = 0, raw = 0, stage = 0;
+  int g = 0, middle = 0, kept = 0, weights = 0, y = 0, z = 0, gates = 0, bytes = 0;
+
+  SEXTANT_FN int keys() const { return slab_keys * slabs; }
+  SEXTANT_FN int steps() const { return tokens / step_tokens; }
+  SEXTANT_FN int threads() const { return 32 * (slice / 16) * slabs; }
+
+  /// Lays out shared memory for tokens of `size` bytes.
+  template <class Token> void lay_out(bool normalises) {
+    using products = warp_products<Token>;
+    int at = 0;
+    const auto take = [&at](int& where, int size) { where = at, at += (size + 15) / 16 * 16; };
+    q_stride = keys() + products::q_padding, k_stride = keys() + products::k_padding, v_stride = slice + products::v_padding;
+    raw_stride = keys() + 8, g_stride = keys() + 8, y_stride = slice + 4;
+    const int size = int(sizeof(Token));
+    take(q, tokens * q_stride * size);
+    take(k, tokens * k_stride * size);
+    take(v, tokens * v_stride * size);
+    take(raw, raw_rows ? tokens * raw_stride * size : 0);
+    stage = at;
+    at = stage * stages;
+    take(g, keyed ? tokens * g_stride * 4 : 0);
+    take(middle, keyed ? steps() * keys() * 4 : 0);
+    take(kept, keyed ? steps() * keys() * 4 : 0);
+    take(weights, tokens * products::weight_stride * size);
+    take(y, slabs * tokens * y_stride * 4);
+    take(z, normalises ? (steps() + 1) * keys() * 4 : 0);
+    take(gates, 4096);
+    bytes = at;
+  }
+};
+
+/// What the gates of a head say about the tokens of a chunk; cum_t is the sum of log2 F from the first token of the step of
+/// 16 that token t is in. Kept as two numbers, so that a difference of two is right to its last bits however strong the
+/// decay.
+struct chunk_gates {
+  float upper[64], lower[64];  ///< cum_t
+  float from_start[64];        ///< 2^cum_t
+  float left[64];              ///< 2^(cum_15 - cum_t)
+  float admitted[64];          ///< I_t
+  float entering[64];          ///< left_t I_t
+  float bound[64];             ///< exp(-m_t)
+  float qz[64];                ///< what q_t says to the normaliser's state
+  float row_sums[2][64];       ///< of the weights of the step's first eight tokens, of its last eight
+  float kept[4];               ///< 2^cum_15 of each step
+  int steep[4];                ///< whether the decays per key of a step leave the range of products
+};
+static_assert(sizeof(chunk_gates) <= 4096);
+
+/// Divides a call of numbers of `Token`: as many channels to a block as leave every multiprocessor one, and as long chunks
+/// as its memory holds. `whole` asks for all channels of a head in one block. Tokens are 0 where nothing fits.
+template <class Token>
+mma_plan make_mma_plan(const device_call<float>& c, bool keyed, bool raw_rows, bool whole, std::size_t room,
+                       index_t multiprocessors) {
+  mma_plan p;
+  p.keyed = keyed, p.raw_rows = raw_rows;
+  p.slabs = int((c.keys + slab_keys - 1) / slab_keys);
+  const index_t heads = c.sequences * c.heads, V = c.values;
+  const auto count = [&](int slice) { return (V + slice - 1) / slice; };
+  p.slice = 128;
+  while (p.slice > 16 && (p.threads() > 512 || p.slice / 2 >= V || (!whole && heads * count(p.slice) < multiprocessors * 3 / 4)))
+    p.slice /= 2;
+  p.slices = int(count(p.slice));
+  for (p.tokens = 64; p.tokens >= step_tokens; p.tokens /= 2)
+    for (p.stages = 2; p.stages >= 1; --p.stages) {
+      if (p.stages == 1 && p.tokens > step_tokens) continue;
+      p.lay_out<Token>(c.normalises());
+      // Two blocks of up to 256 threads share a multiprocessor, and neither has to wait for the other.
+      const bool shares = p.threads() <= 256 && p.tokens > 2 * step_tokens;
+      if (std::size_t(p.bytes) <= (shares ? room / 2 : room)) return p;
+    }
+  p.tokens = 0;
+  return p;
+}
+
+}  // namespace sextant::gpu
