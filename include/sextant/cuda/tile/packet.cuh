@@ -18,7 +18,7 @@ template <class Stored> struct packet {
 };
 
 /// Whether packets may start at this address.
-template <class Stored> bool holds_packets(const Stored* at) { return reinterpret_cast<std::uintptr_t>(at) % 16 == 0; }
+template <class Stored> SEXTANT_FN bool holds_packets(const Stored* at) { return reinterpret_cast<std::uintptr_t>(at) % 16 == 0; }
 
 /// Reads a packet past the L1 cache, where nobody would find it again.
 template <class Stored> __device__ __forceinline__ packet<Stored> load_packet(const Stored* from) {
