@@ -4,6 +4,7 @@
 
 #include <cstdint>  // uintptr_t
 
+#include <sextant/cuda/global_sums.cuh>
 #include <sextant/cuda/recurrent.cuh>
 #include <sextant/form.hpp>
 #include <sextant/forward.hpp>
@@ -18,7 +19,7 @@ namespace sextant::gpu {
 ///   takes(design, x)                                  whether it takes these sizes, strides and this device
 ///   workspace_bytes(design, x), run(design, x, on)
 template <class... Families> struct family_table {};
-using families = family_table<recurrent>;
+using families = family_table<global_sums, recurrent>;
 
 /// The families that may answer for a form. form::scan's is in <sextant/cuda/scan.cuh>, which defines this for it.
 template <class Form> struct families_of {
