@@ -4,26 +4,18 @@
 
 #include <benchmark/benchmark.h>
 
-#include <cstdio>  // snprintf
 #include <deque>   // deque
 #include <string>  // string
 
 #include <sextant/sextant.hpp>
 
 #include "cases.hpp"
+#include "shape_text.hpp"
 
 namespace sextant::bench {
 
 /// Sets of inputs that the calls of a benchmark take in turn, so that small ones do not stay in the innermost cache.
 inline constexpr std::size_t input_sets = 3;
-
-inline std::string shape_text(const test::shape& s) {
-  const long long sizes[] = {s.B, s.T, s.Hk, s.H, s.K, s.V};
-  char text[160];
-  std::snprintf(text, sizeof text, "B%lld_T%lld_Hk%lld_H%lld_K%lld_V%lld", sizes[0], sizes[1], sizes[2], sizes[3],
-                sizes[4], sizes[5]);
-  return text;
-}
 
 /// Time of forward(): best and median come from --benchmark_repetitions. bytes: token tensors and y, each once; flops: two
 /// per multiply-accumulate of count(); items: tokens.

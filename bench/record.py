@@ -2,9 +2,16 @@
 """Runs benchmarks and records their best and median times under bench/results/, one JSON file per programme of rows.
 
     python3 bench/record.py build/bench cpu [--filter REGEX] [--repetitions 20] [--output FILE]
+    python3 bench/record.py build/bench cuda [--filter REGEX]
+    python3 bench/record.py --from RUNS.json [--results FOLDER]
 
 The folder is a build with SEXTANT_BENCH=ON; `cpu` names the programs sextant_bench_cpu_*. Each row carries the benchmark's
 name (design/form/backend/precision/shape), best_ms, median_ms and its counters; the file the processor, date and commit.
+
+`cuda` runs sextant_bench_cuda_* on this machine's GPU. Each program has a file of its own in the folder of the GPU, such as
+h200/chunked.json; a row there has the form that ran, the floor, what binds it and the fraction of it too. --from records
+what these programs wrote elsewhere: Google Benchmark's JSON, or {"runs": [...]} of several; the commit is that of their
+context (--benchmark_context=commit=...), or else this folder's.
 """
 import argparse
 import collections
@@ -27,21 +34,34 @@ def processor():
     return "unknown"
 
 
-def run(program, only, repetitions):
-    command = [str(program), "--benchmark_format=json", f"--benchmark_repetitions={repetitions}",
-               "--benchmark_min_time=0.02", f"--benchmark_filter={only}"]
+def head():
+    done = subprocess.run(["git", "-C", str(root), "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def output_of(program, only, *options):
+    """What a program of benchmarks writes, read; None where nothing matches the filter."""
+    command = [str(program), "--benchmark_format=json", f"--benchmark_filter={only}", *options]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         sys.exit(f"{program.name}: {done.stderr.strip()}")
-    try:
-        start = done.stdout.index("{")
-    except ValueError:
-        return []  # nothing matches the filter
+    start = done.stdout.find("{")
+    return json.loads(done.stdout[start:]) if start >= 0 else None
+
+
+def iterations(run):
+    """(name, row) of the benchmarks of a run; those that failed are named and left out."""
+    for b in run["benchmarks"]:
+        name = re.sub(r"(/iterations:\d+)?/(real|manual)_time$", "", b["run_name"])
+        if b.get("error_occurred"):
+            print(f"{name}: {b.get('error_message', 'failed')}", file=sys.stderr)
+        elif b.get("run_type") == "iteration":
+            yield name, b
+
+
+def cpu_rows(run):
     times, rows = collections.defaultdict(list), {}
-    for b in json.loads(done.stdout[start:])["benchmarks"]:
-        if b.get("run_type") != "iteration" or b.get("error_occurred"):
-            continue
-        name = re.sub(r"/real_time$", "", b["run_name"])
+    for name, b in iterations(run):
         times[name].append(b["real_time"])
         rows[name] = b
     return [{"name": name, "label": rows[name].get("label", ""), "best_ms": round(min(t), 5),
@@ -50,25 +70,64 @@ def run(program, only, repetitions):
             for name, t in times.items()]
 
 
+def cuda_rows(run):
+    """A benchmark's time is the median of its replays; of repeated benchmarks, the median one."""
+    times, rows = collections.defaultdict(list), {}
+    for name, b in iterations(run):
+        times[name].append(b)
+    for name, all_of_it in times.items():
+        b = sorted(all_of_it, key=lambda one: one["real_time"])[len(all_of_it) // 2]
+        title, form, binds = (b.get("label", "").split("; ") + ["", ""])[:3]
+        rows[name] = {"name": name, "label": title, "form": form, "binds": binds.removeprefix("bound by "),
+                      "median_ms": round(b["real_time"], 5), "best_ms": round(min(o["best_ms"] for o in all_of_it), 5),
+                      "floor_ms": round(b["floor_ms"], 5), "of_floor": round(b["of_floor"], 4), "bytes": b["bytes"],
+                      "flops": b["flops"], "exps": b["exps"], "workspace": b.get("workspace")}
+    return list(rows.values())
+
+
+def record_cuda(runs, results):
+    """One file per program; a program whose benchmarks all failed leaves its file as it is."""
+    for run in runs:
+        context, rows = run["context"], cuda_rows(run)
+        program = re.sub(r"^sextant_bench_cuda_", "", pathlib.Path(context["executable"]).name)
+        if not rows:
+            print(f"{program}: no rows", file=sys.stderr)
+            continue
+        record = {"gpu": context["gpu"], "date": context["date"][:10], "commit": context.get("commit") or head(), "rows": rows}
+        write(results / context["gpu"].split()[-1].lower() / f"{program}.json", record)
+
+
+def write(path, record):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    print(f"{path}: {len(record['rows'])} rows")
+
+
 def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("build", type=pathlib.Path)
-    arguments.add_argument("family")
+    arguments.add_argument("build", type=pathlib.Path, nargs="?")
+    arguments.add_argument("family", nargs="?")
+    arguments.add_argument("--from", type=pathlib.Path, dest="written")
+    arguments.add_argument("--results", type=pathlib.Path, default=root / "bench" / "results")
     arguments.add_argument("--filter", default=".*")
     arguments.add_argument("--repetitions", type=int, default=20)
     arguments.add_argument("--output", type=pathlib.Path)
     given = arguments.parse_args()
+    if given.written:
+        read = json.loads(given.written.read_text(encoding="utf-8"))
+        return record_cuda(read.get("runs", [read]), given.results)
+    if not given.build or not given.family:
+        arguments.error("a folder and a family, or --from")
     programs = sorted(p for p in given.build.rglob(f"sextant_bench_{given.family}_*") if p.is_file() and p.suffix == "")
     if not programs:
         sys.exit(f"{given.build}: no programs sextant_bench_{given.family}_*")
-    commit = subprocess.run(["git", "-C", str(root), "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
+    if given.family == "cuda":
+        return record_cuda([run for p in programs if (run := output_of(p, given.filter))], given.results)
+    options = [f"--benchmark_repetitions={given.repetitions}", "--benchmark_min_time=0.02"]
     record = {"processor": processor(), "threads": len(os.sched_getaffinity(0)),
-              "date": datetime.date.today().isoformat(), "commit": commit.stdout.strip(),
-              "rows": [row for p in programs for row in run(p, given.filter, given.repetitions)]}
-    output = given.output or root / "bench" / "results" / given.family / "forward.json"
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    print(f"{output}: {len(record['rows'])} rows")
+              "date": datetime.date.today().isoformat(), "commit": head(),
+              "rows": [row for p in programs if (run := output_of(p, given.filter, *options)) for row in cpu_rows(run)]}
+    return write(given.output or given.results / given.family / "forward.json", record)
 
 
 if __name__ == "__main__":

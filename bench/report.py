@@ -1,15 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes the measured figures of bench/results/ into the pages, between their marks.
 
-    python3 bench/report.py           writes
-    python3 bench/report.py --check   exits 1 where a page holds other figures than the results
+    python3 bench/report.py                       writes
+    python3 bench/report.py --check               exits 1 where a page holds other figures than the results
+    python3 bench/report.py --print NAME [...]    prints figures: gpu_prefill is ours beside the peers'
+    python3 bench/report.py --results FOLDER ...  the same from other results
 
-A mark is a line `<!-- figures: NAME -->`; what follows it up to `<!-- end -->` is generated. Names: the functions below.
+A mark is a line `<!-- figures: NAME -->`; what follows it up to `<!-- end -->` is generated. Names: FIGURES below.
 """
+import argparse
 import json
 import pathlib
 import re
 import sys
+
+import gpu_report
 
 root = pathlib.Path(__file__).resolve().parents[1]
 results = root / "bench" / "results"
@@ -59,21 +64,41 @@ def ablation():
     return ["```", *(results / "cpu" / "ablation.txt").read_text(encoding="utf-8").splitlines(), "```"]
 
 
-FIGURES = {"peers": peers, "growth": growth, "compile_time": compile_time, "ablation": ablation}
+FIGURES = {
+    "peers": peers, "growth": growth, "compile_time": compile_time, "ablation": ablation,
+    "gpu": lambda: gpu_report.summary(results), "gpu_prefill": lambda: gpu_report.prefill(results),
+    "gpu_decode": lambda: gpu_report.decode(results), "gpu_ablation": lambda: gpu_report.ablation(results),
+    "gpu_compile_time": lambda: gpu_report.compile_time(results),
+}
 
 
-def main():
+def write_pages(check):
     changed = []
-    for page in [root / "README.md", *sorted((root / "docs").glob("*.md"))]:
+    for page in [root / "README.md", *sorted((root / "docs").rglob("*.md"))]:
         old = page.read_text(encoding="utf-8")
         new = re.sub(r"(<!-- figures: (\w+) -->\n).*?(<!-- end -->)",
                      lambda m: m.group(1) + "\n" + "\n".join(FIGURES[m.group(2)]()) + "\n\n" + m.group(3), old, flags=re.S)
         if new != old:
             changed.append(page.name)
-            if "--check" not in sys.argv:
+            if not check:
                 page.write_text(new, encoding="utf-8")
     print("changed: " + (", ".join(changed) or "nothing"))
-    return 1 if changed and "--check" in sys.argv else 0
+    return 1 if changed and check else 0
+
+
+def main():
+    global results
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--check", action="store_true")
+    arguments.add_argument("--print", nargs="+", choices=FIGURES, metavar="NAME", dest="names")
+    arguments.add_argument("--results", type=pathlib.Path, default=results)
+    given = arguments.parse_args()
+    results = given.results
+    if not given.names:
+        return write_pages(given.check)
+    for name in given.names:
+        print("\n".join(FIGURES[name]()))
+    return 0
 
 
 if __name__ == "__main__":

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file  Gates per key and channel on a GPU: Mamba at published sizes, from one sequence to eight, short and long.
+#include "cuda_bench.cuh"
+
+namespace sextant::bench {
+
+static const bool registered = [] {
+  const auto gated = mamba.with(output::silu{});
+  const test::shape usual{.B = 8, .T = 4096, .K = 16, .V = 2048};
+  add_forward<bf16>("mamba", "bf16", mamba, usual);
+  add_forward<bf16>("mamba, output gate", "bf16", gated, usual);
+  add_forward<fp16>("mamba, output gate", "fp16", gated, usual);
+  add_forward<fp32>("mamba, output gate", "fp32", gated, usual);
+  add_forward<bf16>("mamba", "bf16", mamba, {.B = 8, .T = 2048, .K = 16, .V = 1536});
+  add_forward<bf16>("mamba", "bf16", mamba, {.B = 8, .T = 4096, .K = 64, .V = 2048});
+  add_forward<bf16>("mamba", "bf16", mamba, {.B = 1, .T = 4096, .K = 16, .V = 2048});
+  add_forward<bf16>("mamba", "bf16", mamba, {.B = 1, .T = 131072, .K = 16, .V = 2048});
+  return true;
+}();
+
+}  // namespace sextant::bench

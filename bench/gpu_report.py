@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tables of what a GPU's benchmarks gave, ours beside the peers': bench/report.py puts them into the pages and prints them.
+
+bench/results/h200/<program>.json is ours, as bench/record.py writes it. peers.json beside it is a list of
+{"peer", "case", "shape", "dtype", "median_ms", "date", "gpu", "version"}: `case`, `shape` and `dtype` as in our
+benchmarks' names ("mamba2", "B8_T4096_Hk1_H32_K128_V64", "bf16"; "mamba2/step" for decode), so that the two meet. A peer
+timed in one run with ours may say so by "ratio_to_ours", its time over ours there, which then counts.
+"""
+import json
+import re
+
+ABLATIONS = ("linear_attention", "mamba", "mamba2")
+ALLOWED = 1.15  # times the preset that a design with one switch flipped may take, where its floor is not higher
+
+
+def load(results, name):
+    path = results / "h200" / f"{name}.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def where(records):
+    """GPU, date and commit of the records, each once."""
+    return "; ".join(dict.fromkeys(f"{r['gpu']}, {r['date']}, commit {r['commit']}" for r in records))
+
+
+def parts(name):
+    """(case, shape, dtype) of a benchmark's name: design/form/backend/precision/shape."""
+    design, form, _, precision, shape = name.rsplit("/", 4)
+    return (design + "/step" if form == "step" else design), shape, precision
+
+
+def shape_words(shape):
+    """B8_T4096_Hk1_H32_K128_V64 as B8 T4096 H32 K128 V64, and how many heads have a key of their own if not all."""
+    size = {key: int(n) for key, n in re.findall(r"([A-Za-z]+)(\d+)", shape)}
+    words = [f"{key}{size[key]}" for key in ("B", "T", "H", "K", "V") if size[key] > 1 or key in "BKV"]
+    return " ".join(words) + (f", {size['Hk']} shared" if size["Hk"] < size["H"] else "")
+
+
+def ms(x):
+    return f"{x:.3g}" if x < 0.1 else f"{x:.3f}" if x < 10 else f"{x:.1f}"
+
+
+def beside(row, peers):
+    """The peers of a row with their times and ratios to ours, the quickest first."""
+    found = [(p, p.get("ratio_to_ours") or p["median_ms"] / row["median_ms"]) for p in peers
+             if (p["case"], p["shape"], p["dtype"]) == parts(row["name"])]
+    return sorted(found, key=lambda pair: pair[1])
+
+
+def line(row, peer):
+    case, shape, dtype = parts(row["name"])
+    cells = [f"`{case}`", shape_words(shape), dtype, ms(row["median_ms"]), ms(row["floor_ms"]), f"{100 * row['of_floor']:.0f} %"]
+    cells += [peer[0]["peer"], ms(peer[0]["median_ms"]), f"{peer[1]:.2f}x"] if peer else ["-", "-", "-"]
+    return "| " + " | ".join(cells) + " |"
+
+
+def table(results, programs, every_row, every_peer):
+    """Our rows with a peer, or every row; beside each its quickest peer, or every one."""
+    records = [r for r in (load(results, p) for p in programs) if r]
+    if not records:
+        return ["Not measured yet."]
+    peers = load(results, "peers") or []
+    lines = [f"Median milliseconds; {where(records)}. Floor: the least time that bytes, products, exponentials or "
+             "instructions need on this GPU.", "", "| design | shape | io | ms | floor | of the floor | peer | its ms | ratio |",
+             "|---|---|---|---|---|---|---|---|---|"]
+    for row in (row for r in records for row in r["rows"]):
+        found = beside(row, peers)
+        if found or every_row:
+            lines += [line(row, peer) for peer in (found if every_peer else found[:1]) or [None]]
+    return lines
+
+
+def summary(results):
+    return table(results, ("selective", "chunked", "decode"), False, False)
+
+
+def prefill(results):
+    return table(results, ("selective", "chunked"), True, True)
+
+
+def decode(results):
+    return table(results, ("decode",), True, True)
+
+
+def ablation_rows(record):
+    """(row, times the preset, times that it may take) for a preset, which comes first, and its flipped designs."""
+    preset = record["rows"][0]
+    for row in record["rows"]:
+        may = ALLOWED * max(1.0, row["floor_ms"] / preset["floor_ms"])
+        yield row, row["median_ms"] / preset["median_ms"], may
+
+
+def ablation(results):
+    records = [r for r in (load(results, f"ablation_{name}") for name in ABLATIONS) if r]
+    if not records:
+        return ["Not measured yet."]
+    lines = [f"Median milliseconds, bf16; {where(records)}. A design with one switch flipped may take {ALLOWED} times its "
+             "preset, and more in proportion where its floor is higher.", "",
+             "| design | shape | form | ms | floor | times the preset | may take | within |", "|---|---|---|---|---|---|---|---|"]
+    for record in records:
+        for row, times, may in ablation_rows(record):
+            case, shape, _ = parts(row["name"])
+            lines.append(f"| {case} | {shape_words(shape)} | {row['form']} | {ms(row['median_ms'])} | {ms(row['floor_ms'])} | "
+                         f"{times:.2f} | {may:.2f} | {'yes' if times <= may else 'no'} |")
+    return lines
+
+
+def compile_time(results):
+    record = load(results, "compile_time")
+    if not record:
+        return ["Not measured yet."]
+    lines = [f"User seconds of {record['compiler']} -O3 for sm_90a, the median of {record['runs']}; {record['date']}.", "",
+             "| file | seconds |", "|---|---|"]
+    return lines + [f"| {what.replace('#include', 'with')} | {s:.2f} |" for what, s in record["seconds"].items()]

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs of the GPU's benchmarks become records, and records beside the peers' times become tables."""
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+here = pathlib.Path(__file__).resolve().parent
+bench = here.parents[1] / "bench"
+
+
+def call(*words):
+    return subprocess.run([sys.executable, *map(str, words)], capture_output=True, text=True, check=True)
+
+
+def holds(what, text):
+    if what not in text:
+        sys.exit(f"'{what}' is not in:\n{text}")
+
+
+with tempfile.TemporaryDirectory() as folder:
+    results = pathlib.Path(folder)
+    done = call(bench / "record.py", "--from", here / "runs.json", "--results", results)
+    holds("B1_T7_Hk1_H32_K128_V64: out of memory", done.stderr)
+    record = json.loads((results / "h200" / "chunked.json").read_text(encoding="utf-8"))
+    assert record["gpu"] == "NVIDIA H200" and record["date"] == "2026-01-02" and record["commit"] == "0123abc"
+    (row,) = record["rows"]
+    assert row["name"] == "mamba2/automatic/gpu::stream/bf16/B8_T4096_Hk1_H32_K128_V64" and row["binds"] == "memory"
+    assert row["median_ms"] == 0.2 and row["best_ms"] == 0.19 and row["form"] == "chunked"
+
+    ours = {"case": "mamba2", "shape": "B8_T4096_Hk1_H32_K128_V64", "dtype": "bf16"}
+    peers = [{"peer": "slow", **ours, "median_ms": 1.0}, {"peer": "quick", **ours, "median_ms": 0.5, "ratio_to_ours": 2.4},
+             {"peer": "another", **ours, "dtype": "fp32", "median_ms": 0.1}]
+    (results / "h200" / "peers.json").write_text(json.dumps(peers), encoding="utf-8")
+    line = "| `mamba2` | B8 T4096 H32 K128 V64, 1 shared | bf16 | 0.200 | 0.075 | 38 % | quick | 0.500 | 2.40x |"
+    holds(line, call(bench / "report.py", "--results", results, "--print", "gpu").stdout)
+    both = call(bench / "report.py", "--results", results, "--print", "gpu_prefill").stdout
+    holds(line, both)
+    holds("| slow | 1.000 | 5.00x |", both)
+    assert "another" not in both
+    # Once and a half the floor allows more than 1.15; the same floor does not.
+    flipped = call(bench / "report.py", "--results", results, "--print", "gpu_ablation").stdout
+    holds("| chunked | 0.290 | 0.150 | 1.45 | 1.72 | yes |", flipped)
+    holds("| recurrent | 0.240 | 0.100 | 1.20 | 1.15 | no |", flipped)
