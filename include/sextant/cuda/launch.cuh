@@ -26,10 +26,11 @@ inline std::size_t shared_bytes_of_block() {
   return std::size_t(device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin));
 }
 
-/// Launches kernel<<<blocks, threads, shared_bytes>>> on the stream, allowing it the shared memory first.
+/// Launches kernel<<<blocks, threads, shared_bytes>>> on the stream, allowing it the shared memory first, in clusters
+/// of `together` blocks in x (sm_90; 1: none).
 template <class... Parameters, class... Arguments>
-status launch(void (*kernel)(Parameters...), dim3 blocks, dim3 threads, std::size_t shared_bytes, cudaStream_t on,
-              const Arguments&... arguments) {
+status launch_clusters(unsigned together, void (*kernel)(Parameters...), dim3 blocks, dim3 threads,
+                       std::size_t shared_bytes, cudaStream_t on, const Arguments&... arguments) {
   if (shared_bytes > 48 * 1024) {
     const cudaError_t allowed =
         cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(shared_bytes));
@@ -40,7 +41,19 @@ status launch(void (*kernel)(Parameters...), dim3 blocks, dim3 threads, std::siz
   how.blockDim = threads;
   how.dynamicSmemBytes = shared_bytes;
   how.stream = on;
+  cudaLaunchAttribute cluster{};
+  cluster.id = cudaLaunchAttributeClusterDimension;
+  cluster.val.clusterDim.x = together;
+  cluster.val.clusterDim.y = cluster.val.clusterDim.z = 1;
+  how.attrs = &cluster;
+  how.numAttrs = together > 1 ? 1 : 0;
   return as_status(cudaLaunchKernelEx(&how, kernel, Parameters(arguments)...));
+}
+/// The same without clusters.
+template <class... Parameters, class... Arguments>
+status launch(void (*kernel)(Parameters...), dim3 blocks, dim3 threads, std::size_t shared_bytes, cudaStream_t on,
+              const Arguments&... arguments) {
+  return launch_clusters(1, kernel, blocks, threads, shared_bytes, on, arguments...);
 }
 
 }  // namespace sextant::gpu

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-/// @file  What decode makes of one token before it touches the state: keys, channels, gates and the normaliser of a head.
+/// @file  What decode makes of a token before it touches the state: a head's keys, channels, gates and normaliser.
 #pragma once
 
 #include <sextant/cuda/tile/token.cuh>
 
-namespace sextant::gpu {
+namespace sextant::gpu::decoding {
 
 /// The numbers of a call that the host works out once.
-struct decode_numbers {
+struct call_numbers {
   float scale = 1;         ///< in front of q
   float key_scale = 1;     ///< what the map multiplies keys by
   float eps = 0;           ///< of the norm
@@ -29,7 +29,7 @@ struct key_reading {
 /// What is computed of it.
 struct key_numbers {
   float turned_q, turned_k;  ///< mapped and turned: what meets the state
-  float gate = 1;            ///< of a gate per key its value; of one per key and channel, what of it varies per key alone
+  float gate = 1;            ///< of a gate per key its value; of one per key and channel, what varies over keys alone
   float qz = 0, z = 0;       ///< this key's share of q z, and z after the token
 };
 
@@ -46,7 +46,7 @@ struct channel_numbers {
 };
 
 /// One token of one head in the hands of a block.
-template <class Design, class Precision> struct decode_token {
+template <class Design, class Precision> struct block_token {
   using forget_type = typename Design::forget_type;
   using map_type = typename Design::map_type;
   static constexpr per input_gate = granularity<typename Design::input_type>, forget_gate = granularity<forget_type>;
@@ -56,12 +56,12 @@ template <class Design, class Precision> struct decode_token {
   static constexpr bool stabilises = sextant::detail::stabilises<Design>;
 
   const token_of<Design, Precision> token;
-  const decode_numbers& numbers;
+  const call_numbers& numbers;
   int K, W;               ///< keys as given, and of the state
   const float* expanded;  ///< [2, W], q and k of an expanding map
 
-  __device__ __forceinline__ decode_token(const Design& design, const sequence_of<Design, Precision>& x,
-                                          const decode_numbers& n, const float* rows)
+  __device__ __forceinline__ block_token(const Design& design, const sequence_of<Design, Precision>& x,
+                                          const call_numbers& n, const float* rows)
       : token{design, x, index_t(blockIdx.z), 0, index_t(blockIdx.y)}, numbers{n},
         K{int(x.k.template extent<axis::key>())}, W{int(state_width<map_type>(K))}, expanded{rows} {}
 
@@ -96,7 +96,10 @@ template <class Design, class Precision> struct decode_token {
     token.template read<per::key>(r.gate, i, 0);
     const auto at = [&](int key, float& q, float& k) {
       if constexpr (expands) q = expanded[key], k = expanded[W + key];
-      else q = float(x.q(token.b, token.t, token.key_head(), key)), k = float(x.k(token.b, token.t, token.key_head(), key));
+      else {
+        q = float(x.q(token.b, token.t, token.key_head(), key));
+        k = float(x.k(token.b, token.t, token.key_head(), key));
+      }
     };
     at(i, r.q, r.k);
     if constexpr (sextant::detail::turns_1d<Design>) at(i ^ 1, r.partner_q, r.partner_k);
@@ -182,4 +185,4 @@ template <class Design, class Precision> struct decode_token {
   }
 };
 
-}  // namespace sextant::gpu
+}  // namespace sextant::gpu::decoding
