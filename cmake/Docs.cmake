@@ -15,6 +15,9 @@ set(DOXYGEN_INCLUDE_PATH ${PROJECT_SOURCE_DIR}/include)
 set(DOXYGEN_FILE_PATTERNS *.hpp *.cuh)
 set(DOXYGEN_EXTENSION_MAPPING cuh=C++)
 set(DOXYGEN_EXCLUDE_SYMBOLS *::detail *::detail::* detail)
+foreach(internals decoding lanes mma wgmma)
+  list(APPEND DOXYGEN_EXCLUDE_SYMBOLS sextant::gpu::${internals} sextant::gpu::${internals}::*)
+endforeach()
 set(DOXYGEN_JAVADOC_AUTOBRIEF YES)
 set(DOXYGEN_HIDE_UNDOC_MEMBERS NO)
 set(DOXYGEN_EXTRACT_STATIC YES)
@@ -29,10 +32,14 @@ set(DOXYGEN_QUIET YES)
 set(DOXYGEN_WARN_LOGFILE ${PROJECT_BINARY_DIR}/reference_warnings.txt)
 # Our headers open with the licence and '/// @file  One sentence.'; Doxygen takes a word in that place for a file's name.
 set(DOXYGEN_INPUT_FILTER "sed -e 1d -e 's|^/// @file  *|/// @file\\n/// |'")
-# Of cpu/ the backends are public; how the forms do their work there is the library's own affair.
+# Of cpu/ and cuda/ the backends are public, and what the GPU's families of kernels take; how the forms do their work there
+# is the library's own affair.
 set(documented ${SEXTANT_HEADERS})
-list(FILTER documented EXCLUDE REGEX "/sextant/cpu/")
-doxygen_add_docs(sextant_doxygen ${documented} include/sextant/cpu/backend.hpp COMMENT "Doxygen reads the headers")
+list(FILTER documented EXCLUDE REGEX "/sextant/(cpu|cuda)/")
+set(public ${SEXTANT_HEADERS})
+list(FILTER public INCLUDE REGEX
+     "/(cpu/backend.hpp|cuda/(stream|forward|decode|selective|chunked_wgmma|chunked_mma|global_sums).cuh)$")
+doxygen_add_docs(sextant_doxygen ${documented} ${public} COMMENT "Doxygen reads the headers")
 add_custom_target(sextant_docs VERBATIM
   COMMAND ${CMAKE_COMMAND} -DWARNINGS=${DOXYGEN_WARN_LOGFILE} -P ${PROJECT_SOURCE_DIR}/cmake/CheckDocs.cmake)
 add_dependencies(sextant_docs sextant_doxygen)

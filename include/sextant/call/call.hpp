@@ -9,8 +9,11 @@
 
 namespace sextant {
 
+/// Which part answers the distinction, by its name.
 enum class norm_kind { none, sum, sum_undecayed, mean, abs_max };
+/// The same for positions.
 enum class position_kind { none, rotary_1d, rotary_2d };
+/// The same for orders.
 enum class order_kind { causal, reversed, global };
 
 /// Where a tensor's numbers lie: strides in bytes from one batch (or sequence), token, head, key and channel to the next.

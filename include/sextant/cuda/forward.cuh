@@ -19,6 +19,7 @@ namespace sextant::gpu {
 ///   takes(design, x)                                  whether it takes these sizes, strides and this device
 ///   workspace_bytes(design, x), run(design, x, on)
 template <class... Families> struct family_table {};
+/// The families of this backend.
 using families = family_table<global_sums, recurrent>;
 
 /// The families that may answer for a form. form::scan's is in <sextant/cuda/scan.cuh>, which defines this for it.
@@ -83,11 +84,13 @@ status compute(const Design& design, const Form&, const stream& on, const sequen
     return family.run(design, x, on);
   });
 }
+/// Found by workspace_bytes().
 template <class Design, class Form, class Precision>
 std::size_t bytes_to_compute(const Design& design, const Form&, const stream&, const sequence_of<Design, Precision>& x) {
   return detail::with_family<Form>(detail::families_for<Form>(), design, x, std::size_t(0),
                                    [&](auto family) { return family.workspace_bytes(design, x); });
 }
+/// Found by chosen_form().
 template <class Design, class Form, class Precision>
 const char* form_to_compute(const Design& design, const Form&, const stream&, const sequence_of<Design, Precision>& x) {
   const char* const none = "none";
