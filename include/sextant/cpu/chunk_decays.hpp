@@ -19,13 +19,16 @@ template <class Real> struct head_decays {
   }
   void start(const double* log2_F, index_t count) {
     using vector = simd<Real>;
-    double sum = 0;
+    double sum = 0, lost = 0;  // lost: what the roundings of the sum dropped (Knuth's exact addition)
     for (index_t t = 0; t < padded<Real>(count); ++t) {
-      if (t < count) sum += log2_F[t];
+      if (t < count) {
+        const double before = sum, added = (sum += log2_F[t]) - before;
+        lost += (before - (sum - added)) + (log2_F[t] - added);
+      }
       upper[t] = Real(sum);
-      lower[t] = Real(sum - double(upper[t]));
+      lower[t] = Real(sum - double(upper[t]) + lost);
     }
-    whole = Real(math::exp2(sum));
+    whole = Real(math::exp2(sum + lost));
     const vector last_upper(upper[count - 1]), last_lower(lower[count - 1]);
     for (index_t t = 0; t < count; t += lanes<Real>) {
       const vector up = vector::load(upper + t), low = vector::load(lower + t);

@@ -101,7 +101,8 @@ template <class Real> struct gate_tiles {
   }
   /// The decays of a few keys from `key` and channels from `c` on.
   operand<Real> box(const plan<Real>& p, const window& w, index_t key, index_t keys, index_t c) const {
-    const index_t real_keys = p.width - key < keys ? p.width - key : keys;
+    // Wide vectors pad rows with whole boxes of keys that are none.
+    const index_t left = p.width > key ? p.width - key : 0, real_keys = left < keys ? left : keys;
     operand<Real> x{rate, 0, 0, 0}, a{rate, 0, 0, 0};
     const Real* const own = p.forget.from_step ? delta : raw;
     switch (p.forget.raw_varies) {
