@@ -1,8 +1,18 @@
 # Compiles every public header alone, included twice, with one compiler and all warnings as errors. Run by ctest:
-#   cmake -DINCLUDE=<folder include> -DCOMPILER=... -DFLAGS=x|y -DWORK=<scratch folder> -P HeaderAlone.cmake
+#   cmake -DINCLUDE=<folder include> -DCOMPILER=... -DFLAGS=x|y -DWORK=<scratch folder> [-DCUDA=ON] -P HeaderAlone.cmake
+# CUDA: the .cuh files, by nvcc as far as PTX, without the host compiler's part.
 cmake_policy(VERSION 3.25)
 string(REPLACE "|" ";" FLAGS "${FLAGS}")
-file(GLOB_RECURSE headers RELATIVE ${INCLUDE} ${INCLUDE}/sextant/*.hpp)
+if(CUDA)
+  set(kind cuh)
+  set(language cu)
+  set(FLAGS ${FLAGS} -ptx -o /dev/null)
+else()
+  set(kind hpp)
+  set(language cpp)
+  set(FLAGS ${FLAGS} -fsyntax-only)
+endif()
+file(GLOB_RECURSE headers RELATIVE ${INCLUDE} ${INCLUDE}/sextant/*.${kind})
 list(LENGTH headers count)
 if(count EQUAL 0)
   message(FATAL_ERROR "There is no header under ${INCLUDE}/sextant.")
@@ -11,9 +21,9 @@ endif()
 set(broken 0)
 foreach(header IN LISTS headers)
   string(MAKE_C_IDENTIFIER ${header} name)
-  set(source ${WORK}/${name}.cpp)
+  set(source ${WORK}/${name}.${language})
   file(WRITE ${source} "#include <${header}>\n#include <${header}>\n")
-  execute_process(COMMAND ${COMPILER} ${FLAGS} -fsyntax-only ${source}
+  execute_process(COMMAND ${COMPILER} ${FLAGS} ${source}
                   RESULT_VARIABLE failed OUTPUT_VARIABLE output ERROR_VARIABLE output)
   if(failed)
     math(EXPR broken "${broken} + 1")

@@ -1,0 +1,63 @@
+# Compiles kernels for one GPU, without the host's part, and says what registers they take. Stops at a register spilled
+# to memory, at a stack frame where none is expected, and where ptxas says that it made wgmma wait (C7508 to C7519).
+# Run by ctest:
+#   cmake -DCOMPILER=<nvcc> -DFLAGS=x|y -DSOURCE=<file.cu> -DGPU=90a -DCUBIN=<result> [-DFILTER=<c++filt>]
+#         [-DSTACK_FRAME=<regular expression>] -P KernelsOfFamily.cmake
+# STACK_FRAME names the kernels of which a stack frame is expected.
+cmake_policy(VERSION 3.25)
+string(REPLACE "|" ";" FLAGS "${FLAGS}")
+execute_process(COMMAND ${COMPILER} ${FLAGS} -gencode arch=compute_${GPU},code=sm_${GPU} -cubin -Xptxas -v
+                        -o ${CUBIN} ${SOURCE}
+                RESULT_VARIABLE failed OUTPUT_VARIABLE said ERROR_VARIABLE said)
+if(failed)
+  message(NOTICE "${said}")
+  message(FATAL_ERROR "${SOURCE} does not compile for sm_${GPU}.")
+endif()
+if(FILTER)
+  file(WRITE ${CUBIN}.txt "${said}")
+  execute_process(COMMAND ${FILTER} INPUT_FILE ${CUBIN}.txt OUTPUT_VARIABLE said)
+endif()
+string(REPLACE ";" "," said "${said}")
+string(REPLACE "[" "(" said "${said}")
+string(REPLACE "]" ")" said "${said}")
+string(REPLACE "sextant::" "" said "${said}")
+string(REPLACE "\n" ";" lines "${said}")
+
+set(kernels 0)
+set(wrong 0)
+foreach(line IN LISTS lines)
+  if(line MATCHES "Function properties for (void )?(.*)$")
+    set(kernel "${CMAKE_MATCH_2}")
+    # Without its arguments, and without the parts of a design that say little.
+    string(FIND "${kernel}" ">(" end)
+    if(end GREATER 0)
+      math(EXPR end "${end} + 1")
+      string(SUBSTRING "${kernel}" 0 ${end} kernel)
+    endif()
+    string(REGEX REPLACE ", (block::[a-z0-9_]+|[a-z]+::none|map::identity|order::causal|scale::[a-z_]+)" "" kernel
+                         "${kernel}")
+  elseif(line MATCHES "([0-9]+) bytes stack frame, ([0-9]+) bytes spill stores, ([0-9]+) bytes spill loads")
+    set(frame ${CMAKE_MATCH_1})
+    set(spilled "${CMAKE_MATCH_2}+${CMAKE_MATCH_3}")
+    if(NOT spilled STREQUAL "0+0")
+      math(EXPR wrong "${wrong} + 1")
+      message(NOTICE "Spills ${spilled} bytes: ${kernel}")
+    elseif(frame GREATER 0 AND (NOT STACK_FRAME OR NOT kernel MATCHES "${STACK_FRAME}"))
+      math(EXPR wrong "${wrong} + 1")
+      message(NOTICE "Has a stack frame of ${frame} bytes: ${kernel}")
+    endif()
+  elseif(line MATCHES "Used ([0-9]+) registers")
+    math(EXPR kernels "${kernels} + 1")
+    message(STATUS "${CMAKE_MATCH_1} registers, spilled ${spilled} bytes, stack frame of ${frame}: ${kernel}")
+  elseif(line MATCHES "C75(0[89]|1[0-9])" OR line MATCHES "wgmma.*serialized")
+    math(EXPR wrong "${wrong} + 1")
+    message(NOTICE "${line}")
+  endif()
+endforeach()
+if(kernels EQUAL 0)
+  message(FATAL_ERROR "${SOURCE} holds no kernel.")
+endif()
+if(wrong)
+  message(FATAL_ERROR "${wrong} complaints about the ${kernels} kernels of ${SOURCE} for sm_${GPU}.")
+endif()
+message(STATUS "${kernels} kernels for sm_${GPU}, none of them spills")
