@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file  The family of kernels for forget gates that vary over channels: Mamba's selective scan, and what is near it.
+#pragma once
+
+#include <cstdint>  // uintptr_t
+
+#include <sextant/cuda/launch.cuh>
+#include <sextant/cuda/selective/kernel.cuh>
+
+namespace sextant::gpu {
+
+/// The recurrence itself, token after token, with channels over the lanes of a warp and their states in registers, for forget
+/// gates of each key and channel (Mamba-1) and of each channel.
+///
+/// Runs every order but the global one, any input gate, forget gates that vary over channels unless they read a tensor per
+/// key, pointwise maps, no position, no convolution of v, norm::none and norm::sum_undecayed; tokens of bfloat16, half or
+/// float with sums in float. Takes K up to 64 and V whose rows are multiples of 16 bytes and lie so, any T. Deterministic.
+/// Cost: B T H K V exponentials (16 per clock and multiprocessor) and about 8 instructions for each; every token tensor is
+/// read once, q and k once for every 32 channels, from L2.
+struct selective {
+  static constexpr const char* form = "recurrent";
+
+  template <class Design, class Precision> static constexpr bool runs =
+      lanes::decay_kind_of<typename Design::forget_type>() != lanes::decay_kind::other &&
+      std::is_same_v<typename Precision::accumulator, float> && !std::is_same_v<typename Precision::token, double> &&
+      !std::is_same_v<typename Design::order_type, order::global> &&
+      std::is_same_v<typename Design::position_type, position::none> && !sextant::detail::is_local<Design> &&
+      sextant::detail::pointwise_map<typename Design::map_type> &&
+      (std::is_same_v<typename Design::norm_type, norm::none> || std::is_same_v<typename Design::norm_type, norm::sum_undecayed>);
+
+  template <class Design, class Precision>
+  static bool takes(const Design&, const sequence_of<Design, Precision>& x) {
+    using traits = lanes::design_traits<Design, Precision>;
+    if (x.k.template extent<axis::key>() > 64 || x.v.template extent<axis::time>() > (index_t(1) << 30)) return false;
+    if (device_attribute(cudaDevAttrComputeCapabilityMajor) < 8) return false;
+    bool fits = rows_fit(x.q) && rows_fit(x.k) && rows_fit(x.v) && rows_fit(x.y);
+    if constexpr (traits::step_of_channel) fits = fits && rows_fit(x.dt);
+    if constexpr (traits::forget_of_channel) fits = fits && rows_fit(x.forget);
+    if constexpr (traits::input_of_channel) fits = fits && rows_fit(x.input);
+    if constexpr (traits::has_gate) fits = fits && rows_fit(x.gate);
+    return fits;
+  }
+
+  template <class Design, class Precision>
+  static std::size_t workspace_bytes(const Design&, const sequence_of<Design, Precision>&) {
+    return 0;
+  }
+
+  template <class Design, class Precision>
+  static status run(const Design& design, const sequence_of<Design, Precision>& x, const stream& on) {
+    return x.k.template extent<axis::key>() <= 16 ? run_keys<16>(design, x, on) : run_keys<64>(design, x, on);
+  }
+
+ private:
+  /// Rows of whole pieces of 16 bytes, at multiples of 16 bytes.
+  template <class View> static bool rows_fit(const View& rows) {
+    constexpr index_t bytes = sizeof(typename View::element_type);
+    if (reinterpret_cast<std::uintptr_t>(rows.data()) % 16 != 0) return false;
+    if (rows.extent(View::rank - 1) * bytes % 16 != 0 || rows.stride(View::rank - 1) != 1) return false;
+    for (int r = 0; r + 1 < View::rank; ++r)
+      if (rows.extent(r) > 1 && rows.stride(r) * bytes % 16 != 0) return false;
+    return true;
+  }
+
+  template <int Keys, class Design, class Precision>
+  static status run_keys(const Design& design, const sequence_of<Design, Precision>& x, const stream& on) {
+    using walk = lanes::block_walk<Design, Precision, Keys>;
+    const index_t sequences = x.offsets ? x.offsets.size() - 1 : x.v.template extent<axis::batch>();
+    const index_t blocks_of_head = (x.v.template extent<axis::value>() + walk::layout::channels - 1) / walk::layout::channels;
+    const index_t blocks = sequences * x.v.template extent<axis::head>() * blocks_of_head;
+    if (blocks == 0) return {};
+    return launch(lanes::selective_kernel<Design, Precision, Keys>, dim3(unsigned(blocks)), dim3(walk::layout::threads),
+                  sizeof(typename walk::memory), on.handle, design, x, int(blocks_of_head));
+  }
+};
+
+}  // namespace sextant::gpu

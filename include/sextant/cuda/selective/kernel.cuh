@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file  The kernel: a block walks through the tokens of 32 channels of a head, round after round.
+#pragma once
+
+#include <sextant/cuda/selective/feed.cuh>
+#include <sextant/cuda/selective/key_rows.cuh>
+#include <sextant/cuda/selective/token.cuh>
+
+namespace sextant::gpu::lanes {
+
+/// While round r is multiplied, y of round r - 1 is finished, round r + 1 is prepared (what is one number per token and
+/// channel, once; phi of the keys, once for all 32 channels) and rounds r + 2 and r + 3 are on their way. One barrier a round.
+template <class Design, class Precision, int Keys> struct block_walk {
+  using layout = block_layout<Design, Precision, Keys>;
+  using token = typename layout::token;
+  using arrivals = typename layout::arrivals;
+  using arithmetic = std::conditional_t<layout::exact, by_multiply_adds<layout>, by_products<layout>>;
+  using preparing_type = channel_gates<layout, 2>;
+  using finishing_type = channel_gates<layout, arithmetic::pack>;
+  static constexpr int round = layout::round, stages = layout::stages, tiles = Keys / 16;
+
+  struct memory {
+    arrivals ring[stages];
+    rows_of_keys<layout> rows;
+    alignas(16) float table[layout::warps][2][round * layout::warp_channels * arithmetic::entry];  ///< w and the gate's number
+  };
+  /// y of a round, to be finished in the next.
+  struct pending {
+    float y[2] = {};
+    typename finishing_type::last last[arithmetic::finished];
+    token* to;  ///< where that y goes
+  };
+
+  const Design& design;
+  memory& m;
+  const float scale;
+  const int thread = int(threadIdx.x), warp = thread / 32, lane = thread % 32, g = lane / 4, q = lane % 4;
+  warp_states<layout> states;
+  key_sums<layout> sums;
+
+  /// What this lane prepares: token g and two channels of its warp.
+  __device__ __forceinline__ void prepare(const preparing_type& gates, int r) const {
+    float number[2], w[2];
+    gates.prepare(m.ring[r % stages], g, number, w);
+    float* const to = m.table[warp][r % 2] + (g * layout::warp_channels + 2 * q) * arithmetic::entry;
+#pragma unroll
+    for (int i = 0; i < 2; ++i) arithmetic::write(to + i * arithmetic::entry, w[i], number[i]);
+  }
+  /// Finishes round r, of whose tokens `count` exist.
+  __device__ __forceinline__ void finish(const finishing_type& gates, const arithmetic& of, pending& p, int r, int count,
+                                         bool inside, index_t step) const {
+#pragma unroll
+    for (int i = 0; i < arithmetic::finished; ++i) {
+      const int t = of.token_of(i);
+      float factor = scale;
+      if constexpr (layout::normalises) factor = m.rows.factor[r % 2][t];
+      const auto y = gates.finish(p.y + i, factor, p.last[i]);
+      if (inside && t < count) store_together(p.to + i * 4 * step, y);
+    }
+    p.to += round * step;
+  }
+
+  template <bool Whole>
+  __device__ __forceinline__ void walk(const preparing_type& preparing, const finishing_type& finishing, arithmetic& of,
+                                       const key_mapping<layout>& mapping, token_feed<layout>& feed, pending& p, int r, int count,
+                                       bool inside, index_t step) {
+    const float* const rows = m.rows.of[r % 2];
+    const float* const table = m.table[warp][r % 2];
+    feed.send(r + stages - 1);
+    const auto keys_behind = mapping.load(m.ring[(r + 1) % stages]);
+    finish(finishing, of, p, r + 1, r > 0 ? round : 0, inside, step);
+    prepare(preparing, r + 1);
+    mapping.store(keys_behind, m.rows.of[(r + 1) % 2]);
+    if constexpr (layout::normalises)
+      if (warp == 0) sums.add(rows, m.rows.factor[r % 2], count, mapping.K, lane, scale, float(design.norm.eps));
+
+    of.begin_round(rows);
+    typename arithmetic::operands here, behind;
+    float F[tiles][4], F_behind[tiles][4];
+    of.load(table, rows, 0, here);
+    states.decays(design.forget_gate, here.number, F, 0);
+#pragma unroll
+    for (int t = 0; t < round; ++t) {
+      // F of the next token is on its way while this one is multiplied
+      if (t + 1 < round) {
+        of.load(table, rows, t + 1, behind);
+        states.decays(design.forget_gate, behind.number, F_behind, t + 1);
+      }
+      if (Whole || t < count) of.update(states.S, F, here, t, reinterpret_cast<float(&)[arithmetic::pack * arithmetic::finished]>(p.y));
+      here = behind;
+#pragma unroll
+      for (int u = 0; u < tiles; ++u)
+#pragma unroll
+        for (int i = 0; i < 4; ++i) F[u][i] = F_behind[u][i];
+    }
+
+#pragma unroll
+    for (int i = 0; i < arithmetic::finished; ++i) p.last[i] = finishing.read_last(m.ring[r % stages], of.token_of(i));
+    feed.store_numbers(r + stages - 1);
+    ptx::await_copies<1>();
+    __syncthreads();
+  }
+
+  template <class Sequence> __device__ __forceinline__ void run(const Sequence& x, const block_place& at) {
+    const int V = int(x.v.template extent<axis::value>()), K = int(x.k.template extent<axis::key>());
+    const int begin = at.block * layout::channels, channel = begin + warp * layout::warp_channels + g;
+    const bool there = channel < V;
+    const forget_of_design<layout> gate{design.forget_gate};
+    arithmetic of(lane);
+#pragma unroll
+    for (int u = 0; u < tiles; ++u)
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        const int key = 16 * u + of.key_of(i);
+        const bool known = there && key < K;
+        float rate = known ? gate.rate(x, at.h, channel, key) : 0.0f;
+        if constexpr (layout::decay == decay_kind::fixed) rate = gate(0.0f, rate);
+        states.rate[u][i] = rate;
+        states.S[u][i] = x.initial_state.S && known ? float(x.initial_state.S(at.n, at.h, key, channel)) : 0.0f;
+      }
+    const int to_finish = warp * layout::warp_channels + of.channel();
+    const bool inside = begin + to_finish < V;
+    const preparing_type preparing(design, x, at.h, begin, warp * layout::warp_channels + 2 * q, V);
+    const finishing_type finishing(design, x, at.h, begin, to_finish, V);
+    const key_mapping<layout> mapping(design, K, thread);
+    if constexpr (layout::normalises) sums.begin(x.initial_state, at.n, at.h, K, lane);
+
+    if (K < Keys) {  // keys beyond K: zeros that no copy overwrites
+      for (int i = thread; i < int(sizeof(m.ring) / 16); i += layout::threads) reinterpret_cast<uint4*>(m.ring)[i] = uint4{};
+      __syncthreads();
+    }
+    token_feed<layout> feed(x, at, m.ring, thread);
+#pragma unroll
+    for (int i = 0; i < stages - 1; ++i) feed.send(i), feed.store_numbers(i);
+    ptx::await_copies<1>();
+    __syncthreads();
+    mapping.store(mapping.load(m.ring[0]), m.rows.of[0]);
+    prepare(preparing, 0);
+    __syncthreads();
+
+    const int tokens = int(at.length);
+    const index_t stride = x.y.template stride<axis::time>(), step = layout::reversed ? -stride : stride;
+    pending p;
+    p.to = x.y.data() + at.batch * x.y.template stride<axis::batch>() + at.template start<layout::reversed>() * stride +
+           at.h * x.y.template stride<axis::head>() + begin + to_finish + (of.token_of(0) - round) * step;  // round -1
+    int r = 0;
+#pragma unroll 2
+    for (; r < tokens / round; ++r) walk<true>(preparing, finishing, of, mapping, feed, p, r, round, inside, step);
+    const int left = tokens - r * round;
+    if (left > 0) walk<false>(preparing, finishing, of, mapping, feed, p, r, left, inside, step), ++r;
+    if (r > 0) finish(finishing, of, p, r - 1, left > 0 ? left : round, inside, step);
+    ptx::await_copies<0>();
+
+    if (x.final_state.S && there)
+#pragma unroll
+      for (int u = 0; u < tiles; ++u)
+#pragma unroll
+        for (int i = 0; i < 4; ++i)
+          if (const int key = 16 * u + of.key_of(i); key < K)
+            x.final_state.S(at.n, at.h, key, channel) = typename Precision::state(states.S[u][i]);
+    if constexpr (layout::normalises)
+      if (at.block == 0 && warp == 0) sums.end(x.final_state, at.n, at.h, K, lane);
+  }
+};
+
+/// A block computes 32 channels of a head of a sequence.
+template <class Design, class Precision, int Keys>
+__global__ void __launch_bounds__(128, 4) selective_kernel(const Design design, const sequence_of<Design, Precision> x, const int blocks_of_head) {
+  using walk = block_walk<Design, Precision, Keys>;
+  extern __shared__ uint4 memory_of_block[];
+  walk{design, *reinterpret_cast<typename walk::memory*>(memory_of_block), float(design.scale(x.k.template extent<axis::key>()))}.run(x, block_place(x, int(blockIdx.x), blocks_of_head));
+}
+
+}  // namespace sextant::gpu::lanes

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file  What of a design is known when its kernel is compiled, a block's shape and shared memory, and its place in a call.
+#pragma once
+
+#include <sextant/design/design.hpp>
+#include <sextant/tensor/sequence.hpp>
+
+namespace sextant::gpu::lanes {
+
+/// How a forget gate that varies over channels is evaluated.
+enum class decay_kind {
+  fixed,    ///< reads no token: computed once, in registers
+  channel,  ///< the same for all keys: once per token and channel, with v
+  state,    ///< of a number per channel and a rate per key: once per token, channel and key
+  other,    ///< does not vary over channels, or reads a tensor per key
+};
+
+template <class Gate> consteval decay_kind decay_kind_of() {
+  constexpr per raw = raw_granularity<Gate>, rate = rate_granularity<Gate>, both = granularity<Gate>;
+  if ((both != per::channel && both != per::key_channel) || raw == per::key || raw == per::key_channel) return decay_kind::other;
+  if (raw == per::nothing) return decay_kind::fixed;
+  return rate == per::key || rate == per::key_channel ? decay_kind::state : decay_kind::channel;
+}
+
+/// What a design reads of its tokens.
+template <class Design, class Precision> struct design_traits {
+  using design = Design;
+  using precision = Precision;
+  using token = typename Precision::token;
+  using input_type = typename Design::input_type;
+  using forget_type = typename Design::forget_type;
+
+  template <class Gate> static constexpr bool own_of(per p) { return reads_own<Gate> && raw_granularity<Gate> == p; }
+  static constexpr decay_kind decay = decay_kind_of<forget_type>();
+  static constexpr per step = sextant::detail::step_granularity<Design>;
+  static constexpr bool step_of_channel = step == per::channel, step_of_head = step == per::head;
+  static constexpr bool forget_of_channel = own_of<forget_type>(per::channel), forget_of_head = own_of<forget_type>(per::head);
+  static constexpr bool input_of_channel = own_of<input_type>(per::channel), input_of_head = own_of<input_type>(per::head);
+  static constexpr bool has_input = !std::is_same_v<input_type, input::one>;
+  static constexpr bool has_gate = sextant::detail::has_output_gate<Design>;
+  static constexpr bool learned = sextant::detail::is_learned<Design>;
+  static constexpr bool reversed = std::is_same_v<typename Design::order_type, order::reversed>;
+  static constexpr bool normalises = sextant::detail::normalises<typename Design::norm_type>;
+  static constexpr bool plain_map = std::is_same_v<typename Design::map_type, map::identity>;
+  /// Tokens of 16 bits carry errors of 2^-9 or 2^-12: products of factors that are off by less will do.
+  static constexpr bool exact = sizeof(token) == 4;
+};
+
+/// A block: 4 warps of 8 channels each, all keys of one head of one sequence. `Keys` is K rounded up to a multiple of 16;
+/// keys beyond K hold zeros. Tokens are worked on in rounds of 8, and as many are fetched at a time.
+template <class Design, class Precision, int Keys> struct block_layout : design_traits<Design, Precision> {
+  using base = design_traits<Design, Precision>;
+  using token = typename base::token;
+  static_assert(Keys % 16 == 0);
+  static constexpr int keys = Keys, warps = 4, threads = 32 * warps;
+  static constexpr int warp_channels = 8, channels = warps * warp_channels, round = 8;
+  static constexpr int stages = 4;          ///< rounds of tokens kept as they arrive
+  /// One exponential in so many goes to the multiply-add units, which have room left; 0: none.
+  static constexpr int polynomial_every = base::exact ? 0 : 32;
+  static constexpr int row = 2 * Keys + 4;  ///< floats of phi(k) and phi(q) of one token; 4 more against bank conflicts
+
+  template <bool Has, class Element, int Count> struct array_if {
+    alignas(16) Element at[Has ? Count : 1];
+  };
+  template <bool Has> using of_channels = array_if<Has, token, round * channels>;
+  template <bool Has> using of_head = array_if<Has, float, round>;
+
+  /// The tokens of a round as they arrive, row after row.
+  struct arrivals {
+    of_channels<true> v;
+    of_channels<base::step_of_channel> dt;
+    of_channels<base::forget_of_channel> forget;
+    of_channels<base::input_of_channel> input;
+    of_channels<base::has_gate> gate;
+    alignas(16) token keys[2][round * Keys];  ///< k, q
+    of_head<base::step_of_head> dt_head;
+    of_head<base::forget_of_head> forget_head;
+    of_head<base::input_of_head> input_head;
+  };
+};
+
+/// What a block computes: some channels of one head of one sequence.
+struct block_place {
+  index_t n, h, key_head;        ///< sequence, head, head of q and k
+  index_t batch, first, length;  ///< where its tokens lie
+  int block;                     ///< of channels, of the head's
+
+  /// Item counts blocks of channels first, then heads, then sequences.
+  template <class Sequence> __device__ __forceinline__ block_place(const Sequence& x, int item, int blocks_of_head) {
+    const int heads = int(x.v.template extent<axis::head>());
+    block = item % blocks_of_head;
+    h = item / blocks_of_head % heads;
+    n = item / blocks_of_head / heads;
+    key_head = int(h) * int(x.k.template extent<axis::head>()) / heads;
+    batch = n, first = 0, length = x.v.template extent<axis::time>();
+    if (x.offsets) {
+      const index_t from = x.offsets(n), to = x.offsets(n + 1);
+      batch = 0;
+      first = from < 0 ? 0 : from > length ? length : from;
+      length = (to < first ? first : to > length ? length : to) - first;
+    }
+  }
+  /// Where the first token lies in the order of time.
+  template <bool Reversed> __device__ __forceinline__ index_t start() const { return Reversed ? first + length - 1 : first; }
+};
+
+}  // namespace sextant::gpu::lanes
