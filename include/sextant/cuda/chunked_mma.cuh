@@ -7,17 +7,25 @@
 
 namespace sextant::gpu {
 
-namespace detail {
+namespace mma {
 
 // The library's gates by what a kernel needs of them, so that designs share kernels: decays per key, or not.
 template <bool Keyed, class Gate>
-using mma_forget_choice = std::conditional_t<
-    Keyed, choice_for<gate_choice, Gate, forget::log_decay<per::key>, forget::log_sigmoid<per::key>>,
-    choice_for<gate_choice, Gate, forget::one, forget::constant, forget::exponential, forget::softplus,
-               forget::log_decay<per::head>, forget::log_sigmoid<per::head>>>;
-template <class Map> using mma_map_choice = choice_for<map_choice, Map, map::identity, map::elu_plus_one, map::relu>;
+using forget_choice = std::conditional_t<
+    Keyed, detail::choice_for<gate_choice, Gate, forget::log_decay<per::key>, forget::log_sigmoid<per::key>>,
+    detail::choice_for<gate_choice, Gate, forget::one, forget::constant, forget::exponential, forget::softplus,
+                       forget::log_decay<per::head>, forget::log_sigmoid<per::head>>>;
+template <class Map>
+using map_choice_of = detail::choice_for<map_choice, Map, map::identity, map::elu_plus_one, map::relu>;
 
-}  // namespace detail
+/// What the kernel of a design reads its gates and its map from: the same for all designs of the library's own parts whose
+/// decays are of one kind.
+template <bool Keyed, class Design>
+using parts_of = gates_and_map<detail::input_choice<typename Design::input_type>,
+                               forget_choice<Keyed, typename Design::forget_type>,
+                               map_choice_of<typename Design::map_type>>;
+
+}  // namespace mma
 
 /// The chunked form in steps of 16 tokens, by mma.sync: with S the state before a step, cum_t the logarithms of its decays
 /// summed up to token t, per head or per key,
@@ -49,13 +57,13 @@ struct chunked_mma {
     status found;
     const auto c = make_call(design, x, found);
     const index_t many = index_t(1) << 30;
-    if (c.keys < 1 || c.keys > 256 || c.values < 1 || c.tokens >= many) return false;
+    if (c.keys < 1 || c.keys > 256 || c.values < 1 || c.values >= many || c.tokens >= many) return false;
     if (c.sequences * c.heads * ((c.values + 15) / 16) >= many) return false;
     if (!adjacent(c.q.key, c.q) || !adjacent(c.k.key, c.k) || !adjacent(c.v.value, c.v) || !adjacent(c.y.value, c.y)) return false;
     if (c.output_gate && !adjacent(c.output_gate.value, c.output_gate)) return false;
     if (raw_granularity<typename Design::forget_type> == per::key && !adjacent(c.forget_raw.key, c.forget_raw)) return false;
     if (device_attribute(cudaDevAttrComputeCapabilityMajor) < 8) return false;
-    const mma_plan p = plan_of(design, x, c);
+    const mma::block_plan p = plan_of(design, x, c);
     return p.tokens > 0 && (p.slices == 1 || !shares_state(c));
   }
   template <class Design, class Precision>
@@ -71,10 +79,10 @@ struct chunked_mma {
 
   /// How a call is divided.
   template <class Design, class Precision>
-  static mma_plan plan_of(const Design&, const sequence_of<Design, Precision>&, const device_call<float>& c) {
+  static mma::block_plan plan_of(const Design&, const sequence_of<Design, Precision>&, const device_call<float>& c) {
     using token = typename Precision::token;
     constexpr bool raw_rows = raw_granularity<typename Design::forget_type> == per::key;
-    mma_plan p = make_mma_plan<token>(c, keyed<Design>, raw_rows, shares_state(c), shared_bytes_of_block(),
+    mma::block_plan p = mma::make_block_plan<token>(c, keyed<Design>, raw_rows, shares_state(c), shared_bytes_of_block(),
                                       device_attribute(cudaDevAttrMultiProcessorCount));
     p.maps = !std::is_same_v<typename Design::map_type, map::identity> || c.key_scale != 1.0f;
     p.pieces_of_keys = in_words(c.q, c.keys, 16) && in_words(c.k, c.keys, 16);
@@ -85,18 +93,16 @@ struct chunked_mma {
   }
   /// Runs a call as a plan says.
   template <class Design, class Token>
-  static status run_plan(const Design& design, const device_call<float>& c, const mma_plan& p, Token, const stream& on) {
+  static status run_plan(const Design& design, const device_call<float>& c, const mma::block_plan& p, Token, const stream& on) {
     constexpr bool by_key = keyed<Design>;
-    using parts_type = gates_and_map<detail::input_choice<typename Design::input_type>,
-                                     detail::mma_forget_choice<by_key, typename Design::forget_type>,
-                                     detail::mma_map_choice<typename Design::map_type>>;
+    using parts_type = mma::parts_of<by_key, Design>;
     parts_type parts;
     parts.input = detail::choose_gate<decltype(parts.input)>(design.input_gate);
     parts.forget = detail::choose_gate<decltype(parts.forget)>(design.forget_gate);
     parts.map.which = parts.map.parts.take(design.feature_map);
     const index_t blocks = c.sequences * c.heads * p.slices;
     if (blocks == 0) return {};
-    return launch(&chunked_mma_kernel<Token, by_key, parts_type>, dim3(unsigned(blocks)), dim3(unsigned(p.threads())),
+    return launch(&mma::chunked_mma_kernel<Token, by_key, parts_type>, dim3(unsigned(blocks)), dim3(unsigned(p.threads())),
                   std::size_t(p.bytes), on.handle, c, parts, p);
   }
 

@@ -4,67 +4,65 @@
 
 #include <sextant/cuda/chunked_mma/output.cuh>
 
-namespace sextant::gpu {
+namespace sextant::gpu::mma {
 
 /// A block: one slice of one head's channels through one sequence, chunk by chunk. In a chunk, with barriers between:
 ///   the next chunk's rows set out; gates, maps; weights inside each step of 16 tokens; decays per key go into q and k;
-///   step by step Y^T = (S^T Q^T) from_start + V^T W^T and S^T = kept S^T + (entering V)^T K, the state in registers;
+///   step by step Y^T = (S^T Q^T) from_start + V^T W^T and S^T += taken S^T + (entering V)^T K, the state in registers;
 ///   y leaves.
-template <class Token, bool Keyed, class Parts> struct mma_block {
+template <class Token, bool Keyed, class Parts> struct slice_walk {
   using products = warp_products<Token>;
 
   const device_call<float>& c;
   const Parts& parts;
-  const mma_plan& plan;
+  const block_plan& plan;
   unsigned char* const shared;
   const stretch s;
-  const index_t n, h;
-  const gate_reader<Token, Parts> reader;
+  const int n, h;
   const int lane, warp;
   const int slab, channel;          // of this warp's state: which 64 keys, the first of 16 channels within the block
-  const index_t first_channel;      // of the block
+  const int first_channel;          // of the block
   const int values;                 // of the block that exist
   const bool per_head, gates_channels, undecayed, admits;
   head_gates<Token, Parts> gates;
   slab_state S;
 
-  __device__ mma_block(const device_call<float>& call, const Parts& its_parts, const mma_plan& its_plan,
-                       unsigned char* memory, index_t sequence, index_t head, index_t first)
+  __device__ slice_walk(const device_call<float>& call, const Parts& its_parts, const block_plan& its_plan,
+                       unsigned char* memory, int sequence, int head, int first)
       : c{call}, parts{its_parts}, plan{its_plan}, shared{memory}, s{call.sequence(sequence)}, n{sequence}, h{head},
-        reader{call, its_parts, s.batch, head}, lane{int(threadIdx.x) % 32},
-        warp{int(threadIdx.x) / 32}, slab{warp / (its_plan.slice / 16)}, channel{warp % (its_plan.slice / 16) * 16},
+        lane{int(threadIdx.x) % 32}, warp{int(threadIdx.x) / 32}, slab{warp / (its_plan.slice / 16)}, channel{warp % (its_plan.slice / 16) * 16},
         first_channel{first}, values{int(call.values - first < its_plan.slice ? call.values - first : its_plan.slice)},
         per_head{!Keyed && (!its_parts.forget.is_one || call.norm == norm_kind::abs_max)},
         gates_channels{its_parts.input.raw == per::channel}, undecayed{call.norm == norm_kind::sum_undecayed},
         admits{call.norm == norm_kind::abs_max || (!its_parts.input.is_one && its_parts.input.raw != per::channel)},
-        gates{reader, !Keyed && !its_parts.forget.is_one, lane} {}
+        gates{gate_reader<Token, Parts>{call, its_parts, s.batch, head}, !Keyed && !its_parts.forget.is_one, lane} {}
 
   __device__ void run() {
     start();
-    const index_t chunks = (s.length + plan.tokens - 1) / plan.tokens;
+    const int chunks = int((s.length + plan.tokens - 1) / plan.tokens);
     const output_rows<Token> rows(c, plan, h, first_channel, values);
     if (warp == 0) gates.read_ahead(s, 0, count_of(0));
-    for (index_t i = 1 - plan.stages; i < chunks; ++i) {
+    for (int i = 1 - plan.stages; i < chunks; ++i) {
       __syncthreads();
-      const index_t next = i + plan.stages - 1;
+      const int next = i + plan.stages - 1;
       if (next < chunks) load(next);
       ptx::commit_copies();
       if (i < 0) continue;
       if (plan.stages == 2) ptx::await_copies<1>();
       else ptx::await_copies<0>();
       __syncthreads();
-      const chunk_memory<Token> memory(shared, plan, int(i) % plan.stages);
-      const index_t t = i * plan.tokens;
+      const chunk_memory<Token> memory(shared, plan, i % plan.stages);
+      const int t = i * plan.tokens;
       prepare(memory, t, count_of(i));
       __syncthreads();
       weigh(memory);
       __syncthreads();
       if constexpr (Keyed) {
         if (undecayed) query_normaliser(plan, memory, nullptr), __syncthreads();
-        scale_rows(plan, memory.q, memory.k, memory.g, count_of(i));
+        scale_rows(plan, memory, count_of(i));
         __syncthreads();
         if (c.norm == norm_kind::sum) {
-          advance_normaliser(plan, memory, nullptr, memory.kept, 1, plan.keys());
+          advance_normaliser(plan, memory, nullptr, memory.taken, 1, plan.keys());
           __syncthreads();
         }
       }
@@ -79,9 +77,9 @@ template <class Token, bool Keyed, class Parts> struct mma_block {
   }
 
  private:
-  __device__ int count_of(index_t chunk) const {
-    const index_t left = s.length - chunk * plan.tokens;
-    return left < plan.tokens ? int(left) : plan.tokens;
+  __device__ int count_of(int chunk) const {
+    const int left = int(s.length) - chunk * plan.tokens;
+    return left < plan.tokens ? left : plan.tokens;
   }
   __device__ float* state_at(const tensor<float>& x, int i) const {
     return reinterpret_cast<float*>(x.at(n, 0, h) + key_of(i) * x.key + (first_channel + channel_of(i)) * x.value);
@@ -97,8 +95,7 @@ template <class Token, bool Keyed, class Parts> struct mma_block {
     __syncthreads();
     const chunk_memory<Token> memory(shared, plan, 0);
     for (int i = int(threadIdx.x); i < 64; i += int(blockDim.x))
-      memory.gates->from_start[i] = memory.gates->entering[i] = memory.gates->admitted[i] = 1.0f,
-      memory.gates->kept[i % 4] = 1.0f;
+      memory.gates->from_start[i] = memory.gates->entering[i] = memory.gates->admitted[i] = 1.0f;
     if (c.z_in)
       for (int i = int(threadIdx.x); i < c.keys; i += int(blockDim.x))
         memory.z[plan.steps() * plan.keys() + i] = *normaliser_at(c.z_in, i);
@@ -125,9 +122,9 @@ template <class Token, bool Keyed, class Parts> struct mma_block {
   __device__ int channel_of(int i) const { return channel + lane / 4 + i % 4 / 2 * 8; }
 
   /// Sends for the rows of chunk i.
-  __device__ void load(index_t i) {
-    const chunk_memory<Token> memory(shared, plan, int(i) % plan.stages);
-    const index_t t = i * plan.tokens;
+  __device__ void load(int i) {
+    const chunk_memory<Token> memory(shared, plan, i % plan.stages);
+    const int t = i * plan.tokens;
     const int count = count_of(i);
     // One piece of code for all tensors.
 #pragma unroll 1
@@ -142,14 +139,14 @@ template <class Token, bool Keyed, class Parts> struct mma_block {
   }
 
   /// Gates and maps.
-  __device__ void prepare(const chunk_memory<Token>& memory, index_t t, int count) {
+  __device__ void prepare(const chunk_memory<Token>& memory, int t, int count) {
     if (warp == 0 && gates.any()) {
       gates.compute(*memory.gates, count);
-      const index_t next = t + plan.tokens, left = s.length - next;
-      if (left > 0) gates.read_ahead(s, next, left < plan.tokens ? int(left) : plan.tokens);
+      const int next = t + plan.tokens, left = int(s.length) - next;
+      if (left > 0) gates.read_ahead(s, next, left < plan.tokens ? left : plan.tokens);
     }
     if constexpr (Keyed)
-      decay_keys(reader, s, plan, memory.raw, memory.g, memory.middle, memory.kept, memory.gates->steep, t, count);
+      decay_keys(gates.reader, gates.bias, s, plan, memory, t, count);
     if (plan.maps) {
 #pragma unroll 1
       for (int which = 0; which < 2; ++which)
@@ -160,7 +157,7 @@ template <class Token, bool Keyed, class Parts> struct mma_block {
       for (int row = warp; row < count; row += int(blockDim.x) / 32)
         for (int i = lane; i < values; i += 32) {
           Token& v = memory.v[row * plan.v_stride + i];
-          const float I = parts.input.value(reader.input_raw(s.place(t + row), first_channel + i), 0.0f);
+          const float I = gates.reader.input_of_channel(s.place(t + row), first_channel + i);
           v = ptx::as_stored<Token>(ptx::as_float(v) * I);
         }
     }
@@ -194,7 +191,7 @@ template <class Token, bool Keyed, class Parts> struct mma_block {
     if (!c.normalises() || (Keyed && !undecayed)) return;
     const chunk_gates& gate = *memory.gates;
     const float* const weights = undecayed ? nullptr : c.norm == norm_kind::abs_max ? gate.entering : per_head ? gate.left : nullptr;
-    advance_normaliser(plan, memory, weights, per_head && !undecayed ? gate.kept : nullptr, 0, 1);
+    advance_normaliser(plan, memory, weights, per_head && !undecayed ? gate.taken : nullptr, 0, 1);
   }
 
   /// What the chunk sees of the state, and how the state moves on.
@@ -215,14 +212,14 @@ template <class Token, bool Keyed, class Parts> struct mma_block {
         }
       }
       if (slab == 0) products::apply_weights(Y, V, memory.weights + t * products::weight_stride, lane);
-      if (scales) products::scale_values(V, gate.entering + t, lane);
-      const float* const kept = memory.kept + step * plan.keys() + slab * slab_keys + lane % 4 * 2;
-      const float head_kept = gate.kept[step];
-      const auto keep = [&](int j) { return Keyed ? load_pair(kept + 8 * j) : float2{head_kept, head_kept}; };
-      products::enter(S, keep, V, memory.k + t * plan.k_stride + slab * slab_keys, plan.k_stride, lane);
       float* const y = memory.y + (slab * plan.tokens + t + lane % 4 * 2) * plan.y_stride + channel + lane / 4;
 #pragma unroll
       for (int i = 0; i < 8; ++i) y[(i / 4 * 8 + i % 2) * plan.y_stride + i % 4 / 2 * 8] = Y[i / 4][i % 4];
+      if (scales) products::scale_values(V, gate.entering + t, lane);
+      const float* const taken = memory.taken + step * plan.keys() + slab * slab_keys + lane % 4 * 2;
+      const float of_head = gate.taken[step];
+      const auto by = [&](int j) { return Keyed ? load_pair(taken + 8 * j) : float2{of_head, of_head}; };
+      products::enter(S, by, V, memory.k + t * plan.k_stride + slab * slab_keys, plan.k_stride, lane);
     }
   }
 };
@@ -230,12 +227,12 @@ template <class Token, bool Keyed, class Parts> struct mma_block {
 template <class Token, bool Keyed, class Parts>
 __global__ void __launch_bounds__(512, 1) chunked_mma_kernel(const __grid_constant__ device_call<float> c,
                                                           const __grid_constant__ Parts parts,
-                                                          const __grid_constant__ mma_plan plan) {
+                                                          const __grid_constant__ block_plan plan) {
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
   extern __shared__ __align__(16) unsigned char shared[];
-  const index_t head = index_t(blockIdx.x) / plan.slices, part = index_t(blockIdx.x) % plan.slices;
-  mma_block<Token, Keyed, Parts>(c, parts, plan, shared, head / c.heads, head % c.heads, part * plan.slice).run();
+  const int head = int(blockIdx.x) / plan.slices, part = int(blockIdx.x) % plan.slices, heads = int(c.heads);
+  slice_walk<Token, Keyed, Parts>(c, parts, plan, shared, head / heads, head % heads, part * plan.slice).run();
 #endif
 }
 
-}  // namespace sextant::gpu
+}  // namespace sextant::gpu::mma

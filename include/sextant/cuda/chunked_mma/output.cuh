@@ -5,7 +5,7 @@
 #include <sextant/cuda/chunked_mma/scores.cuh>
 #include <sextant/cuda/tile/activation.cuh>
 
-namespace sextant::gpu {
+namespace sextant::gpu::mma {
 
 /// Four neighbours of a row in memory, as one word or one by one; those from `count` on are zeros.
 template <class Token> __device__ __forceinline__ float4 load_four(const std::byte* from, bool is_word, int count) {
@@ -42,12 +42,12 @@ template <class Token> __device__ __forceinline__ void store_four(std::byte* to,
 ///   y_t = (scale / divisor_t) (sum over slabs) + d v_t, times silu of the output gate
 template <class Token> struct output_rows {
   const device_call<float>& c;
-  const mma_plan& plan;
+  const block_plan& plan;
   int channel, row, rows_apart, count;  // the channel counts from the block's first
-  index_t first_channel;
+  int first_channel;
   float4 d{};
 
-  __device__ output_rows(const device_call<float>& call, const mma_plan& its_plan, index_t head, index_t first, int values)
+  __device__ output_rows(const device_call<float>& call, const block_plan& its_plan, index_t head, int first, int values)
       : c{call}, plan{its_plan}, first_channel{first} {
     const int per_row = plan.slice / 4;
     channel = int(threadIdx.x) % per_row * 4, row = int(threadIdx.x) / per_row, rows_apart = int(blockDim.x) / per_row;
@@ -64,7 +64,7 @@ template <class Token> struct output_rows {
     return qz + c.eps;
   }
   /// The rows of the chunk that begins at token t0; v in memory is gated where an input gate per channel has passed.
-  __device__ void write(const chunk_memory<Token>& memory, const stretch& s, index_t head, index_t t0, int tokens,
+  __device__ void write(const chunk_memory<Token>& memory, const stretch& s, index_t head, int t0, int tokens,
                         bool v_is_gated) const {
     if (count <= 0) return;
     const bool is_word = plan.pieces_of_y && count >= 4;
@@ -99,4 +99,4 @@ template <class Token> struct output_rows {
   }
 };
 
-}  // namespace sextant::gpu
+}  // namespace sextant::gpu::mma

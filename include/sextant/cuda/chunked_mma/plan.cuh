@@ -7,14 +7,14 @@
 
 #include <sextant/cuda/chunked_mma/products.cuh>
 
-namespace sextant::gpu {
+namespace sextant::gpu::mma {
 
 /// Tokens that the state takes in at once.
 inline constexpr int step_tokens = 16;
 
 /// How a block works, known when the call is made: one kernel serves all sizes. Each warp holds the state of 16 channels and
 /// 64 keys in its registers; `slice` channels and `slabs` times 64 keys make a block.
-struct mma_plan {
+struct block_plan {
   int slice = 64;                ///< channels of a block: 16, 32, 64 or 128
   int slabs = 1;                 ///< of 64 keys: 1 to 4
   int tokens = 64;               ///< of a chunk, what is loaded together: 16, 32 or 64
@@ -27,7 +27,7 @@ struct mma_plan {
   int q_stride = 0, k_stride = 0, v_stride = 0, raw_stride = 0, g_stride = 0, y_stride = 0;  // numbers of a row
   // Where things lie in shared memory, in bytes: of the first stage, from one stage to the next, of all else.
   int q = 0, k = 0, v = 0, raw = 0, stage = 0;
-  int g = 0, middle = 0, kept = 0, weights = 0, y = 0, z = 0, gates = 0, bytes = 0;
+  int g = 0, middle = 0, taken = 0, weights = 0, y = 0, z = 0, gates = 0, bytes = 0;
 
   SEXTANT_FN int keys() const { return slab_keys * slabs; }
   SEXTANT_FN int steps() const { return tokens / step_tokens; }
@@ -44,12 +44,12 @@ struct mma_plan {
     take(q, tokens * q_stride * size);
     take(k, tokens * k_stride * size);
     take(v, tokens * v_stride * size);
-    take(raw, raw_rows ? tokens * raw_stride * size : 0);
+    take(raw, raw_rows || (keyed && size == 4) ? tokens * raw_stride * size : 0);
     stage = at;
     at = stage * stages;
     take(g, keyed ? tokens * g_stride * 4 : 0);
     take(middle, keyed ? steps() * keys() * 4 : 0);
-    take(kept, keyed ? steps() * keys() * 4 : 0);
+    take(taken, keyed ? steps() * keys() * 4 : 0);
     take(weights, tokens * products::weight_stride * size);
     take(y, slabs * tokens * y_stride * 4);
     take(z, normalises ? (steps() + 1) * keys() * 4 : 0);
@@ -70,7 +70,7 @@ struct chunk_gates {
   float bound[64];             ///< exp(-m_t)
   float qz[64];                ///< what q_t says to the normaliser's state
   float row_sums[2][64];       ///< of the weights of the step's first eight tokens, of its last eight
-  float kept[4];               ///< 2^cum_15 of each step
+  float taken[4];              ///< 2^cum_15 - 1 of each step
   int steep[4];                ///< whether the decays per key of a step leave the range of products
 };
 static_assert(sizeof(chunk_gates) <= 4096);
@@ -78,9 +78,9 @@ static_assert(sizeof(chunk_gates) <= 4096);
 /// Divides a call of numbers of `Token`: as many channels to a block as leave every multiprocessor one, and as long chunks
 /// as its memory holds. `whole` asks for all channels of a head in one block. Tokens are 0 where nothing fits.
 template <class Token>
-mma_plan make_mma_plan(const device_call<float>& c, bool keyed, bool raw_rows, bool whole, std::size_t room,
+block_plan make_block_plan(const device_call<float>& c, bool keyed, bool raw_rows, bool whole, std::size_t room,
                        index_t multiprocessors) {
-  mma_plan p;
+  block_plan p;
   p.keyed = keyed, p.raw_rows = raw_rows;
   p.slabs = int((c.keys + slab_keys - 1) / slab_keys);
   const index_t heads = c.sequences * c.heads, V = c.values;
@@ -101,4 +101,4 @@ mma_plan make_mma_plan(const device_call<float>& c, bool keyed, bool raw_rows, b
   return p;
 }
 
-}  // namespace sextant::gpu
+}  // namespace sextant::gpu::mma

@@ -6,7 +6,7 @@
 #include <sextant/cuda/ptx/warp_mma.cuh>
 #include <sextant/cuda/tile/packet.cuh>
 
-namespace sextant::gpu {
+namespace sextant::gpu::mma {
 
 /// Two neighbouring numbers of a row.
 template <class Token> __device__ __forceinline__ float2 load_pair(const Token* from) {
@@ -29,7 +29,7 @@ using slab_state = float[slab_keys / 8][4];
 /// The products that a warp of the chunked kernel takes over 16 tokens, V^T being 16 channels by 16 tokens:
 ///   query_state    Y^T = S^T Q^T                       Y[n]: tokens 8 n .. 8 n + 7
 ///   apply_weights  Y^T += V^T W^T                      W: of earlier tokens (columns) for later ones (rows)
-///   enter          S^T = keep S^T + V^T K
+///   enter          S^T += taken S^T + V^T K
 ///   score          sums += Q K^T for 8 of the keys' tokens
 /// Rows lie in shared memory, `stride` numbers from one to the next. For tokens of 16 bits; S is rounded to them where it
 /// is queried, for float16 after division by a power of two that keeps it in range.
@@ -75,9 +75,9 @@ template <class Token> struct warp_products {
     ptx::multiply_add<Token>(Y[0], V, b[0], b[1]);
     ptx::multiply_add<Token>(Y[1], V, b[2], b[3]);
   }
-  /// keep(j) answers the factors of keys 8 j + 2 t and the next one.
-  template <class Keep>
-  static __device__ __forceinline__ void enter(slab_state& S, const Keep& keep, const values& V, const Token* k, int stride,
+  /// taken(j) answers the factors of keys 8 j + 2 t and the next one, less 1.
+  template <class Taken>
+  static __device__ __forceinline__ void enter(slab_state& S, const Taken& taken, const values& V, const Token* k, int stride,
                                                int lane) {
     const std::uint32_t rows = ptx::shared_address(k + (lane / 8 % 2 * 8 + lane % 8) * stride + lane / 16 * 8);
 #pragma unroll
@@ -87,8 +87,9 @@ template <class Token> struct warp_products {
 #pragma unroll
       for (int n = 0; n < 2; ++n) {
         float(&s)[4] = S[2 * i + n];
-        const float2 kept = keep(2 * i + n);
-        s[0] *= kept.x, s[1] *= kept.y, s[2] *= kept.x, s[3] *= kept.y;
+        const float2 by = taken(2 * i + n);
+        s[0] = fmaf(s[0], by.x, s[0]), s[1] = fmaf(s[1], by.y, s[1]);
+        s[2] = fmaf(s[2], by.x, s[2]), s[3] = fmaf(s[3], by.y, s[3]);
         ptx::multiply_add<Token>(s, V, b[2 * n], b[2 * n + 1]);
       }
     }
@@ -122,8 +123,8 @@ template <class Token> struct warp_products {
     for (int i = 0; i < slab_keys / 2; ++i) most = fmaxf(most, fabsf(S[i / 4][i % 4]));
     const unsigned exponent = __reduce_max_sync(~0u, __float_as_uint(most)) >> 23;
     if (exponent < 15 || exponent == 255) return;  // as good as nothing; not a number
-    by = __uint_as_float((268 - exponent < 254 ? 268 - exponent : 254) << 23);
-    back = __uint_as_float((268 - exponent < 254 ? exponent - 14 : 0) << 23);
+    by = __uint_as_float((268 - exponent) << 23);
+    back = __uint_as_float((exponent - 14) << 23);
   }
 };
 
@@ -191,8 +192,8 @@ template <> struct warp_products<float> {
     for (int i = 0; i < 4; ++i)
       multiply(Y[i / 2], a[i % 2], load_factor(weights + (lane / 4 + i / 2 * 8) * weight_stride + i % 2 * 8 + lane % 4 * 2));
   }
-  template <class Keep>
-  static __device__ __forceinline__ void enter(slab_state& S, const Keep& keep, const values& V, const float* k, int stride,
+  template <class Taken>
+  static __device__ __forceinline__ void enter(slab_state& S, const Taken& taken, const values& V, const float* k, int stride,
                                                int lane) {
     parts<4> a[2];
     split_values(a, V);
@@ -206,9 +207,9 @@ template <> struct warp_products<float> {
         b.split(0, at[8 * i * stride + 8 * j]), b.split(1, at[(8 * i + 1) * stride + 8 * j]);
         multiply(added, a[i], b);
       }
-      const float2 kept = keep(j);
-      S[j][0] = fmaf(S[j][0], kept.x, added[0]), S[j][1] = fmaf(S[j][1], kept.y, added[1]);
-      S[j][2] = fmaf(S[j][2], kept.x, added[2]), S[j][3] = fmaf(S[j][3], kept.y, added[3]);
+      const float2 by = taken(j);
+      S[j][0] = fmaf(S[j][0], by.x, S[j][0]) + added[0], S[j][1] = fmaf(S[j][1], by.y, S[j][1]) + added[1];
+      S[j][2] = fmaf(S[j][2], by.x, S[j][2]) + added[2], S[j][3] = fmaf(S[j][3], by.y, S[j][3]) + added[3];
     }
   }
   static __device__ __forceinline__ void score(float (&sums)[4], const float* q, int q_stride, const float* k, int k_stride,
@@ -239,4 +240,4 @@ __device__ __forceinline__ void score_pairs_tf32(float (&sums)[4], float2 q_low,
   ptx::multiply_add_tf32(sums, a, ptx::as_tf32(k.x), ptx::as_tf32(k.y));
 }
 
-}  // namespace sextant::gpu
+}  // namespace sextant::gpu::mma

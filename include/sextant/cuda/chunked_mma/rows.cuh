@@ -2,10 +2,10 @@
 /// @file  Chunked form by mma.sync: rows of a chunk on their way into shared memory, and through the map.
 #pragma once
 
-#include <sextant/cuda/chunked_mma/plan.cuh>
+#include <sextant/cuda/chunked_mma/memory.cuh>
 #include <sextant/cuda/tile/approximate.cuh>
 
-namespace sextant::gpu {
+namespace sextant::gpu::mma {
 
 /// The scalar type of maps and of gates per key: what is rounded to 16 bits afterwards may be computed approximately.
 template <class Token> using part_scalar = std::conditional_t<sizeof(Token) == 2, approximate, float>;
@@ -29,8 +29,9 @@ __device__ void copy_rows(Token* to, int stride, const row_walk& from, int count
     int shift = 0;
     while ((1 << shift) < per_row) ++shift;
     const int at = int(threadIdx.x) & ((1 << shift) - 1);
-    if (at >= per_row) return;
-    for (int row = int(threadIdx.x) >> shift; row < rows; row += int(blockDim.x) >> shift) {
+    const int rows_at_once = int(blockDim.x) >> shift;
+    if (at >= per_row || int(threadIdx.x) >> shift >= rows_at_once) return;
+    for (int row = int(threadIdx.x) >> shift; row < rows; row += rows_at_once) {
       Token* const place = to + row * stride + at * piece;
       if (row < count) ptx::copy_async<16>(ptx::shared_address(place), from.first + row * from.step + at * 16);
       else *reinterpret_cast<uint4*>(place) = uint4{0, 0, 0, 0};
@@ -58,4 +59,4 @@ __device__ void map_rows(const Map& map, Token* rows, int stride, int count, int
     }
 }
 
-}  // namespace sextant::gpu
+}  // namespace sextant::gpu::mma

@@ -2,36 +2,29 @@
 /// @file  Chunked form by mma.sync: what the 16 tokens of a step say to each other.
 #pragma once
 
-#include <sextant/cuda/chunked_mma/gates.cuh>
+#include <sextant/cuda/chunked_mma/key_decays.cuh>
 
-namespace sextant::gpu {
-
-/// One chunk of a head in shared memory.
-template <class Token> struct chunk_memory {
-  Token *q, *k, *v, *raw;         // of the stage
-  Token* weights;                 // [tokens][weight_stride]: of the step's tokens (columns) for each token (row)
-  float *g, *middle, *kept;       // decays per key
-  float* y;                       // [slabs][tokens][y_stride]: what each slab of keys answers
-  float* z;                       // [steps + 1][keys]: the normaliser before each step; the last one, after the chunk
-  chunk_gates* gates;
-
-  __device__ chunk_memory(unsigned char* shared, const mma_plan& p, int stage) {
-    unsigned char* const mine = shared + stage * p.stage;
-    q = reinterpret_cast<Token*>(mine + p.q), k = reinterpret_cast<Token*>(mine + p.k);
-    v = reinterpret_cast<Token*>(mine + p.v), raw = reinterpret_cast<Token*>(mine + p.raw);
-    weights = reinterpret_cast<Token*>(shared + p.weights);
-    g = reinterpret_cast<float*>(shared + p.g), middle = reinterpret_cast<float*>(shared + p.middle);
-    kept = reinterpret_cast<float*>(shared + p.kept), y = reinterpret_cast<float*>(shared + p.y);
-    z = reinterpret_cast<float*>(shared + p.z), gates = reinterpret_cast<chunk_gates*>(shared + p.gates);
-  }
-};
+namespace sextant::gpu::mma {
 
 /// Which weights a token's normaliser sums up.
 enum class summed { nothing, scores, decayed, weights };
 
+/// q k^T with decays per key in a step that is steep, key by key: of tokens t and t + 8 for tokens s and s + 1.
+template <class Token>
+__device__ __noinline__ float4 score_pairwise(const block_plan& plan, const chunk_memory<Token> memory, int t, int s, int keys) {
+  const auto one = [&](int later, int earlier) {
+    float sum = 0.0f;
+    for (int key = 0; earlier <= later && key < keys; ++key)
+      sum = fmaf(ptx::as_float(memory.q[later * plan.q_stride + key]) * ptx::as_float(memory.k[earlier * plan.k_stride + key]),
+                 decay_between(plan, memory, earlier, later, key), sum);
+    return sum;
+  };
+  return {one(t, s), one(t, s + 1), one(t + 8, s), one(t + 8, s + 1)};
+}
+
 /// A warp's unit of work: the 16 tokens of a step (rows) and eight of them (columns), the first or the last.
 template <class Token> struct score_unit {
-  const mma_plan& plan;
+  const block_plan& plan;
   const chunk_memory<Token>& memory;
   int step, half, lane;
 
@@ -49,7 +42,11 @@ template <class Token> struct score_unit {
   __device__ void score_keyed(float (&sums)[4], int keys) const {
     const float *const g = memory.g, *const middle = memory.middle + step * plan.keys();
     const int low = row(0), high = row(2), from = step * step_tokens + half * 8 + lane / 4;
-    if (memory.gates->steep[step]) return score_pairwise(sums, keys);
+    if (memory.gates->steep[step]) {
+      const float4 exact = score_pairwise(plan, memory, low, column(0), keys);
+      sums[0] = exact.x, sums[1] = exact.y, sums[2] = exact.z, sums[3] = exact.w;
+      return;
+    }
 #pragma unroll 4
     for (int first = 0; first < keys; first += 8) {
       const int i = first + lane % 4 * 2;
@@ -92,25 +89,14 @@ template <class Token> struct score_unit {
       if (lane % 4 == 0) memory.gates->row_sums[half][row(2 * i)] = sums[i];
     }
   }
-
- private:
-  __device__ __noinline__ void score_pairwise(float (&sums)[4], int keys) const {
-    for (int i = 0; i < 4; ++i) {
-      const int t = row(i), s = column(i);
-      float sum = 0.0f;
-      for (int key = 0; s <= t && key < keys; ++key)
-        sum += ptx::as_float(memory.q[t * plan.q_stride + key]) * ptx::as_float(memory.k[s * plan.k_stride + key]) *
-               ptx::exp2_approx(memory.g[t * plan.g_stride + key] - memory.g[s * plan.g_stride + key]);
-      sums[i] = sum;
-    }
-  }
 };
 
-/// z before each step of a chunk and after it, key by key: z <- kept z + sum of weight_t k_t. Null weights and decays are
-/// ones; decays lie `per_key` numbers apart from key to key (0 or 1), `per_step` from step to step.
+/// z before each step of a chunk and after it, key by key: z <- (1 + taken) z + sum of weight_t k_t. Without weights they
+/// are ones, without `taken` nothing is taken; it lies `per_key` numbers apart from key to key (0 or 1), `per_step` from
+/// step to step.
 template <class Token>
-__device__ void advance_normaliser(const mma_plan& plan, const chunk_memory<Token>& memory, const float* weights,
-                                   const float* kept, int per_key, int per_step) {
+__device__ void advance_normaliser(const block_plan& plan, const chunk_memory<Token>& memory, const float* weights,
+                                   const float* taken, int per_key, int per_step) {
   for (int key = int(threadIdx.x); key < plan.keys(); key += int(blockDim.x)) {
     float z = memory.z[plan.steps() * plan.keys() + key];
     for (int step = 0; step < plan.steps(); ++step) {
@@ -121,14 +107,14 @@ __device__ void advance_normaliser(const mma_plan& plan, const chunk_memory<Toke
         const float k = ptx::as_float(memory.k[t * plan.k_stride + key]);
         added = weights == nullptr ? added + k : fmaf(weights[t], k, added);
       }
-      z = (kept == nullptr ? z : kept[step * per_step + key * per_key] * z) + added;
+      z = (taken == nullptr ? z : fmaf(taken[step * per_step + key * per_key], z, z)) + added;
     }
     memory.z[plan.steps() * plan.keys() + key] = z;
   }
 }
 /// q_t . z for every token of a chunk, times its decay where one is given.
 template <class Token>
-__device__ void query_normaliser(const mma_plan& plan, const chunk_memory<Token>& memory, const float* from_start) {
+__device__ void query_normaliser(const block_plan& plan, const chunk_memory<Token>& memory, const float* from_start) {
   const int lane = int(threadIdx.x) % 32;
   for (int t = int(threadIdx.x) / 32; t < plan.tokens; t += int(blockDim.x) / 32) {
     float sum = 0.0f;
@@ -143,4 +129,4 @@ __device__ void query_normaliser(const mma_plan& plan, const chunk_memory<Token>
   }
 }
 
-}  // namespace sextant::gpu
+}  // namespace sextant::gpu::mma

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file  Chunked form by mma.sync: what a block finds where in shared memory.
+#pragma once
+
+#include <sextant/cuda/chunked_mma/plan.cuh>
+
+namespace sextant::gpu::mma {
+
+/// One chunk of a head in shared memory.
+template <class Token> struct chunk_memory {
+  Token *q, *k, *v, *raw;         // of the stage
+  Token* weights;                 // [tokens][weight_stride]: of the step's tokens (columns) for each token (row)
+  float *g, *middle, *taken;      // decays per key
+  float* y;                       // [slabs][tokens][y_stride]: what each slab of keys answers
+  float* z;                       // [steps + 1][keys]: the normaliser before each step; the last one, after the chunk
+  chunk_gates* gates;
+
+  __device__ chunk_memory(unsigned char* shared, const block_plan& p, int stage) {
+    unsigned char* const mine = shared + stage * p.stage;
+    q = reinterpret_cast<Token*>(mine + p.q), k = reinterpret_cast<Token*>(mine + p.k);
+    v = reinterpret_cast<Token*>(mine + p.v), raw = reinterpret_cast<Token*>(mine + p.raw);
+    weights = reinterpret_cast<Token*>(shared + p.weights);
+    g = reinterpret_cast<float*>(shared + p.g), middle = reinterpret_cast<float*>(shared + p.middle);
+    taken = reinterpret_cast<float*>(shared + p.taken), y = reinterpret_cast<float*>(shared + p.y);
+    z = reinterpret_cast<float*>(shared + p.z), gates = reinterpret_cast<chunk_gates*>(shared + p.gates);
+  }
+};
+
+}  // namespace sextant::gpu::mma
