@@ -28,7 +28,7 @@ set(wrong 0)
 foreach(line IN LISTS lines)
   if(line MATCHES "Function properties for (void )?(.*)$")
     set(kernel "${CMAKE_MATCH_2}")
-    # Without its arguments, and without the parts of a design that say little.
+    # Without its arguments, and without the parts that say little.
     string(FIND "${kernel}" ">(" end)
     if(end GREATER 0)
       math(EXPR end "${end} + 1")
@@ -36,6 +36,7 @@ foreach(line IN LISTS lines)
     endif()
     string(REGEX REPLACE ", (block::[a-z0-9_]+|[a-z]+::none|map::identity|order::causal|scale::[a-z_]+)" "" kernel
                          "${kernel}")
+    string(REGEX REPLACE "gpu::gates_and_map<.*" "parts of the library>" kernel "${kernel}")
   elseif(line MATCHES "([0-9]+) bytes stack frame, ([0-9]+) bytes spill stores, ([0-9]+) bytes spill loads")
     set(frame ${CMAKE_MATCH_1})
     set(spilled "${CMAKE_MATCH_2}+${CMAKE_MATCH_3}")
