@@ -21,6 +21,9 @@ if(TARGET sextant::openmp)
 endif()
 if(TARGET sextant::cuda)
   target_link_libraries(sextant_own_code INTERFACE sextant::cuda)
+  # .cpp files may make calls for a GPU too; kernels stand in .cu files.
+  target_include_directories(sextant_own_code SYSTEM INTERFACE
+    $<$<COMPILE_LANGUAGE:CXX>:${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES}>)
 endif()
 
 # sextant_third_party(<target> HEADER <header> PACKAGE <Debian package> FOR <what needs it> OFF_BY <option>)

@@ -6,6 +6,7 @@
 
 #include <sextant/cpu/instantiate.hpp>
 #include <sextant/reference/recurrent.hpp>
+#include <sextant/sextant.hpp>
 
 std::vector<double> ablation::judge(const variant& row, const mixer_tensors& tensors, index_t T) {
   std::vector<double> y;

@@ -5,6 +5,11 @@
 #include <cstdio>    // fputs
 #include <iostream>  // cout
 
+#include <sextant/cpu/backend.hpp>
+#include <sextant/cpu/isa.hpp>
+#include <sextant/tensor/precision.hpp>
+
+#include "gpu.hpp"
 #include "picture.hpp"
 #include "progress.hpp"
 #include "run.hpp"
@@ -34,6 +39,16 @@ std::vector<ablation::column<result>> columns() {
        [](const result& r) -> ablation::cell { return std::int64_t(r.tokens_per_s); }},
       {"error", "error", kind::scientific, 1, [](const result& r) { return r.error; }},
       {"relative_time", "time / baseline", kind::fixed, 2, [](const result& r) { return r.relative_time; }},
+  };
+}
+
+/// What only rows on a GPU have.
+std::vector<ablation::column<result>> gpu_columns() {
+  return {
+      {"gb_per_s", "GB/s", kind::fixed, 1, [](const result& r) { return r.gb_per_s; }},
+      {"tflop_per_s", "TFLOP/s", kind::fixed, 2, [](const result& r) { return r.tflop_per_s; }},
+      {"floor_fraction", "floor / time", kind::fixed, 3,
+       [](const result& r) { return r.floor_fraction > 0 ? ablation::cell(r.floor_fraction) : ablation::cell(); }},
   };
 }
 
@@ -74,7 +89,7 @@ int main(int argc, char** argv) {
       "ablation"};
   app.add_option("PICTURE", picture_path,
                  "PNG or JPEG; resized to 224x224 (default: the photograph that ships with this example)");
-  app.add_option("--backend", backend, "cpu (all threads) or cpu_serial")
+  app.add_option("--backend", backend, "cpu (all threads), cpu_serial, or cuda (a GPU)")
       ->check(CLI::IsMember({"cpu", "cpu_serial", "cuda"}))
       ->capture_default_str();
   app.add_option("--precision", precision, "storage of the tokens")
@@ -102,8 +117,6 @@ int main(int argc, char** argv) {
   } catch (const CLI::Error& e) {
     return refuse(one_line(e.what()) + " (--help shows the options)");
   }
-  if (backend == "cuda") return refuse("backend cuda: this build has no CUDA backend; use cpu or cpu_serial");
-
   for (const ablation::variant& row : ablation::variants) what.wanted.push_back(selects(only, row.name));
   if (std::find(what.wanted.begin(), what.wanted.end(), true) == what.wanted.end())
     return refuse("--only '" + only + "' is in the name of no row; --list prints them");
@@ -112,6 +125,9 @@ int main(int argc, char** argv) {
       if (what.wanted[i]) std::cout << ablation::variants[i].name << '\n';
     return 0;
   }
+  const bool on_gpu = backend == "cuda";
+  if (on_gpu)
+    if (const std::string why = ablation::why_no_gpu(); !why.empty()) return refuse("backend cuda: " + why);
   const ablation::picture_result picture = ablation::load_picture(picture_path);
   if (!picture) return refuse(picture.error);
   const std::vector<float> tokens =
@@ -122,23 +138,30 @@ int main(int argc, char** argv) {
   {
     ablation::progress_line line;
     const auto say = [&](const char* row) { line.show(std::string("running ") + row + " ..."); };
-    found = precision == "fp64"   ? ablation::run<sextant::fp64>(what, tokens, say)
-            : precision == "bf16" ? ablation::run<sextant::bf16>(what, tokens, say)
-            : precision == "fp16" ? ablation::run<sextant::fp16>(what, tokens, say)
-                                  : ablation::run<sextant::fp32>(what, tokens, say);
+    const auto run = [&]<class Precision>(Precision) {
+      return on_gpu ? ablation::run_on_gpu<Precision>(what, tokens, say) : ablation::run<Precision>(what, tokens, say);
+    };
+    found = precision == "fp64"   ? run(sextant::fp64{})
+            : precision == "bf16" ? run(sextant::bf16{})
+            : precision == "fp16" ? run(sextant::fp16{})
+                                  : run(sextant::fp32{});
   }
   if (!found.error.empty()) return refuse(found.error);
 
   auto shown = columns();
+  if (on_gpu)
+    for (const auto& column : gpu_columns()) shown.push_back(column);
   if (format == "json") {
     std::cout << ablation::as_json(shown, found.rows);
   } else if (format == "csv") {
     std::cout << ablation::as_csv(shown, found.rows);
   } else {
     shown.erase(shown.begin() + 1);  // the design's long name is for programs
-    std::cout << "Sextant on " << backend << " (" << sextant::cpu::instruction_set << ", "
-              << (what.serial ? 1 : sextant::cpu::workers(sextant::cpu::parallel{})) << " threads), " << precision
-              << ", " << count << " tokens of " << ablation::token_channels << " channels from " << picture_path << '\n'
+    const std::string threads = std::to_string(what.serial ? 1 : sextant::cpu::workers(sextant::cpu::parallel{}));
+    const std::string machine =
+        on_gpu ? ablation::gpu_name() : std::string(sextant::cpu::instruction_set) + ", " + threads + " threads";
+    std::cout << "Sextant on " << backend << " (" << machine << "), " << precision << ", " << count << " tokens of "
+              << ablation::token_channels << " channels from " << picture_path << '\n'
               << ablation::as_table(shown, found.rows);
   }
   return std::cout.flush() ? 0 : refuse("standard output cannot be written");

@@ -2,6 +2,7 @@
 /// @file  Running the rows: time, error against float64, and what the table says of each.
 #pragma once
 
+#include <cstdint>     // int64_t
 #include <functional>  // function
 #include <span>        // span
 #include <string>      // string
@@ -25,6 +26,7 @@ struct result {
   bool input_gate = false, forget_gate = false, shortcut = false, norm = false, multi_head = false, block = false;
   std::int64_t params = 0, macs = 0;
   double median_ms = 0, tokens_per_s = 0, error = 0, relative_time = 0;
+  double gb_per_s = 0, tflop_per_s = 0, floor_fraction = 0;  ///< on a GPU; the last is 0 where its limits are not known
 };
 
 struct results {

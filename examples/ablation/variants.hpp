@@ -4,7 +4,7 @@
 
 #include <array>  // array
 
-#include <sextant/sextant.hpp>
+#include <sextant/design/presets.hpp>
 
 namespace ablation {
 

@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-/// @file  The body of run(), which each precision instantiates in a file of its own.
+/// @file  The rows one after the other, whatever runs and times them.
 #pragma once
 
 #include <algorithm>  // nth_element
-#include <chrono>     // steady_clock
 #include <cmath>      // fabs, fmax
-
-#include <sextant/cpu/instantiate.hpp>
 
 #include "judge.hpp"
 #include "run.hpp"
@@ -24,16 +21,8 @@ template <class Visit> void with_form(const std::string& name, Visit visit) {
   else visit(form::automatic{});
 }
 
-/// The median time of a call in milliseconds: one call to warm up, then `repeat`.
-template <class Call> double median_ms(int repeat, const Call& call) {
-  using clock = std::chrono::steady_clock;
-  call();
-  std::vector<double> times;
-  for (int i = 0; i < repeat; ++i) {
-    const auto start = clock::now();
-    call();
-    times.push_back(std::chrono::duration<double, std::milli>(clock::now() - start).count());
-  }
+/// The middle one of some times.
+inline double median(std::vector<double> times) {
   const auto middle = times.begin() + std::ptrdiff_t(times.size() / 2);
   std::nth_element(times.begin(), middle, times.end());
   return *middle;
@@ -51,27 +40,11 @@ template <class Token> double error_of(const std::vector<Token>& y, const std::v
   return size > 0 ? most / size : most;
 }
 
-/// Runs and times one call; the error is empty after success.
-template <class Design, class Call, class Form, class On>
-std::string measure(const Design& design, const Call& call, const Form& form, On on, int repeat, result& r) {
-  namespace sx = sextant;
-  if constexpr (sx::form::runs<Form, Design>) {
-    std::vector<std::byte> memory(sx::workspace_bytes(design, form, on, call.x));
-    on.memory = memory;
-    r.form = std::is_same_v<Form, sx::form::automatic> ? sx::chosen_form(design, on, call.x) : Form::name;
-    sx::status done = sx::forward(design, form, on, call.x);
-    if (!done) return done.what;
-    r.median_ms = median_ms(repeat, [&] { done = sx::forward(design, form, on, call.x); });
-    return {};
-  } else {
-    return std::string("form ") + Form::name + " does not run " + sx::name(design) +
-           ": choose rows with --only, or another form";
-  }
-}
-
-template <class Precision, class Design>
-result run_row(const variant& row, const Design& design, const request& what, const std::string& form,
-               std::span<const float> tokens, std::string& error) {
+/// One row. measure(design, call, form, result) runs and times the call in a form that runs the design, and answers an
+/// empty error or what went wrong; it sets the result's form and median.
+template <class Precision, class Design, class Measure>
+result run_row(const variant& row, const Design& design, const std::string& form, std::span<const float> tokens,
+               const Measure& measure, std::string& error) {
   using namespace sextant;
   using token = typename Precision::token;
   const index_t T = index_t(tokens.size()) / token_channels;
@@ -91,8 +64,11 @@ result run_row(const variant& row, const Design& design, const request& what, co
   r.params = tensors.params;
   r.macs = tensors.macs;
   with_form(form, [&](const auto& f) {
-    error = what.serial ? measure(design, call, f, cpu::serial{}, what.repeat, r)
-                        : measure(design, call, f, cpu::parallel{}, what.repeat, r);
+    using form_type = std::remove_cvref_t<decltype(f)>;
+    if constexpr (form::runs<form_type, Design>) error = measure(design, call, f, r);
+    else
+      error = std::string("form ") + form_type::name + " does not run " + r.design +
+              ": choose rows with --only, or another form";
   });
   if (!error.empty()) {
     error = std::string(row.name) + ": " + error;
@@ -103,15 +79,17 @@ result run_row(const variant& row, const Design& design, const request& what, co
   return r;
 }
 
-template <class Precision>
-results run(const request& what, std::span<const float> tokens, const std::function<void(const char*)>& say) {
+/// The wanted rows, and the baseline's time.
+template <class Precision, class Measure>
+results run_rows(const request& what, std::span<const float> tokens, const std::function<void(const char*)>& say,
+                 const Measure& measure) {
   results all;
   double baseline_ms = 0;
   for_each_row([&](const variant& row, const auto& design) {
     const bool wanted = what.wanted[std::size_t(&row - variants)], is_baseline = &row == variants;
     if (!all.error.empty() || (!wanted && !is_baseline)) return;
     say(row.name);
-    result r = run_row<Precision>(row, design, what, wanted ? what.form : "automatic", tokens, all.error);
+    result r = run_row<Precision>(row, design, wanted ? what.form : "automatic", tokens, measure, all.error);
     if (is_baseline) baseline_ms = r.median_ms;
     r.relative_time = r.median_ms / baseline_ms;
     if (wanted) all.rows.push_back(r);
