@@ -2,15 +2,15 @@
 /// @file  The chunked form on Hopper: gates per head or none, tokens of 16 bits, one launch.
 #pragma once
 
-#include <sextant/cuda/chunked/kernel.cuh>
-#include <sextant/cuda/chunked/tensor_maps.cuh>
+#include <sextant/cuda/chunked_wgmma/kernel.cuh>
+#include <sextant/cuda/chunked_wgmma/tensor_maps.cuh>
 
 namespace sextant::gpu {
 
 /// The chunked form for designs whose gates vary over heads at most (linear attention, RetNet, Mamba-2, simple GLA), with
 /// the tensor cores and the copy engine of compute capability 9.0. Exact at any decay. One launch, no workspace; q, k, v
-/// and y pass through memory once (q and k once per block that shares them), the state not at all. docs/kernels_chunked.md
-/// tells how.
+/// and y pass through memory once (q and k once per block that shares them), the state not at all: see
+/// docs/kernels/chunked_wgmma.md.
 ///
 /// Takes K of 64 or 128, V a multiple of 64 (with a normaliser 64 or 128), rows without gaps at multiples of 16 bytes,
 /// not packed. A block walks one sequence from end to end, so it wants about as many heads (times V / 128) in the batch
@@ -38,13 +38,14 @@ struct chunked_wgmma {
     if constexpr (sextant::detail::normalises<typename Design::norm_type>)
       if (V > 128) return false;  // one block per head: z comes and goes once
     if (B * H * (V / 64) >= (index_t(1) << 30) || T >= (index_t(1) << 30)) return false;
-    if (!can_be_mapped(x.q) || !can_be_mapped(x.k) || !can_be_mapped(x.v) || !can_be_mapped(x.y)) return false;
+    if (!wgmma::can_be_mapped(x.q) || !wgmma::can_be_mapped(x.k)) return false;
+    if (!wgmma::can_be_mapped(x.v) || !wgmma::can_be_mapped(x.y)) return false;
     if constexpr (sextant::detail::has_output_gate<Design>)
-      if (!can_be_mapped(x.gate)) return false;
+      if (!wgmma::can_be_mapped(x.gate)) return false;
     if (device_attribute(cudaDevAttrComputeCapabilityMajor) != 9) return false;
     return with_plan(design, x, false, [](auto plan) {
       cudaFuncAttributes attributes;
-      return cudaFuncGetAttributes(&attributes, chunked_kernel<decltype(plan)>) == cudaSuccess &&
+      return cudaFuncGetAttributes(&attributes, wgmma::chunked_kernel<decltype(plan)>) == cudaSuccess &&
              attributes.sharedSizeBytes > 0;
     });
   }
@@ -77,9 +78,9 @@ struct chunked_wgmma {
                             !sextant::detail::normalises<typename Design::norm_type>;
     (void)shared_by;
     if constexpr (shares)
-      if (shared_by % 2 == 0) return visit(chunked_plan<Design, Precision, Keys, 2, true>{});
-    if (V % 128 == 0) return visit(chunked_plan<Design, Precision, Keys, 2, false>{});
-    return visit(chunked_plan<Design, Precision, Keys, 1, false>{});
+      if (shared_by % 2 == 0) return visit(wgmma::chunked_plan<Design, Precision, Keys, 2, true>{});
+    if (V % 128 == 0) return visit(wgmma::chunked_plan<Design, Precision, Keys, 2, false>{});
+    return visit(wgmma::chunked_plan<Design, Precision, Keys, 1, false>{});
   }
   template <class Plan, class Design, class Precision>
   static status launch_plan(const Design& design, const sequence_of<Design, Precision>& x, const stream& on) {
@@ -87,18 +88,19 @@ struct chunked_wgmma {
     const int V = int(x.v.template extent<axis::value>()), T = int(x.v.template extent<axis::time>());
     double eps = 0;
     if constexpr (Plan::normalised) eps = design.norm.eps;
-    const chunked_call<Design, Precision> call{design, x, T, (T + 63) / 64, H, int(H / x.k.template extent<axis::head>()), V,
-                                               float(design.scale(Plan::keys)), float(eps)};
-    chunked_maps maps{};
-    status made = map_boxes(maps.q, x.q);
-    if (made) made = map_boxes(maps.k, x.k);
-    if (made) made = map_boxes(maps.v, x.v);
-    if (made) made = map_boxes(maps.y, x.y);
+    const wgmma::chunked_call<Design, Precision> call{
+        design, x, T, (T + 63) / 64, H, int(H / x.k.template extent<axis::head>()), V, float(design.scale(Plan::keys)),
+        float(eps)};
+    wgmma::chunked_maps maps{};
+    status made = wgmma::map_boxes(maps.q, x.q);
+    if (made) made = wgmma::map_boxes(maps.k, x.k);
+    if (made) made = wgmma::map_boxes(maps.v, x.v);
+    if (made) made = wgmma::map_boxes(maps.y, x.y);
     if constexpr (Plan::output_gate)
-      if (made) made = map_boxes(maps.gate, x.gate);
+      if (made) made = wgmma::map_boxes(maps.gate, x.gate);
     if (!made) return made;
-    return launch(&chunked_kernel<Plan>, dim3(unsigned(B * H * (V / 64) / Plan::slices)), dim3(Plan::threads),
-                  chunked_shared_bytes<Plan>, on.handle, call, maps);
+    return launch(&wgmma::chunked_kernel<Plan>, dim3(unsigned(B * H * (V / 64) / Plan::slices)), dim3(Plan::threads),
+                  wgmma::chunked_shared_bytes<Plan>, on.handle, call, maps);
   }
 };
 

@@ -65,7 +65,7 @@ template <class... Maps> struct map_choice {
   template <class Real> SEXTANT_FN Real value(Real x) const {
     return parts.template visit<Real>(which, [&](const auto& map) {
       using map_type = std::remove_cvref_t<decltype(map)>;
-      if constexpr (detail::pointwise_map<map_type>) return map(x);
+      if constexpr (sextant::detail::pointwise_map<map_type>) return map(x);
       else return x;
     });
   }
@@ -76,7 +76,7 @@ template <class... Maps> struct map_choice {
       using map_type = std::remove_cvref_t<decltype(map)>;
       if constexpr (requires { map.element(x, K, index_t(0)); }) {
         for (index_t i = member; i < W; i += members) phi[i] = map.element(x, K, i);
-      } else if constexpr (detail::expanding_map<map_type>) {
+      } else if constexpr (sextant::detail::expanding_map<map_type>) {
         if (member == 0) map.expand(x, K, phi);
       }
       return 0;

@@ -7,7 +7,7 @@
 #include <sextant/cuda/ptx/mbarrier.cuh>
 #include <sextant/tensor/sequence.hpp>
 
-namespace sextant::gpu {
+namespace sextant::gpu::wgmma {
 
 /// How a kernel runs the chunked form of a design, all of it known to the compiler. A block has one head and `Slices`
 /// slices of 64 of its channels, or, `Paired`, `Slices` heads of 64 channels that read one query and key.
@@ -43,8 +43,8 @@ template <class Design, class Precision, int Keys, int Slices, bool Paired> stru
   static constexpr int threads = 128 * (2 + Slices);
   static constexpr bool two_blocks = Keys == 64 && Slices == 1 && !gated && !touches_rows && !output_gate;  ///< per multiprocessor
   static constexpr int blocks = two_blocks ? 2 : 1;
-  static constexpr int producer_registers = two_blocks ? 24 : Slices == 1 ? 40 : 32;
-  static constexpr int score_registers = two_blocks ? 72 : Slices == 1 ? 128 : 96;
+  static constexpr int producer_registers = two_blocks ? 24 : 40;
+  static constexpr int score_registers = two_blocks ? 72 : Slices == 1 ? 128 : 88;
   static constexpr int state_registers = two_blocks ? 144 : Slices == 1 ? 232 : 192;
   static_assert(128 * (producer_registers + score_registers + Slices * state_registers) <= 65536 / blocks);
 
@@ -73,7 +73,7 @@ struct chunk_gates {
 };
 
 /// `Count` elements, or nothing.
-template <class Element, int Count> struct some {
+template <class Element, std::size_t Count> struct some {
   alignas(16) Element elements[Count];
   __device__ __forceinline__ Element& operator[](int i) { return elements[i]; }
 };
@@ -154,4 +154,4 @@ __device__ __forceinline__ std::uint32_t piece_of(std::uint32_t tile, int row, i
   return tile + std::uint32_t(row * 128 + ((piece ^ (row & 7)) << 4));
 }
 
-}  // namespace sextant::gpu
+}  // namespace sextant::gpu::wgmma

@@ -2,20 +2,24 @@
 /// @file  Chunked kernel, the state warpgroups: the state in registers, what it answers and how it moves on.
 #pragma once
 
-#include <sextant/cuda/chunked/gates.cuh>
-#include <sextant/cuda/chunked/plan.cuh>
+#include <sextant/cuda/chunked_wgmma/gates.cuh>
+#include <sextant/cuda/chunked_wgmma/plan.cuh>
 #include <sextant/cuda/ptx/bulk_copy.cuh>
 #include <sextant/cuda/ptx/matrix_copy.cuh>
 #include <sextant/cuda/ptx/wgmma.cuh>
 
-namespace sextant::gpu {
+namespace sextant::gpu::wgmma {
 
-/// 64 tokens by 64 channels of a tile as a factor whose rows are channels: 16 tokens in every four registers.
+/// Tokens 16 i to 16 i + 15 of a tile of 64 tokens by 64 channels, as a factor whose rows are channels.
+__device__ __forceinline__ void load_channels_of(std::uint32_t (&to)[4], std::uint32_t tile, int i, int warp, int lane) {
+  ptx::load_transposed(to, piece_of(tile, 16 * i + lane / 16 * 8 + lane % 8, 2 * warp + (lane / 8 & 1)));
+}
+/// All its tokens: 16 in every four registers.
 __device__ __forceinline__ void load_channels(std::uint32_t (&to)[16], std::uint32_t tile, int warp, int lane) {
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
     std::uint32_t four[4];
-    ptx::load_transposed(four, piece_of(tile, 16 * i + lane / 16 * 8 + lane % 8, 2 * warp + (lane / 8 & 1)));
+    load_channels_of(four, tile, i, warp, lane);
 #pragma unroll
     for (int j = 0; j < 4; ++j) to[4 * i + j] = four[j];
   }
@@ -115,7 +119,7 @@ template <class Plan, class Call> struct state_group {
           const float2 left = *reinterpret_cast<const float2*>(gates.from_start + 8 * j + 2 * (lane % 4));
           Y[4 * j] *= left.x, Y[4 * j + 1] *= left.y, Y[4 * j + 2] *= left.x, Y[4 * j + 3] *= left.y;
         }
-        if constexpr (!Plan::normalised) add_shortcut(Y, V);
+        if constexpr (!Plan::normalised) add_shortcut(Y, V, stage);
       }
       barriers.weighed[buffer].wait(c / 2);
       const std::uint32_t weights = ptx::shared_address(memory.weights[buffer][slice % Plan::weight_tiles]);
@@ -137,7 +141,7 @@ template <class Plan, class Call> struct state_group {
       }
       __syncwarp();
       if (lane == 0) barriers.consumed[buffer].arrive();
-      if constexpr (Plan::normalised || !Plan::gated) add_shortcut(Y, V);
+      if constexpr (Plan::normalised || !Plan::gated) add_shortcut(Y, V, stage);
       if constexpr (Plan::output_gate) {
         apply_output_gate(Y, stage);
         __syncwarp();
@@ -153,24 +157,36 @@ template <class Plan, class Call> struct state_group {
   }
 
  private:
-  __device__ __forceinline__ void add_shortcut(float (&Y)[32], const std::uint32_t (&V)[16]) const {
+  /// y += d v. What float16 is widened to for the gates would stay in 32 registers until here: it is loaded once more.
+  __device__ __forceinline__ void add_shortcut(float (&Y)[32], const std::uint32_t (&V)[16], int stage) const {
     if constexpr (Plan::skips) {
+      constexpr bool loads = Plan::gated && !std::is_same_v<token, bfloat16>;
+      const std::uint32_t tile = ptx::shared_address(memory.v[stage][slice]);
 #pragma unroll
-      for (int i = 0; i < 16; ++i) {
-        float v[2];
-        detail::widen_pair<token>(V[i], v[0], v[1]);
-        Y[2 * i] = fmaf(skip[i & 1], v[0], Y[2 * i]), Y[2 * i + 1] = fmaf(skip[i & 1], v[1], Y[2 * i + 1]);
+      for (int i = 0; i < 4; ++i) {
+        std::uint32_t pairs[4] = {V[4 * i], V[4 * i + 1], V[4 * i + 2], V[4 * i + 3]};
+        if constexpr (loads) load_channels_of(pairs, tile, i, warp, lane);
+#pragma unroll
+        for (int j = 0; j < 4; ++j) {
+          float v[2], *const y = Y + 8 * i + 2 * j;
+          detail::widen_pair<token>(pairs[j], v[0], v[1]);
+          y[0] = fmaf(skip[j & 1], v[0], y[0]), y[1] = fmaf(skip[j & 1], v[1], y[1]);
+        }
       }
     }
   }
   __device__ __forceinline__ void apply_output_gate(float (&Y)[32], int stage) const {
-    std::uint32_t gate[16];
-    load_channels(gate, ptx::shared_address(memory.output_gate[stage][slice]), warp, lane);
+    const std::uint32_t tile = ptx::shared_address(memory.output_gate[stage][slice]);
 #pragma unroll
-    for (int i = 0; i < 16; ++i) {
-      float g[2];
-      detail::widen_pair<token>(gate[i], g[0], g[1]);
-      Y[2 * i] *= silu<false>(g[0]), Y[2 * i + 1] *= silu<false>(g[1]);
+    for (int i = 0; i < 4; ++i) {
+      std::uint32_t gate[4];
+      load_channels_of(gate, tile, i, warp, lane);
+#pragma unroll
+      for (int j = 0; j < 4; ++j) {
+        float g[2];
+        detail::widen_pair<token>(gate[j], g[0], g[1]);
+        Y[8 * i + 2 * j] *= silu<false>(g[0]), Y[8 * i + 2 * j + 1] *= silu<false>(g[1]);
+      }
     }
   }
   /// y of a chunk, rounded, into its tile.
@@ -186,4 +202,4 @@ template <class Plan, class Call> struct state_group {
   }
 };
 
-}  // namespace sextant::gpu
+}  // namespace sextant::gpu::wgmma

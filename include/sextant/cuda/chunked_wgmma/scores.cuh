@@ -2,13 +2,13 @@
 /// @file  Chunked kernel, the score warpgroup: what every token of a chunk takes of every earlier one.
 #pragma once
 
-#include <sextant/cuda/chunked/plan.cuh>
-#include <sextant/cuda/chunked/rows.cuh>
+#include <sextant/cuda/chunked_wgmma/plan.cuh>
+#include <sextant/cuda/chunked_wgmma/rows.cuh>
 #include <sextant/cuda/ptx/matrix_copy.cuh>
 #include <sextant/cuda/ptx/math.cuh>
 #include <sextant/cuda/ptx/wgmma.cuh>
 
-namespace sextant::gpu {
+namespace sextant::gpu::wgmma {
 
 /// Four weights, rounded: of two neighbouring columns in a row and in the row 8 further down. Adds to the rows' sums for the
 /// normaliser where they are sums of weights.
@@ -166,4 +166,4 @@ __device__ void run_scores(const Call& call, const chunked_block<Plan>& block, c
       call.x.final_state.z(block.batch, block.head, thread) = memory.z[thread];
 }
 
-}  // namespace sextant::gpu
+}  // namespace sextant::gpu::wgmma

@@ -2,10 +2,10 @@
 /// @file  Chunked kernel, the producer: one thread keeps the stages filled with tiles.
 #pragma once
 
-#include <sextant/cuda/chunked/plan.cuh>
+#include <sextant/cuda/chunked_wgmma/plan.cuh>
 #include <sextant/cuda/ptx/bulk_copy.cuh>
 
-namespace sextant::gpu {
+namespace sextant::gpu::wgmma {
 
 /// Asks for the tiles of every chunk as soon as their stage is free. One thread.
 template <class Plan, class Call>
@@ -53,4 +53,4 @@ __device__ void run_storer(const Call& call, const chunked_maps& maps, const chu
   ptx::wait_stores_read<0>();
 }
 
-}  // namespace sextant::gpu
+}  // namespace sextant::gpu::wgmma

@@ -11,7 +11,7 @@
 #include <sextant/tensor/precision.hpp>
 #include <sextant/tensor/view.hpp>
 
-namespace sextant::gpu {
+namespace sextant::gpu::wgmma {
 
 /// Whether the copy engine takes a view [B, T, H, row]: rows without gaps, everything at multiples of 16 bytes.
 template <class View> bool can_be_mapped(const View& x) {
@@ -50,4 +50,4 @@ template <class View> status map_boxes(CUtensorMap& map, const View& x) {
   return made == CUDA_SUCCESS ? status{} : status{errc::launch, "the driver refused a tensor map"};
 }
 
-}  // namespace sextant::gpu
+}  // namespace sextant::gpu::wgmma

@@ -2,12 +2,12 @@
 /// @file  Chunked kernel, the gates: two warps turn raw gate tensors into the factors of a chunk.
 #pragma once
 
-#include <sextant/cuda/chunked/plan.cuh>
+#include <sextant/cuda/chunked_wgmma/plan.cuh>
 #include <sextant/cuda/ptx/math.cuh>
 #include <sextant/cuda/tile/activation.cuh>
 #include <sextant/cuda/tile/packet.cuh>
 
-namespace sextant::gpu {
+namespace sextant::gpu::wgmma {
 
 /// v times the factors of two rows that entering_pair() made: two numbers of 16 bits each, rounded once.
 template <class Token> __device__ __forceinline__ std::uint32_t scale_pair(std::uint32_t v, uint2 factors) {
@@ -109,7 +109,8 @@ __device__ __forceinline__ void write_gates(chunk_gates& to, int lane, float log
     const float before = __shfl_up_sync(~0u, sum, distance);
     if (lane >= distance) sum += before;
   }
-  const float second = sum, first = __shfl_up_sync(~0u, sum, 1) * (lane > 0 ? 1.0f : 0.0f) + log_first;
+  const float before_both = __shfl_up_sync(~0u, sum, 1);
+  const float second = sum, first = lane > 0 ? before_both + log_first : log_first;
   const float last = __shfl_sync(~0u, sum, 31);
   const float shown = Plan::normalised ? 1.0f : scale;
 
@@ -183,4 +184,4 @@ __device__ void run_gates(const chunked_call<typename Plan::design_type, typenam
   }
 }
 
-}  // namespace sextant::gpu
+}  // namespace sextant::gpu::wgmma

@@ -2,12 +2,12 @@
 /// @file  Chunked kernel, what queries and keys go through before the products: the map, and the sums of the normaliser.
 #pragma once
 
-#include <sextant/cuda/chunked/plan.cuh>
+#include <sextant/cuda/chunked_wgmma/plan.cuh>
 #include <sextant/cuda/ptx/mbarrier.cuh>
 #include <sextant/cuda/tile/approximate.cuh>
 #include <sextant/cuda/tile/packet.cuh>
 
-namespace sextant::gpu {
+namespace sextant::gpu::wgmma {
 
 /// phi of one number; exponentials are the special function unit's, whose error is far below a rounding to 16 bits.
 template <class Map> __device__ __forceinline__ float map_number(const Map& map, float x) {
@@ -41,11 +41,13 @@ __device__ __forceinline__ void pass_rows(const Call& call, chunked_memory<Plan>
     numbers q_stored{*q_at}, k_stored{*k_at};
     widen(q_stored, q);
     widen(k_stored, k);
+    const bool there = first + row >= 0 && first + row < call.tokens;
     if constexpr (Plan::maps) {
 #pragma unroll
       for (int i = 0; i < 8; ++i) {
         q[i] = map_number(call.design.feature_map, q[i]);
         k[i] = map_number(call.design.feature_map, k[i] * key_factor);
+        if (!there) k[i] = 0.0f;  // 0 went in, but a map may make anything of it
       }
       q_stored = narrowed<token>(q), k_stored = narrowed<token>(k);
       *q_at = q_stored.words, *k_at = k_stored.words;
@@ -54,7 +56,7 @@ __device__ __forceinline__ void pass_rows(const Call& call, chunked_memory<Plan>
     if constexpr (Plan::normalised) {
       float qz = 0.0f, weight = 1.0f;
       if constexpr (Plan::gated) weight = memory.gates[stage][0].key_weight[row];
-      else weight = first + row >= 0 && first + row < call.tokens ? 1.0f : 0.0f;
+      else weight = there ? 1.0f : 0.0f;
 #pragma unroll
       for (int i = 0; i < 8; ++i) qz = fmaf(q[i], z[i], qz), sums[i] = fmaf(weight, k[i], sums[i]);
 #pragma unroll
@@ -85,4 +87,4 @@ template <class Plan> __device__ __forceinline__ void advance_normaliser(chunked
                      (memory.z_parts[2][thread] + memory.z_parts[3][thread]);
 }
 
-}  // namespace sextant::gpu
+}  // namespace sextant::gpu::wgmma

@@ -2,14 +2,14 @@
 /// @file  Chunked kernel: who does what in a block.
 #pragma once
 
-#include <sextant/cuda/chunked/gates.cuh>
-#include <sextant/cuda/chunked/plan.cuh>
-#include <sextant/cuda/chunked/producer.cuh>
-#include <sextant/cuda/chunked/scores.cuh>
-#include <sextant/cuda/chunked/state.cuh>
+#include <sextant/cuda/chunked_wgmma/gates.cuh>
+#include <sextant/cuda/chunked_wgmma/plan.cuh>
+#include <sextant/cuda/chunked_wgmma/producer.cuh>
+#include <sextant/cuda/chunked_wgmma/scores.cuh>
+#include <sextant/cuda/chunked_wgmma/state.cuh>
 #include <sextant/cuda/ptx/register_budget.cuh>
 
-namespace sextant::gpu {
+namespace sextant::gpu::wgmma {
 
 /// One block per chunked_block, its warpgroups being the producer (one thread asks for tiles, one stores y, two warps compute gates),
 /// the scores, and one for each slice of the state. They meet at barriers alone; the state goes from chunk to chunk in
@@ -68,4 +68,4 @@ __global__ void __launch_bounds__(Plan::threads, Plan::blocks)
 /// Dynamic shared memory of a block, in bytes: with room to start at a multiple of 1024.
 template <class Plan> inline constexpr std::size_t chunked_shared_bytes = sizeof(chunked_memory<Plan>) + 1024;
 
-}  // namespace sextant::gpu
+}  // namespace sextant::gpu::wgmma
