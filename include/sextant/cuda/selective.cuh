@@ -41,14 +41,25 @@ struct selective {
     return fits;
   }
 
+  /// What the first pass over a sequence cut into segments leaves: B H (n - 1) (K + 1) V floats for n segments. 0 where
+  /// there are channels enough.
   template <class Design, class Precision>
-  static std::size_t workspace_bytes(const Design&, const sequence_of<Design, Precision>&) {
-    return 0;
+  static std::size_t workspace_bytes(const Design&, const sequence_of<Design, Precision>& x) {
+    return bytes_of(x, segments_of(x));
   }
 
   template <class Design, class Precision>
   static status run(const Design& design, const sequence_of<Design, Precision>& x, const stream& on) {
-    return x.k.template extent<axis::key>() <= 16 ? run_keys<16>(design, x, on) : run_keys<64>(design, x, on);
+    return run_cut(design, x, on, segments_of(x));
+  }
+  /// With a number of segments of the caller's choice, for which the workspace must be enough; at most T / 8.
+  template <class Design, class Precision>
+  static status run_cut(const Design& design, const sequence_of<Design, Precision>& x, const stream& on, int segments) {
+    return x.k.template extent<axis::key>() <= 16 ? run_keys<16>(design, x, on, segments) : run_keys<64>(design, x, on, segments);
+  }
+  template <class Sequence> static std::size_t bytes_of(const Sequence& x, int segments) {
+    const index_t numbers = (x.k.template extent<axis::key>() + 1) * x.v.template extent<axis::value>();
+    return std::size_t(heads_of(x) * (segments - 1) * numbers) * sizeof(float);
   }
 
  private:
@@ -62,15 +73,42 @@ struct selective {
     return true;
   }
 
-  template <int Keys, class Design, class Precision>
-  static status run_keys(const Design& design, const sequence_of<Design, Precision>& x, const stream& on) {
-    using walk = lanes::block_walk<Design, Precision, Keys>;
+  static constexpr int channels_of_block = 32;
+  template <class Sequence> static index_t blocks_of_head(const Sequence& x) {
+    return (x.v.template extent<axis::value>() + channels_of_block - 1) / channels_of_block;
+  }
+  template <class Sequence> static index_t blocks_of(const Sequence& x) {
     const index_t sequences = x.offsets ? x.offsets.size() - 1 : x.v.template extent<axis::batch>();
-    const index_t blocks_of_head = (x.v.template extent<axis::value>() + walk::layout::channels - 1) / walk::layout::channels;
-    const index_t blocks = sequences * x.v.template extent<axis::head>() * blocks_of_head;
+    return sequences * x.v.template extent<axis::head>() * blocks_of_head(x);
+  }
+  template <class Design, class Precision> static int segments_of(const sequence_of<Design, Precision>& x) {
+    if constexpr (lanes::can_be_cut<lanes::block_layout<Design, Precision, 16>>)
+      if (!x.offsets)
+        return lanes::segments_for(blocks_of(x), x.v.template extent<axis::time>(), device_attribute(cudaDevAttrMultiProcessorCount));
+    return 1;
+  }
+
+  template <int Keys, class Design, class Precision>
+  static status run_keys(const Design& design, const sequence_of<Design, Precision>& x, const stream& on, int segments) {
+    using walk = lanes::block_walk<Design, Precision, Keys>;
+    static_assert(walk::layout::channels == channels_of_block);
+    const index_t blocks = blocks_of(x), tokens = x.v.template extent<axis::time>();
     if (blocks == 0) return {};
-    return launch(lanes::selective_kernel<Design, Precision, Keys>, dim3(unsigned(blocks)), dim3(walk::layout::threads),
-                  sizeof(typename walk::memory), on.handle, design, x, int(blocks_of_head));
+    lanes::segmentation cut{.count = segments, .tokens = int((tokens + 8 * segments - 1) / (8 * segments) * 8)};
+    const auto start = [&](index_t of_block) {
+      return launch(lanes::selective_kernel<Design, Precision, Keys>, dim3(unsigned(blocks * of_block)), dim3(walk::layout::threads),
+                    sizeof(typename walk::memory), on.handle, design, x, int(blocks_of_head(x)), cut);
+    };
+    if (segments == 1) return start(1);
+    cut.ends = reinterpret_cast<float*>(on.memory.data);
+    cut.spans = cut.ends + heads_of(x) * (segments - 1) * x.k.template extent<axis::key>() * x.v.template extent<axis::value>();
+    cut.first_pass = true;
+    if (const status first = start(segments - 1); !first) return first;
+    cut.first_pass = false;
+    return start(segments);
+  }
+  template <class Sequence> static index_t heads_of(const Sequence& x) {
+    return x.v.template extent<axis::batch>() * x.v.template extent<axis::head>();
   }
 };
 

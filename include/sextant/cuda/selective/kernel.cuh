@@ -4,6 +4,7 @@
 
 #include <sextant/cuda/selective/feed.cuh>
 #include <sextant/cuda/selective/key_rows.cuh>
+#include <sextant/cuda/selective/segments.cuh>
 #include <sextant/cuda/selective/token.cuh>
 
 namespace sextant::gpu::lanes {
@@ -101,7 +102,73 @@ template <class Design, class Precision, int Keys> struct block_walk {
     __syncthreads();
   }
 
-  template <class Sequence> __device__ __forceinline__ void run(const Sequence& x, const block_place& at) {
+  /// The gate's logarithm at token t of the block's sequence, in the order of time, per unit of its rate.
+  template <class Sequence> __device__ __forceinline__ float step_at(const Sequence& x, const block_place& at, int t, index_t channel, float bias) const {
+    const index_t place = at.template start<layout::reversed>() + (layout::reversed ? -t : t);
+    float number = 0;
+    if constexpr (layout::forget_of_channel) number = ptx::as_float(x.forget(at.batch, place, at.h, channel));
+    else if constexpr (layout::forget_of_head) number = ptx::as_float(x.forget(at.batch, place, at.h));
+    else if constexpr (layout::step_of_channel) number = softplus<layout::exact>(ptx::as_float(x.dt(at.batch, place, at.h, channel)) + bias);
+    else if constexpr (layout::step_of_head) number = softplus<layout::exact>(ptx::as_float(x.dt(at.batch, place, at.h)) + bias);
+    return sextant::detail::call_log(design.forget_gate, number, 1.0f);
+  }
+
+  /// Where a segment of this block's sequence and head keeps what its first pass finds.
+  template <class Sequence> static __device__ __forceinline__ index_t slot(const Sequence& x, const block_place& at, const segmentation& cut, int segment) {
+    return (at.n * x.v.template extent<axis::head>() + at.h) * (cut.count - 1) + segment;
+  }
+  /// Leaves the segment's tokens, of the first pass those that are not forgotten; and makes the state the one before them.
+  template <class Sequence>
+  __device__ __forceinline__ void begin_segment(const Sequence& x, block_place& at, const segmentation& cut, int segment,
+                                                const arithmetic& of, index_t channel) {
+    const index_t V = x.v.template extent<axis::value>(), K = x.k.template extent<axis::key>();
+    const index_t from = index_t(segment) * cut.tokens, left = at.length - from;
+    if (cut.first_pass) {
+      at.template keep<layout::reversed>(from, cut.tokens);
+      float rates[tiles * 4], bias = 0;
+#pragma unroll
+      for (int i = 0; i < tiles * 4; ++i) {
+        const int key = i / 4 * 16 + of.key_of(i % 4);
+        rates[i] = forget_of_design<layout>::rate(x, at.h, channel, key < K ? key : 0);
+        states.S[i / 4][i % 4] = 0;
+      }
+      if constexpr (layout::step_of_channel) bias = x.bias ? float(x.bias(at.h, channel)) : 0.0f;
+      if constexpr (layout::step_of_head) bias = x.bias ? float(x.bias(at.h)) : 0.0f;
+      float span;
+      const int begin = tokens_to_forget(rates, cut.tokens, lane, [&](int t) { return step_at(x, at, t, channel, bias); }, span);
+      if (q == 0) cut.spans[slot(x, at, cut, segment) * V + channel] = span;
+      at.template keep<layout::reversed>(begin, cut.tokens - begin);
+      return;
+    }
+    at.template keep<layout::reversed>(from, left < cut.tokens ? left : cut.tokens);
+    float sum[tiles * 4] = {}, product[tiles * 4];
+#pragma unroll
+    for (float& one : product) one = 1;
+    for (int j = segment - 1; j >= 0; --j) {
+      const index_t place = slot(x, at, cut, j);
+      const float span = cut.spans[place * V + channel];
+#pragma unroll
+      for (int i = 0; i < tiles * 4; ++i) {
+        const int key = i / 4 * 16 + of.key_of(i % 4);
+        if (key >= K) continue;
+        sum[i] = fmaf(product[i], cut.ends[(place * K + key) * V + channel], sum[i]);
+        product[i] *= ptx::exp2_approx(states.rate[i / 4][i % 4] * span);
+      }
+    }
+#pragma unroll
+    for (int i = 0; i < tiles * 4; ++i) states.S[i / 4][i % 4] = fmaf(product[i], states.S[i / 4][i % 4], sum[i]);
+  }
+  template <class Sequence>
+  __device__ __forceinline__ void end_first_pass(const Sequence& x, const block_place& at, const segmentation& cut, int segment,
+                                                 const arithmetic& of, index_t channel) const {
+    const index_t V = x.v.template extent<axis::value>(), K = x.k.template extent<axis::key>();
+#pragma unroll
+    for (int i = 0; i < tiles * 4; ++i)
+      if (const int key = i / 4 * 16 + of.key_of(i % 4); key < K && channel < V)
+        cut.ends[(slot(x, at, cut, segment) * K + key) * V + channel] = states.S[i / 4][i % 4];
+  }
+
+  template <class Sequence> __device__ __forceinline__ void run(const Sequence& x, block_place at, const segmentation& cut, int segment) {
     const int V = int(x.v.template extent<axis::value>()), K = int(x.k.template extent<axis::key>());
     const int begin = at.block * layout::channels, channel = begin + warp * layout::warp_channels + g;
     const bool there = channel < V;
@@ -118,8 +185,10 @@ template <class Design, class Precision, int Keys> struct block_walk {
         states.rate[u][i] = rate;
         states.S[u][i] = x.initial_state.S && known ? float(x.initial_state.S(at.n, at.h, key, channel)) : 0.0f;
       }
+    if constexpr (can_be_cut<layout>)
+      if (cut.count > 1) begin_segment(x, at, cut, segment, of, there ? channel : 0);
     const int to_finish = warp * layout::warp_channels + of.channel();
-    const bool inside = begin + to_finish < V;
+    const bool inside = begin + to_finish < V && !cut.first_pass;
     const preparing_type preparing(design, x, at.h, begin, warp * layout::warp_channels + 2 * q, V);
     const finishing_type finishing(design, x, at.h, begin, to_finish, V);
     const key_mapping<layout> mapping(design, K, thread);
@@ -151,7 +220,8 @@ template <class Design, class Precision, int Keys> struct block_walk {
     if (r > 0) finish(finishing, of, p, r - 1, left > 0 ? left : round, inside, step);
     ptx::await_copies<0>();
 
-    if (x.final_state.S && there)
+    if (cut.first_pass) return end_first_pass(x, at, cut, segment, of, channel);
+    if (x.final_state.S && there && segment + 1 == cut.count)
 #pragma unroll
       for (int u = 0; u < tiles; ++u)
 #pragma unroll
@@ -163,12 +233,15 @@ template <class Design, class Precision, int Keys> struct block_walk {
   }
 };
 
-/// A block computes 32 channels of a head of a sequence.
+/// A block computes 32 channels of a segment of a head of a sequence.
 template <class Design, class Precision, int Keys>
-__global__ void __launch_bounds__(128, 4) selective_kernel(const Design design, const sequence_of<Design, Precision> x, const int blocks_of_head) {
+__global__ void __launch_bounds__(128, Keys <= 16 ? 4 : 3) selective_kernel(const Design design, const sequence_of<Design, Precision> x,
+                                                         const int blocks_of_head, const segmentation cut) {
   using walk = block_walk<Design, Precision, Keys>;
   extern __shared__ uint4 memory_of_block[];
-  walk{design, *reinterpret_cast<typename walk::memory*>(memory_of_block), float(design.scale(x.k.template extent<axis::key>()))}.run(x, block_place(x, int(blockIdx.x), blocks_of_head));
+  const int segments = cut.first_pass ? cut.count - 1 : cut.count, segment = int(blockIdx.x) % segments;
+  walk{design, *reinterpret_cast<typename walk::memory*>(memory_of_block), float(design.scale(x.k.template extent<axis::key>()))}
+      .run(x, block_place(x, int(blockIdx.x) / segments, blocks_of_head), cut, segment);
 }
 
 }  // namespace sextant::gpu::lanes

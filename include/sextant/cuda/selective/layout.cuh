@@ -100,6 +100,11 @@ struct block_place {
       length = (to < first ? first : to > length ? length : to) - first;
     }
   }
+  /// Leaves `count` tokens from `from` on, in the order of time.
+  template <bool Reversed> __device__ __forceinline__ void keep(index_t from, index_t count) {
+    first += Reversed ? length - from - count : from;
+    length = count;
+  }
   /// Where the first token lies in the order of time.
   template <bool Reversed> __device__ __forceinline__ index_t start() const { return Reversed ? first + length - 1 : first; }
 };

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file  Long sequences of few channels: their tokens cut into segments that are computed side by side.
+#pragma once
+
+#include <sextant/cuda/selective/gates.cuh>
+
+namespace sextant::gpu::lanes {
+
+// Segment j begins with the state that segment j - 1 ends with. A first pass finds what each segment makes of an empty
+// state, and by what it multiplies the one it is given; the second adds these up, and walks through all tokens.
+// The forget gate makes the first pass short: it begins as near to the segment's end as whatever lies before is multiplied
+// by less than 2^-40, which forgets it in floats. Only where nothing is forgotten does it walk through whole segments.
+
+/// How a call is cut.
+struct segmentation {
+  int count = 1;            ///< segments of a sequence
+  int tokens = 0;           ///< of one; of the last, what is left
+  bool first_pass = false;  ///< of all segments but the last, without outputs
+  float* ends = nullptr;    ///< [B, H, count - 1, K, V], what segments make of an empty state
+  float* spans = nullptr;   ///< [B, H, count - 1, V], sums of the gate's logarithm per unit of its rate; infinity: all is forgotten
+};
+
+/// Whether designs can be cut: where one number per token and channel says what all keys forget.
+template <class Layout> inline constexpr bool can_be_cut =
+    Layout::decay == decay_kind::state && forget_of_design<Layout>::scaled_rates && !Layout::normalises;
+
+/// The number of segments for a call of so many blocks: enough to fill the GPU with four blocks to a multiprocessor, none
+/// of them shorter than 512 tokens.
+inline int segments_for(index_t blocks, index_t tokens, int multiprocessors) {
+  const index_t wanted = blocks > 2 * multiprocessors || blocks == 0 ? 1 : 4 * multiprocessors / blocks;
+  const index_t possible = tokens / 512;
+  return int(possible < 2 || wanted < 2 ? 1 : wanted < possible ? wanted : possible);
+}
+
+/// Where in [0, tokens) the first pass begins, and the span from there on, for a lane whose `rates` belong to channel `c`
+/// and whose 4 neighbours share them; `step(t)` is the gate's logarithm at token t per unit of the rate. Uniform in a block.
+template <int Count, class Step>
+__device__ __forceinline__ int tokens_to_forget(const float (&rates)[Count], int tokens, int lane, const Step& step, float& span) {
+  constexpr int at_once = 8, chunk = 4 * at_once;
+  float slowest = rates[0], other = rates[0];
+#pragma unroll
+  for (int i = 1; i < Count; ++i) slowest = fmaxf(slowest, rates[i]), other = fminf(other, rates[i]);
+#pragma unroll
+  for (int distance = 1; distance < 4; distance *= 2) {
+    slowest = fmaxf(slowest, __shfl_xor_sync(~0u, slowest, distance));
+    other = fminf(other, __shfl_xor_sync(~0u, other, distance));
+  }
+  span = 0;
+  int begin = tokens;
+  while (begin > 0) {
+    const int before = begin;
+    begin = begin > chunk ? begin - chunk : 0;
+    float sum = 0;
+#pragma unroll
+    for (int i = 0; i < at_once; ++i) {
+      const int t = begin + 4 * i + lane % 4;
+      sum += t < before ? step(t) : 0.0f;
+    }
+    sum += __shfl_xor_sync(~0u, sum, 1);
+    span += sum + __shfl_xor_sync(~0u, sum, 2);
+    if (__syncthreads_and(fmaxf(slowest * span, other * span) < -40.0f)) {
+      span = __int_as_float(0x7f800000);
+      break;
+    }
+  }
+  return begin;
+}
+
+}  // namespace sextant::gpu::lanes
