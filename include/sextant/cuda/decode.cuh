@@ -15,10 +15,10 @@ namespace sextant::gpu {
 /// in place where the final state is the initial one. Bound by memory: 2 B H K' V numbers of the state's type.
 ///
 /// Takes rows of the state that are whole packets of 16 bytes: V a multiple of 4 (state in float) or 8 (16 bits), V
-/// contiguous, other strides multiples of the same, the memory aligned to 16 bytes; K' up to about 5000 (a third of it
-/// where the map expands). All else goes to the generic recurrent form. No workspace. One launch; a second one for the
-/// normaliser where a head has more than 8 blocks, and before sm_90 where it has several. Sums over keys are taken in a
-/// fixed order. docs/kernels/decode.md tells how.
+/// contiguous, other strides multiples of the same, the memory aligned to 16 bytes; K' while the keys fit into 48 KB of
+/// shared memory, which 2900 always do, 1900 where the map expands. All else goes to the generic recurrent form. No
+/// workspace. One launch; a second one for the normaliser where a head has more than 8 blocks, and before sm_90 where it
+/// has several. Sums over keys are taken in a fixed order. docs/kernels/decode.md tells how.
 struct decode {
   static constexpr const char* form = "recurrent";
 
