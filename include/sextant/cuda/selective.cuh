@@ -41,8 +41,8 @@ struct selective {
     return fits;
   }
 
-  /// What the first pass over a sequence cut into segments leaves: B H (n - 1) (K + 1) V floats for n segments. 0 where
-  /// there are channels enough.
+  /// What the first pass over a sequence cut into segments leaves: B H n (K + 1) V floats for n segments. 0 where there
+  /// are channels enough.
   template <class Design, class Precision>
   static std::size_t workspace_bytes(const Design&, const sequence_of<Design, Precision>& x) {
     return bytes_of(x, segments_of(x));
@@ -59,7 +59,7 @@ struct selective {
   }
   template <class Sequence> static std::size_t bytes_of(const Sequence& x, int segments) {
     const index_t numbers = (x.k.template extent<axis::key>() + 1) * x.v.template extent<axis::value>();
-    return std::size_t(heads_of(x) * (segments - 1) * numbers) * sizeof(float);
+    return segments > 1 ? std::size_t(heads_of(x) * segments * numbers) * sizeof(float) : 0;
   }
 
  private:
@@ -94,18 +94,19 @@ struct selective {
     static_assert(walk::layout::channels == channels_of_block);
     const index_t blocks = blocks_of(x), tokens = x.v.template extent<axis::time>();
     if (blocks == 0) return {};
-    lanes::segmentation cut{.count = segments, .tokens = int((tokens + 8 * segments - 1) / (8 * segments) * 8)};
+    const index_t of_segment = (tokens + 8 * segments - 1) / (8 * segments) * 8;
+    lanes::segmentation cut{.count = segments > 1 ? int((tokens + of_segment - 1) / of_segment) : 1, .tokens = int(of_segment)};
     const auto start = [&](index_t of_block) {
       return launch(lanes::selective_kernel<Design, Precision, Keys>, dim3(unsigned(blocks * of_block)), dim3(walk::layout::threads),
                     sizeof(typename walk::memory), on.handle, design, x, int(blocks_of_head(x)), cut);
     };
-    if (segments == 1) return start(1);
+    if (cut.count <= 1) return start(1);
     cut.ends = reinterpret_cast<float*>(on.memory.data);
-    cut.spans = cut.ends + heads_of(x) * (segments - 1) * x.k.template extent<axis::key>() * x.v.template extent<axis::value>();
+    cut.spans = cut.ends + heads_of(x) * cut.count * x.k.template extent<axis::key>() * x.v.template extent<axis::value>();
     cut.first_pass = true;
-    if (const status first = start(segments - 1); !first) return first;
+    if (const status first = start(cut.count - 1); !first) return first;
     cut.first_pass = false;
-    return start(segments);
+    return start(cut.count);
   }
   template <class Sequence> static index_t heads_of(const Sequence& x) {
     return x.v.template extent<axis::batch>() * x.v.template extent<axis::head>();

@@ -27,7 +27,7 @@ template <class Design, class Precision, int Keys> struct block_walk {
   };
   /// y of a round, to be finished in the next.
   struct pending {
-    float y[2] = {};
+    float y[arithmetic::pack * arithmetic::finished] = {};
     typename finishing_type::last last[arithmetic::finished];
     token* to;  ///< where that y goes
   };
@@ -87,7 +87,8 @@ template <class Design, class Precision, int Keys> struct block_walk {
         of.load(table, rows, t + 1, behind);
         states.decays(design.forget_gate, behind.number, F_behind, t + 1);
       }
-      if (Whole || t < count) of.update(states.S, F, here, t, reinterpret_cast<float(&)[arithmetic::pack * arithmetic::finished]>(p.y));
+      if (Whole || t < count) of.update(states.S, F, here, t, p.y);
+      of.end_token(t, p.y);
       here = behind;
 #pragma unroll
       for (int u = 0; u < tiles; ++u)
@@ -113,14 +114,23 @@ template <class Design, class Precision, int Keys> struct block_walk {
     return sextant::detail::call_log(design.forget_gate, number, 1.0f);
   }
 
-  /// Where a segment of this block's sequence and head keeps what its first pass finds.
+  /// Where the state that a segment of this block's sequence and head ends with lies; of segment -1, the initial one.
   template <class Sequence> static __device__ __forceinline__ index_t slot(const Sequence& x, const block_place& at, const segmentation& cut, int segment) {
-    return (at.n * x.v.template extent<axis::head>() + at.h) * (cut.count - 1) + segment;
+    return (at.n * x.v.template extent<axis::head>() + at.h) * cut.count + segment + 1;
+  }
+  template <class Sequence>
+  __device__ __forceinline__ void store_states(const Sequence& x, const block_place& at, const segmentation& cut, int segment,
+                                                 const arithmetic& of, index_t channel) const {
+    const index_t V = x.v.template extent<axis::value>(), K = x.k.template extent<axis::key>();
+#pragma unroll
+    for (int i = 0; i < tiles * 4; ++i)
+      if (const int key = i / 4 * 16 + of.key_of(i % 4); key < K && channel < V)
+        cut.ends[(slot(x, at, cut, segment) * K + key) * V + channel] = states.S[i / 4][i % 4];
   }
   /// Leaves the segment's tokens, of the first pass those that are not forgotten; and makes the state the one before them.
   template <class Sequence>
   __device__ __forceinline__ void begin_segment(const Sequence& x, block_place& at, const segmentation& cut, int segment,
-                                                const arithmetic& of, index_t channel) {
+                                                const arithmetic& of, bool there, index_t channel) {
     const index_t V = x.v.template extent<axis::value>(), K = x.k.template extent<axis::key>();
     const index_t from = index_t(segment) * cut.tokens, left = at.length - from;
     if (cut.first_pass) {
@@ -130,13 +140,16 @@ template <class Design, class Precision, int Keys> struct block_walk {
       for (int i = 0; i < tiles * 4; ++i) {
         const int key = i / 4 * 16 + of.key_of(i % 4);
         rates[i] = forget_of_design<layout>::rate(x, at.h, channel, key < K ? key : 0);
-        states.S[i / 4][i % 4] = 0;
       }
       if constexpr (layout::step_of_channel) bias = x.bias ? float(x.bias(at.h, channel)) : 0.0f;
       if constexpr (layout::step_of_head) bias = x.bias ? float(x.bias(at.h)) : 0.0f;
       float span;
       const int begin = tokens_to_forget(rates, cut.tokens, lane, [&](int t) { return step_at(x, at, t, channel, bias); }, span);
-      if (q == 0) cut.spans[slot(x, at, cut, segment) * V + channel] = span;
+      if (q == 0 && there) cut.spans[slot(x, at, cut, segment) * V + channel] = span;
+      // the initial state may lie where the final one will: the second pass finds a copy
+      if (segment == 0) store_states(x, at, cut, -1, of, there ? channel : V);
+#pragma unroll
+      for (int i = 0; i < tiles * 4; ++i) states.S[i / 4][i % 4] = 0;
       at.template keep<layout::reversed>(begin, cut.tokens - begin);
       return;
     }
@@ -144,30 +157,23 @@ template <class Design, class Precision, int Keys> struct block_walk {
     float sum[tiles * 4] = {}, product[tiles * 4];
 #pragma unroll
     for (float& one : product) one = 1;
-    for (int j = segment - 1; j >= 0; --j) {
+    for (int j = segment - 1; j >= -1; --j) {
       const index_t place = slot(x, at, cut, j);
-      const float span = cut.spans[place * V + channel];
 #pragma unroll
       for (int i = 0; i < tiles * 4; ++i) {
         const int key = i / 4 * 16 + of.key_of(i % 4);
         if (key >= K) continue;
         sum[i] = fmaf(product[i], cut.ends[(place * K + key) * V + channel], sum[i]);
-        product[i] *= ptx::exp2_approx(states.rate[i / 4][i % 4] * span);
       }
+      if (j < 0) break;
+      const float span = cut.spans[place * V + channel];
+      if (span == __int_as_float(0x7f800000)) break;
+#pragma unroll
+      for (int i = 0; i < tiles * 4; ++i) product[i] *= ptx::exp2_approx(states.rate[i / 4][i % 4] * span);
     }
 #pragma unroll
-    for (int i = 0; i < tiles * 4; ++i) states.S[i / 4][i % 4] = fmaf(product[i], states.S[i / 4][i % 4], sum[i]);
+    for (int i = 0; i < tiles * 4; ++i) states.S[i / 4][i % 4] = sum[i];
   }
-  template <class Sequence>
-  __device__ __forceinline__ void end_first_pass(const Sequence& x, const block_place& at, const segmentation& cut, int segment,
-                                                 const arithmetic& of, index_t channel) const {
-    const index_t V = x.v.template extent<axis::value>(), K = x.k.template extent<axis::key>();
-#pragma unroll
-    for (int i = 0; i < tiles * 4; ++i)
-      if (const int key = i / 4 * 16 + of.key_of(i % 4); key < K && channel < V)
-        cut.ends[(slot(x, at, cut, segment) * K + key) * V + channel] = states.S[i / 4][i % 4];
-  }
-
   template <class Sequence> __device__ __forceinline__ void run(const Sequence& x, block_place at, const segmentation& cut, int segment) {
     const int V = int(x.v.template extent<axis::value>()), K = int(x.k.template extent<axis::key>());
     const int begin = at.block * layout::channels, channel = begin + warp * layout::warp_channels + g;
@@ -186,7 +192,7 @@ template <class Design, class Precision, int Keys> struct block_walk {
         states.S[u][i] = x.initial_state.S && known ? float(x.initial_state.S(at.n, at.h, key, channel)) : 0.0f;
       }
     if constexpr (can_be_cut<layout>)
-      if (cut.count > 1) begin_segment(x, at, cut, segment, of, there ? channel : 0);
+      if (cut.count > 1) begin_segment(x, at, cut, segment, of, there, there ? channel : 0);
     const int to_finish = warp * layout::warp_channels + of.channel();
     const bool inside = begin + to_finish < V && !cut.first_pass;
     const preparing_type preparing(design, x, at.h, begin, warp * layout::warp_channels + 2 * q, V);
@@ -220,7 +226,7 @@ template <class Design, class Precision, int Keys> struct block_walk {
     if (r > 0) finish(finishing, of, p, r - 1, left > 0 ? left : round, inside, step);
     ptx::await_copies<0>();
 
-    if (cut.first_pass) return end_first_pass(x, at, cut, segment, of, channel);
+    if (cut.first_pass) return store_states(x, at, cut, segment, of, there ? channel : V);
     if (x.final_state.S && there && segment + 1 == cut.count)
 #pragma unroll
       for (int u = 0; u < tiles; ++u)

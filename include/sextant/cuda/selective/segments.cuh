@@ -16,8 +16,8 @@ struct segmentation {
   int count = 1;            ///< segments of a sequence
   int tokens = 0;           ///< of one; of the last, what is left
   bool first_pass = false;  ///< of all segments but the last, without outputs
-  float* ends = nullptr;    ///< [B, H, count - 1, K, V], what segments make of an empty state
-  float* spans = nullptr;   ///< [B, H, count - 1, V], sums of the gate's logarithm per unit of its rate; infinity: all is forgotten
+  float* ends = nullptr;    ///< [B, H, count, K, V]: the initial state, and what segments make of an empty one
+  float* spans = nullptr;   ///< [B, H, count, V], as many: sums of the gate's logarithm per unit of its rate; infinity: all is forgotten
 };
 
 /// Whether designs can be cut: where one number per token and channel says what all keys forget.

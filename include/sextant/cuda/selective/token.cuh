@@ -86,6 +86,7 @@ template <class Layout> struct by_products {
     }
     if (g == t) y[0] = sums[0][0] + sums[1][2], y[1] = sums[0][1] + sums[1][3];
   }
+  __device__ __forceinline__ void end_token(int, float (&)[2]) const {}
   /// The key of state i of a tile.
   __device__ __forceinline__ int key_of(int i) const { return 4 * q + i % 2 * 2 + i / 2; }
   /// The channel of the warp and the token of this lane's y number i.
@@ -99,7 +100,7 @@ template <class Layout> struct by_multiply_adds {
   static constexpr int pack = 1, finished = Layout::round / 4;  ///< a lane finishes 1 channel of 2 tokens
 
   const int g, q;
-  float part[4];
+  float part[4];  ///< of 4 tokens, from this lane's keys
   struct operands {
     float w, number, k[tiles][4], q[tiles][4];
   };
@@ -122,7 +123,7 @@ template <class Layout> struct by_multiply_adds {
     }
   }
   __device__ __forceinline__ void update(float (&S)[tiles][4], const float (&F)[tiles][4], const operands& o, int t,
-                                         float (&y)[finished]) {
+                                         float (&)[finished]) {
     float sum = 0;
 #pragma unroll
     for (int u = 0; u < tiles; ++u)
@@ -132,6 +133,8 @@ template <class Layout> struct by_multiply_adds {
         sum = u + i == 0 ? S[u][i] * o.q[u][i] : fmaf(S[u][i], o.q[u][i], sum);
       }
     part[t % 4] = sum;
+  }
+  __device__ __forceinline__ void end_token(int t, float (&y)[finished]) const {
     if (t % 4 == 3) y[t / 4] = sum_over_lanes();
   }
   __device__ __forceinline__ int key_of(int i) const { return 4 * q + i; }
