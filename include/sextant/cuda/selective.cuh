@@ -32,6 +32,7 @@ struct selective {
   static bool takes(const Design&, const sequence_of<Design, Precision>& x) {
     using traits = lanes::design_traits<Design, Precision>;
     if (x.k.template extent<axis::key>() > 64 || x.v.template extent<axis::time>() > (index_t(1) << 30)) return false;
+    if (x.v.template extent<axis::head>() > 65535 || sequences_of(x) > 65535) return false;  // the most that a grid has
     if (device_attribute(cudaDevAttrComputeCapabilityMajor) < 8) return false;
     bool fits = rows_fit(x.q) && rows_fit(x.k) && rows_fit(x.v) && rows_fit(x.y);
     if constexpr (traits::step_of_channel) fits = fits && rows_fit(x.dt);
@@ -77,9 +78,11 @@ struct selective {
   template <class Sequence> static index_t blocks_of_head(const Sequence& x) {
     return (x.v.template extent<axis::value>() + channels_of_block - 1) / channels_of_block;
   }
+  template <class Sequence> static index_t sequences_of(const Sequence& x) {
+    return x.offsets ? x.offsets.size() - 1 : x.v.template extent<axis::batch>();
+  }
   template <class Sequence> static index_t blocks_of(const Sequence& x) {
-    const index_t sequences = x.offsets ? x.offsets.size() - 1 : x.v.template extent<axis::batch>();
-    return sequences * x.v.template extent<axis::head>() * blocks_of_head(x);
+    return sequences_of(x) * x.v.template extent<axis::head>() * blocks_of_head(x);
   }
   template <class Design, class Precision> static int segments_of(const sequence_of<Design, Precision>& x) {
     if constexpr (lanes::can_be_cut<lanes::block_layout<Design, Precision, 16>>)
@@ -97,8 +100,9 @@ struct selective {
     const index_t of_segment = (tokens + 8 * segments - 1) / (8 * segments) * 8;
     lanes::segmentation cut{.count = segments > 1 ? int((tokens + of_segment - 1) / of_segment) : 1, .tokens = int(of_segment)};
     const auto start = [&](index_t of_block) {
-      return launch(lanes::selective_kernel<Design, Precision, Keys>, dim3(unsigned(blocks * of_block)), dim3(walk::layout::threads),
-                    sizeof(typename walk::memory), on.handle, design, x, int(blocks_of_head(x)), cut);
+      const dim3 grid(unsigned(blocks_of_head(x) * of_block), unsigned(x.v.template extent<axis::head>()), unsigned(sequences_of(x)));
+      return launch(lanes::selective_kernel<Design, Precision, Keys>, grid, dim3(walk::layout::threads), sizeof(typename walk::memory),
+                    on.handle, design, x, cut);
     };
     if (cut.count <= 1) return start(1);
     cut.ends = reinterpret_cast<float*>(on.memory.data);

@@ -109,7 +109,7 @@ template <class Layout> struct token_feed {
     if (number >= 0 && number < round * OfRow) {
       const int row = number / OfRow, byte = number % OfRow * 16;
       const index_t stride = Layout::reversed ? -of.template stride<axis::time>() : of.template stride<axis::time>();
-      const token* const first = of.data() + at.batch * of.template stride<axis::batch>() +
+      const token* const first = of.data() + at.batch() * of.template stride<axis::batch>() +
                                  at.template start<Layout::reversed>() * of.template stride<axis::time>() +
                                  head * of.template stride<axis::head>() + begin;
       p.from = reinterpret_cast<const char*>(first + row * stride) + byte;
@@ -122,7 +122,7 @@ template <class Layout> struct token_feed {
   template <class View>
   __device__ __forceinline__ void begin_numbers(head_numbers<token, round>& to, const View& of, const block_place& at) const {
     const index_t stride = Layout::reversed ? -of.template stride<axis::time>() : of.template stride<axis::time>();
-    to.from = of.data() + at.batch * of.template stride<axis::batch>() +
+    to.from = of.data() + at.batch() * of.template stride<axis::batch>() +
               at.template start<Layout::reversed>() * of.template stride<axis::time>() + at.h * of.template stride<axis::head>() +
               thread * stride;
     to.step = round * stride;

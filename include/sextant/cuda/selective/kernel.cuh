@@ -39,47 +39,49 @@ template <class Design, class Precision, int Keys> struct block_walk {
   warp_states<layout> states;
   key_sums<layout> sums;
 
-  /// What this lane prepares: token g and two channels of its warp.
-  __device__ __forceinline__ void prepare(const preparing_type& gates, int r) const {
+  /// Prepares this lane's share of round r, token g and two channels of its warp, in one half of the table.
+  __device__ __forceinline__ void prepare(const preparing_type& gates, int r, int half) const {
     float number[2], w[2];
     gates.prepare(m.ring[r % stages], g, number, w);
-    float* const to = m.table[warp][r % 2] + (g * layout::warp_channels + 2 * q) * arithmetic::entry;
+    float* const to = m.table[warp][half] + (g * layout::warp_channels + 2 * q) * arithmetic::entry;
 #pragma unroll
     for (int i = 0; i < 2; ++i) arithmetic::write(to + i * arithmetic::entry, w[i], number[i]);
   }
-  /// Finishes round r, of whose tokens `count` exist.
-  __device__ __forceinline__ void finish(const finishing_type& gates, const arithmetic& of, pending& p, int r, int count,
+  /// Finishes the round before, whose factors lie in one half, and of whose tokens `count` exist.
+  __device__ __forceinline__ void finish(const finishing_type& gates, const arithmetic& of, pending& p, int half, int count,
                                          bool inside, index_t step) const {
 #pragma unroll
     for (int i = 0; i < arithmetic::finished; ++i) {
       const int t = of.token_of(i);
       float factor = scale;
-      if constexpr (layout::normalises) factor = m.rows.factor[r % 2][t];
+      if constexpr (layout::normalises) factor = m.rows.factor[half][t];
       const auto y = gates.finish(p.y + i, factor, p.last[i]);
       if (inside && t < count) store_together(p.to + i * 4 * step, y);
     }
     p.to += round * step;
   }
 
-  template <bool Whole>
+  /// Round r, of whose tokens `count` exist: all 8 where Whole, and then r is even or odd as Parity says.
+  template <bool Whole, int Parity>
   __device__ __forceinline__ void walk(const preparing_type& preparing, const finishing_type& finishing, arithmetic& of,
                                        const key_mapping<layout>& mapping, token_feed<layout>& feed, pending& p, int r, int count,
                                        bool inside, index_t step) {
-    const float* const rows = m.rows.of[r % 2];
-    const float* const table = m.table[warp][r % 2];
+    const int here = Whole ? Parity : r % 2, behind_it = 1 - here;
+    const float* const rows = m.rows.of[here];
+    const float* const table = m.table[warp][here];
     feed.send(r + stages - 1);
     const auto keys_behind = mapping.load(m.ring[(r + 1) % stages]);
-    finish(finishing, of, p, r + 1, r > 0 ? round : 0, inside, step);
-    prepare(preparing, r + 1);
-    mapping.store(keys_behind, m.rows.of[(r + 1) % 2]);
+    finish(finishing, of, p, behind_it, r > 0 ? round : 0, inside, step);
+    prepare(preparing, r + 1, behind_it);
+    mapping.store(keys_behind, m.rows.of[behind_it]);
     if constexpr (layout::normalises)
-      if (warp == 0) sums.add(rows, m.rows.factor[r % 2], count, mapping.K, lane, scale, float(design.norm.eps));
+      if (warp == 0) sums.add(rows, m.rows.factor[here], count, mapping.K, lane, scale, float(design.norm.eps));
 
     of.begin_round(rows);
-    typename arithmetic::operands here, behind;
+    typename arithmetic::operands now, behind;
     float F[tiles][4], F_behind[tiles][4];
-    of.load(table, rows, 0, here);
-    states.decays(design.forget_gate, here.number, F, 0);
+    of.load(table, rows, 0, now);
+    states.decays(design.forget_gate, now.number, F, 0);
 #pragma unroll
     for (int t = 0; t < round; ++t) {
       // F of the next token is on its way while this one is multiplied
@@ -87,9 +89,9 @@ template <class Design, class Precision, int Keys> struct block_walk {
         of.load(table, rows, t + 1, behind);
         states.decays(design.forget_gate, behind.number, F_behind, t + 1);
       }
-      if (Whole || t < count) of.update(states.S, F, here, t, p.y);
+      if (Whole || t < count) of.update(states.S, F, now, t, p.y);
       of.end_token(t, p.y);
-      here = behind;
+      now = behind;
 #pragma unroll
       for (int u = 0; u < tiles; ++u)
 #pragma unroll
@@ -107,16 +109,16 @@ template <class Design, class Precision, int Keys> struct block_walk {
   template <class Sequence> __device__ __forceinline__ float step_at(const Sequence& x, const block_place& at, int t, index_t channel, float bias) const {
     const index_t place = at.template start<layout::reversed>() + (layout::reversed ? -t : t);
     float number = 0;
-    if constexpr (layout::forget_of_channel) number = ptx::as_float(x.forget(at.batch, place, at.h, channel));
-    else if constexpr (layout::forget_of_head) number = ptx::as_float(x.forget(at.batch, place, at.h));
-    else if constexpr (layout::step_of_channel) number = softplus<layout::exact>(ptx::as_float(x.dt(at.batch, place, at.h, channel)) + bias);
-    else if constexpr (layout::step_of_head) number = softplus<layout::exact>(ptx::as_float(x.dt(at.batch, place, at.h)) + bias);
+    if constexpr (layout::forget_of_channel) number = ptx::as_float(x.forget(at.batch(), place, at.h, channel));
+    else if constexpr (layout::forget_of_head) number = ptx::as_float(x.forget(at.batch(), place, at.h));
+    else if constexpr (layout::step_of_channel) number = softplus<layout::exact>(ptx::as_float(x.dt(at.batch(), place, at.h, channel)) + bias);
+    else if constexpr (layout::step_of_head) number = softplus<layout::exact>(ptx::as_float(x.dt(at.batch(), place, at.h)) + bias);
     return sextant::detail::call_log(design.forget_gate, number, 1.0f);
   }
 
   /// Where the state that a segment of this block's sequence and head ends with lies; of segment -1, the initial one.
   template <class Sequence> static __device__ __forceinline__ index_t slot(const Sequence& x, const block_place& at, const segmentation& cut, int segment) {
-    return (at.n * x.v.template extent<axis::head>() + at.h) * cut.count + segment + 1;
+    return index_t(at.n * int(x.v.template extent<axis::head>()) + at.h) * cut.count + segment + 1;
   }
   template <class Sequence>
   __device__ __forceinline__ void store_states(const Sequence& x, const block_place& at, const segmentation& cut, int segment,
@@ -210,20 +212,24 @@ template <class Design, class Precision, int Keys> struct block_walk {
     ptx::await_copies<1>();
     __syncthreads();
     mapping.store(mapping.load(m.ring[0]), m.rows.of[0]);
-    prepare(preparing, 0);
+    prepare(preparing, 0, 0);
     __syncthreads();
 
     const int tokens = int(at.length);
     const index_t stride = x.y.template stride<axis::time>(), step = layout::reversed ? -stride : stride;
     pending p;
-    p.to = x.y.data() + at.batch * x.y.template stride<axis::batch>() + at.template start<layout::reversed>() * stride +
+    p.to = x.y.data() + at.batch() * x.y.template stride<axis::batch>() + at.template start<layout::reversed>() * stride +
            at.h * x.y.template stride<axis::head>() + begin + to_finish + (of.token_of(0) - round) * step;  // round -1
     int r = 0;
-#pragma unroll 2
-    for (; r < tokens / round; ++r) walk<true>(preparing, finishing, of, mapping, feed, p, r, round, inside, step);
-    const int left = tokens - r * round;
-    if (left > 0) walk<false>(preparing, finishing, of, mapping, feed, p, r, left, inside, step), ++r;
-    if (r > 0) finish(finishing, of, p, r - 1, left > 0 ? left : round, inside, step);
+#pragma unroll 1
+    for (; r < tokens / (2 * round) * 2; r += 2) {
+      walk<true, 0>(preparing, finishing, of, mapping, feed, p, r, round, inside, step);
+      walk<true, 1>(preparing, finishing, of, mapping, feed, p, r + 1, round, inside, step);
+    }
+    int left = tokens - r * round;
+#pragma unroll 1
+    for (; left > 0; ++r, left -= round) walk<false, 0>(preparing, finishing, of, mapping, feed, p, r, left < round ? left : round, inside, step);
+    if (r > 0) finish(finishing, of, p, (r - 1) % 2, left + round, inside, step);
     ptx::await_copies<0>();
 
     if (cut.first_pass) return store_states(x, at, cut, segment, of, there ? channel : V);
@@ -241,13 +247,13 @@ template <class Design, class Precision, int Keys> struct block_walk {
 
 /// A block computes 32 channels of a segment of a head of a sequence.
 template <class Design, class Precision, int Keys>
-__global__ void __launch_bounds__(128, Keys <= 16 ? 4 : 3) selective_kernel(const Design design, const sequence_of<Design, Precision> x,
-                                                         const int blocks_of_head, const segmentation cut) {
+__global__ void __launch_bounds__(128, Keys <= 16 ? 4 : 2) selective_kernel(const Design design, const sequence_of<Design, Precision> x,
+                                                                         const segmentation cut) {
   using walk = block_walk<Design, Precision, Keys>;
   extern __shared__ uint4 memory_of_block[];
-  const int segments = cut.first_pass ? cut.count - 1 : cut.count, segment = int(blockIdx.x) % segments;
+  const int segments = cut.first_pass ? cut.count - 1 : cut.count;
   walk{design, *reinterpret_cast<typename walk::memory*>(memory_of_block), float(design.scale(x.k.template extent<axis::key>()))}
-      .run(x, block_place(x, int(blockIdx.x) / segments, blocks_of_head), cut, segment);
+      .run(x, block_place(x, int(blockIdx.x) / segments), cut, int(blockIdx.x) % segments);
 }
 
 }  // namespace sextant::gpu::lanes

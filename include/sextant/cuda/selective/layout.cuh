@@ -79,27 +79,24 @@ template <class Design, class Precision, int Keys> struct block_layout : design_
   };
 };
 
-/// What a block computes: some channels of one head of one sequence.
+/// What a block computes: some channels of head blockIdx.y of sequence blockIdx.z.
 struct block_place {
-  index_t n, h, key_head;        ///< sequence, head, head of q and k
-  index_t batch, first, length;  ///< where its tokens lie
-  int block;                     ///< of channels, of the head's
+  int n, h, key_head;     ///< sequence, head, head of q and k
+  int block;              ///< of channels, of the head's
+  index_t first, length;  ///< where its tokens lie
+  bool packed;            ///< in the only batch there is
 
-  /// Item counts blocks of channels first, then heads, then sequences.
-  template <class Sequence> __device__ __forceinline__ block_place(const Sequence& x, int item, int blocks_of_head) {
-    const int heads = int(x.v.template extent<axis::head>());
-    block = item % blocks_of_head;
-    h = item / blocks_of_head % heads;
-    n = item / blocks_of_head / heads;
-    key_head = int(h) * int(x.k.template extent<axis::head>()) / heads;
-    batch = n, first = 0, length = x.v.template extent<axis::time>();
-    if (x.offsets) {
+  template <class Sequence> __device__ __forceinline__ block_place(const Sequence& x, int its_block) {
+    n = int(blockIdx.z), h = int(blockIdx.y), block = its_block;
+    key_head = h * int(x.k.template extent<axis::head>()) / int(x.v.template extent<axis::head>());
+    packed = bool(x.offsets), first = 0, length = x.v.template extent<axis::time>();
+    if (packed) {
       const index_t from = x.offsets(n), to = x.offsets(n + 1);
-      batch = 0;
       first = from < 0 ? 0 : from > length ? length : from;
       length = (to < first ? first : to > length ? length : to) - first;
     }
   }
+  __device__ __forceinline__ int batch() const { return packed ? 0 : n; }
   /// Leaves `count` tokens from `from` on, in the order of time.
   template <bool Reversed> __device__ __forceinline__ void keep(index_t from, index_t count) {
     first += Reversed ? length - from - count : from;
