@@ -37,7 +37,7 @@ template <class Token> struct raw_gates {
 template <class Token, class Parts> struct gate_reader {
   const device_call<float>& c;
   const Parts& parts;
-  index_t batch, h;
+  int batch, h;
 
   static __device__ Token stored(const std::byte* from) { return *reinterpret_cast<const Token*>(from); }
   static __device__ float parameter(const std::byte* from) { return *reinterpret_cast<const float*>(from); }
@@ -80,25 +80,28 @@ template <class Token, class Parts> struct gate_reader {
 
 /// The gates of one head, run by one warp: lane l has tokens 2 l and 2 l + 1 of a chunk. Raw numbers of the next chunk are
 /// read ahead and stay as they are until then. Sums are taken in double, one addition per token.
-template <class Token, class Parts> struct head_gates {
+template <class Token, bool Keyed, class Parts> struct head_gates {
   gate_reader<Token, Parts> reader;
-  bool forgets, admits, stabilises;  // forgets: per head
   int lane;
-  double m = 0;
-  float rate = 0, bias = 0;
   raw_gates<Token> first{}, second{};
 
-  __device__ head_gates(const gate_reader<Token, Parts>& its_reader, bool per_head, int its_lane)
-      : reader{its_reader}, forgets{per_head},
-        admits{!its_reader.parts.input.is_one && its_reader.parts.input.raw != per::channel},
-        stabilises{its_reader.c.norm == norm_kind::abs_max}, lane{its_lane} {
-    if (forgets) rate = reader.rate(0);
-    if (reader.reads_forget() || reader.reads_input()) bias = reader.bias(0);
+  __device__ head_gates(const gate_reader<Token, Parts>& its_reader, int its_lane) : reader{its_reader}, lane{its_lane} {}
+
+  /// Whether the head forgets, admits by a gate, and keeps the two in range by a stabiliser.
+  __device__ bool forgets() const { return !Keyed && !reader.parts.forget.is_one; }
+  __device__ bool admits() const { return !reader.parts.input.is_one && reader.parts.input.raw != per::channel; }
+  __device__ bool stabilises() const { return reader.c.norm == norm_kind::abs_max; }
+  __device__ bool any() const { return forgets() || admits() || stabilises(); }
+
+  /// What stays the same from chunk to chunk, and the stabiliser at the start; one thread calls it.
+  __device__ void start(chunk_gates& to, float m) const {
+    to.m = double(m);
+    to.rate = forgets() ? reader.rate(0) : 0.0f;
+    to.bias = reader.reads_forget() || reader.reads_input() ? reader.bias(0) : 0.0f;
   }
-  __device__ bool any() const { return forgets || admits || stabilises; }
 
   __device__ void read_ahead(const stretch& s, index_t t, int count) {
-    const bool forget = forgets && reader.reads_forget(), input = admits && reader.reads_input();
+    const bool forget = forgets() && reader.reads_forget(), input = admits() && reader.reads_input();
     if (2 * lane < count) first = reader.read(s.place(t + 2 * lane), forget, input);
     if (2 * lane + 1 < count) second = reader.read(s.place(t + 2 * lane + 1), forget, input);
   }
@@ -116,14 +119,14 @@ template <class Token, class Parts> struct head_gates {
       double its_log_F = 0, its_log_I = 0;
       float its_I = 1.0f;
       if (2 * lane + i < count) {
-        if (forgets) its_log_F = double(parts.forget.logarithm(reader.forget_raw(raw, bias), rate));
-        if (stabilises) its_log_I = double(parts.input.logarithm(reader.input_raw(raw, bias), 0.0f));
-        else if (admits) its_I = parts.input.value(reader.input_raw(raw, bias), 0.0f);
+        if (forgets()) its_log_F = double(parts.forget.logarithm(reader.forget_raw(raw, to.bias), to.rate));
+        if (stabilises()) its_log_I = double(parts.input.logarithm(reader.input_raw(raw, to.bias), 0.0f));
+        else if (admits()) its_I = parts.input.value(reader.input_raw(raw, to.bias), 0.0f);
       }
       if (i == 0) log_F.x = its_log_F, log_I.x = its_log_I, I.x = its_I;
       else log_F.y = its_log_F, log_I.y = its_log_I, I.y = its_I;
     }
-    if (stabilises) stabilise(to, log_F, log_I, I, count);
+    if (stabilises()) stabilise(to, log_F, log_I, I, count);
     const double low = not_vanishing(log_F.x * log2_of_e), high = not_vanishing(log_F.y * log2_of_e);
     double sum = low + high;
 #pragma unroll
@@ -161,12 +164,13 @@ template <class Token, class Parts> struct head_gates {
       if (lane >= d) a = larger(a_before + c, a), c += c_before;
     }
     const double c_before = __shfl_up_sync(~0u, c, 1), a_before = __shfl_up_sync(~0u, a, 1);
-    const double before = lane == 0 ? m : larger(c_before + m, a_before);
+    const double before = lane == 0 ? to.m : larger(c_before + to.m, a_before);
     const double low = larger(log_F.x + before, log_I.x), high = larger(log_F.y + low, log_I.y);
     log_F.x += before - low, log_F.y += low - high;
     I = {expf(float(log_I.x - low)), expf(float(log_I.y - high))};
     to.bound[2 * lane] = expf(float(-low)), to.bound[2 * lane + 1] = expf(float(-high));
-    m = __shfl_sync(~0u, high, 31);
+    __syncwarp();
+    if (lane == 31) to.m = high;
   }
 };
 

@@ -23,24 +23,26 @@ template <class Token, bool Keyed, class Parts> struct slice_walk {
   const int slab, channel;          // of this warp's state: which 64 keys, the first of 16 channels within the block
   const int first_channel;          // of the block
   const int values;                 // of the block that exist
-  const bool per_head, gates_channels, undecayed, admits;
-  head_gates<Token, Parts> gates;
+  head_gates<Token, Keyed, Parts> gates;
   slab_state S;
 
   __device__ slice_walk(const device_call<float>& call, const Parts& its_parts, const block_plan& its_plan,
                        unsigned char* memory, int sequence, int head, int first)
       : c{call}, parts{its_parts}, plan{its_plan}, shared{memory}, s{call.sequence(sequence)}, n{sequence}, h{head},
-        lane{int(threadIdx.x) % 32}, warp{int(threadIdx.x) / 32}, slab{warp / (its_plan.slice / 16)}, channel{warp % (its_plan.slice / 16) * 16},
-        first_channel{first}, values{int(call.values - first < its_plan.slice ? call.values - first : its_plan.slice)},
-        per_head{!Keyed && (!its_parts.forget.is_one || call.norm == norm_kind::abs_max)},
-        gates_channels{its_parts.input.raw == per::channel}, undecayed{call.norm == norm_kind::sum_undecayed},
-        admits{call.norm == norm_kind::abs_max || (!its_parts.input.is_one && its_parts.input.raw != per::channel)},
-        gates{gate_reader<Token, Parts>{call, its_parts, s.batch, head}, !Keyed && !its_parts.forget.is_one, lane} {}
+        lane{int(threadIdx.x) % 32}, warp{int(threadIdx.x) / 32}, slab{warp / (its_plan.slice / 16)},
+        channel{warp % (its_plan.slice / 16) * 16}, first_channel{first},
+        values{int(call.values - first < its_plan.slice ? call.values - first : its_plan.slice)},
+        gates{gate_reader<Token, Parts>{call, its_parts, int(s.batch), head}, lane} {}
+
+  /// Whether tokens decay, and enter, by factors of the head; whether a gate multiplies channels; whether z is not decayed.
+  __device__ bool per_head() const { return !Keyed && (gates.forgets() || gates.stabilises()); }
+  __device__ bool admits() const { return gates.admits() || gates.stabilises(); }
+  __device__ bool gates_channels() const { return parts.input.raw == per::channel; }
+  __device__ bool undecayed() const { return c.norm == norm_kind::sum_undecayed; }
 
   __device__ void run() {
     start();
     const int chunks = int((s.length + plan.tokens - 1) / plan.tokens);
-    const output_rows<Token> rows(c, plan, h, first_channel, values);
     if (warp == 0) gates.read_ahead(s, 0, count_of(0));
     for (int i = 1 - plan.stages; i < chunks; ++i) {
       __syncthreads();
@@ -58,7 +60,7 @@ template <class Token, bool Keyed, class Parts> struct slice_walk {
       weigh(memory);
       __syncthreads();
       if constexpr (Keyed) {
-        if (undecayed) query_normaliser(plan, memory, nullptr), __syncthreads();
+        if (undecayed()) query_normaliser(plan, memory, nullptr), __syncthreads();
         scale_rows(plan, memory, count_of(i));
         __syncthreads();
         if (c.norm == norm_kind::sum) {
@@ -66,11 +68,11 @@ template <class Token, bool Keyed, class Parts> struct slice_walk {
           __syncthreads();
         }
       }
-      if (c.normalises() && !(Keyed && undecayed))
-        query_normaliser(plan, memory, per_head && !undecayed ? memory.gates->from_start : nullptr);
+      if (c.normalises() && !(Keyed && undecayed()))
+        query_normaliser(plan, memory, per_head() && !undecayed() ? memory.gates->from_start : nullptr);
       advance(memory);
       __syncthreads();
-      rows.write(memory, s, h, t, count_of(i), gates_channels);
+      output_rows<Token>(c, plan, h, first_channel, values).write(memory, s, t, count_of(i), gates_channels());
       if (Keyed && threadIdx.x < 4) memory.gates->steep[threadIdx.x] = 0;
     }
     finish();
@@ -99,7 +101,7 @@ template <class Token, bool Keyed, class Parts> struct slice_walk {
     if (c.z_in)
       for (int i = int(threadIdx.x); i < c.keys; i += int(blockDim.x))
         memory.z[plan.steps() * plan.keys() + i] = *normaliser_at(c.z_in, i);
-    if (c.m_in) gates.m = double(*normaliser_at(c.m_in, 0));
+    if (threadIdx.x == 0) gates.start(*memory.gates, c.m_in ? *normaliser_at(c.m_in, 0) : 0.0f);
 #pragma unroll
     for (int i = 0; i < slab_keys / 2; ++i)
       S[i / 4][i % 4] = c.S_in && state_exists(i) ? *state_at(c.S_in, i) : 0.0f;
@@ -116,7 +118,7 @@ template <class Token, bool Keyed, class Parts> struct slice_walk {
     if (c.z_out)
       for (int i = int(threadIdx.x); i < c.keys; i += int(blockDim.x))
         *normaliser_at(c.z_out, i) = memory.z[plan.steps() * plan.keys() + i];
-    if (c.m_out && threadIdx.x == 0) *normaliser_at(c.m_out, 0) = float(gates.m);
+    if (c.m_out && threadIdx.x == 0) *normaliser_at(c.m_out, 0) = float(memory.gates->m);
   }
   __device__ int key_of(int i) const { return slab * slab_keys + i / 4 * 8 + lane % 4 * 2 + i % 2; }
   __device__ int channel_of(int i) const { return channel + lane / 4 + i % 4 / 2 * 8; }
@@ -146,14 +148,14 @@ template <class Token, bool Keyed, class Parts> struct slice_walk {
       if (left > 0) gates.read_ahead(s, next, left < plan.tokens ? left : plan.tokens);
     }
     if constexpr (Keyed)
-      decay_keys(gates.reader, gates.bias, s, plan, memory, t, count);
+      decay_keys(gates.reader, s, plan, memory, t, count);
     if (plan.maps) {
 #pragma unroll 1
       for (int which = 0; which < 2; ++which)
         map_rows(parts.map, which == 0 ? memory.q : memory.k, which == 0 ? plan.q_stride : plan.k_stride, count, int(c.keys),
                  which == 0 ? 1.0f : c.key_scale);
     }
-    if (gates_channels) {
+    if (gates_channels()) {
       for (int row = warp; row < count; row += int(blockDim.x) / 32)
         for (int i = lane; i < values; i += 32) {
           Token& v = memory.v[row * plan.v_stride + i];
@@ -166,13 +168,13 @@ template <class Token, bool Keyed, class Parts> struct slice_walk {
   /// What the tokens of each step say to each other, and to the normaliser.
   __device__ void weigh(const chunk_memory<Token>& memory) {
     const int keys = int(c.keys);
-    const summed what = !c.normalises() ? summed::nothing : undecayed ? summed::scores
+    const summed what = !c.normalises() ? summed::nothing : undecayed() ? summed::scores
                         : c.norm == norm_kind::abs_max ? summed::weights : summed::decayed;
     for (int i = warp; i < 2 * plan.steps(); i += int(blockDim.x) / 32) {
       const score_unit<Token> unit{plan, memory, i / 2, i % 2, lane};
       float sums[4] = {}, row_sums[2] = {};
       if constexpr (Keyed) {
-        if (undecayed) {
+        if (undecayed()) {
           unit.score(sums, keys);
           unit.weigh(sums, false, false, what, row_sums);
 #pragma unroll
@@ -180,23 +182,23 @@ template <class Token, bool Keyed, class Parts> struct slice_walk {
         }
         unit.score_keyed(sums, keys);
         float decayed_sums[2] = {};
-        unit.weigh(sums, false, admits, what, decayed_sums);
-        if (!undecayed) row_sums[0] = decayed_sums[0], row_sums[1] = decayed_sums[1];
+        unit.weigh(sums, false, admits(), what, decayed_sums);
+        if (!undecayed()) row_sums[0] = decayed_sums[0], row_sums[1] = decayed_sums[1];
       } else {
         unit.score(sums, keys);
-        unit.weigh(sums, per_head, admits, what, row_sums);
+        unit.weigh(sums, per_head(), admits(), what, row_sums);
       }
       if (what != summed::nothing) unit.store_row_sums(row_sums);
     }
-    if (!c.normalises() || (Keyed && !undecayed)) return;
+    if (!c.normalises() || (Keyed && !undecayed())) return;
     const chunk_gates& gate = *memory.gates;
-    const float* const weights = undecayed ? nullptr : c.norm == norm_kind::abs_max ? gate.entering : per_head ? gate.left : nullptr;
-    advance_normaliser(plan, memory, weights, per_head && !undecayed ? gate.taken : nullptr, 0, 1);
+    const float* const weights = undecayed() ? nullptr : c.norm == norm_kind::abs_max ? gate.entering : per_head() ? gate.left : nullptr;
+    advance_normaliser(plan, memory, weights, per_head() && !undecayed() ? gate.taken : nullptr, 0, 1);
   }
 
   /// What the chunk sees of the state, and how the state moves on.
   __device__ void advance(const chunk_memory<Token>& memory) {
-    const bool scales = per_head || admits;
+    const bool scales = per_head() || admits();
     const chunk_gates& gate = *memory.gates;
     for (int step = 0; step < plan.steps(); ++step) {
       const int t = step * step_tokens;
@@ -204,7 +206,7 @@ template <class Token, bool Keyed, class Parts> struct slice_walk {
       products::query_state(Y, S, memory.q + t * plan.q_stride + slab * slab_keys, plan.q_stride, lane);
       typename products::values V;
       products::load_values(V, memory.v + t * plan.v_stride + channel, plan.v_stride, lane);
-      if (per_head) {
+      if (per_head()) {
 #pragma unroll
         for (int n = 0; n < 2; ++n) {
           const float2 by = load_pair(gate.from_start + t + 8 * n + lane % 4 * 2);

@@ -15,7 +15,7 @@ template <class Token> inline constexpr float reach = sizeof(Token) == 4 ? 8.0f 
 ///   g [tokens][g_stride], middle [steps][keys]: half way between its least and its most, taken [steps][keys]: 2^g_15 - 1;
 ///   logs [tokens][raw_stride]: log2 F_t in place of the raw numbers, for tokens in float
 template <class Token, class Parts>
-__device__ void decay_keys(const gate_reader<Token, Parts>& reader, float bias, const stretch& s, const block_plan& plan,
+__device__ void decay_keys(const gate_reader<Token, Parts>& reader, const stretch& s, const block_plan& plan,
                            const chunk_memory<Token>& memory, index_t t, int count) {
   using scalar = part_scalar<Token>;
   const auto& gate = reader.parts.forget;
@@ -30,7 +30,8 @@ __device__ void decay_keys(const gate_reader<Token, Parts>& reader, float bias, 
       float log2_F = 0.0f;
       if (exists && row < count) {
         const float x = plan.raw_rows ? ptx::as_float(memory.raw[row * plan.raw_stride + key])
-                                      : reader.forget_raw(reader.read(s.place(t + row), reader.reads_forget(), false), bias);
+                                      : reader.forget_raw(reader.read(s.place(t + row), reader.reads_forget(), false),
+                                                          memory.gates->bias);
         log2_F = not_vanishing(float(gate.logarithm(scalar(x), scalar(rate))) * log2_e);
       }
       if constexpr (sizeof(Token) == 4) memory.raw[row * plan.raw_stride + key] = log2_F;

@@ -43,19 +43,19 @@ template <class Token> __device__ __forceinline__ void store_four(std::byte* to,
 template <class Token> struct output_rows {
   const device_call<float>& c;
   const block_plan& plan;
-  int channel, row, rows_apart, count;  // the channel counts from the block's first
+  int head, channel, row, rows_apart, count;  // the channel counts from the block's first
   int first_channel;
   float4 d{};
 
-  __device__ output_rows(const device_call<float>& call, const block_plan& its_plan, index_t head, int first, int values)
-      : c{call}, plan{its_plan}, first_channel{first} {
+  __device__ output_rows(const device_call<float>& call, const block_plan& its_plan, int its_head, int first, int values)
+      : c{call}, plan{its_plan}, head{its_head}, first_channel{first} {
     const int per_row = plan.slice / 4;
     channel = int(threadIdx.x) % per_row * 4, row = int(threadIdx.x) / per_row, rows_apart = int(blockDim.x) / per_row;
     count = values - channel;
     if (c.d && count > 0)
-      d = {d_of(head, 0), d_of(head, 1), d_of(head, 2), d_of(head, 3)};
+      d = {d_of(0), d_of(1), d_of(2), d_of(3)};
   }
-  __device__ float d_of(index_t head, int i) const {
+  __device__ float d_of(int i) const {
     return i < count ? *reinterpret_cast<const float*>(c.d.at(0, 0, head) + (first_channel + channel + i) * c.d.value) : 0.0f;
   }
   __device__ float divisor(const chunk_gates& gates, int t) const {
@@ -64,7 +64,7 @@ template <class Token> struct output_rows {
     return qz + c.eps;
   }
   /// The rows of the chunk that begins at token t0; v in memory is gated where an input gate per channel has passed.
-  __device__ void write(const chunk_memory<Token>& memory, const stretch& s, index_t head, int t0, int tokens,
+  __device__ void write(const chunk_memory<Token>& memory, const stretch& s, int t0, int tokens,
                         bool v_is_gated) const {
     if (count <= 0) return;
     const bool is_word = plan.pieces_of_y && count >= 4;

@@ -72,6 +72,8 @@ struct chunk_gates {
   float row_sums[2][64];       ///< of the weights of the step's first eight tokens, of its last eight
   float taken[4];              ///< 2^cum_15 - 1 of each step
   int steep[4];                ///< whether the decays per key of a step leave the range of products
+  double m;                    ///< the stabiliser after the chunk
+  float rate, bias;            ///< of the head
 };
 static_assert(sizeof(chunk_gates) <= 4096);
 

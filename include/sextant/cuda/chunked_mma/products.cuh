@@ -160,16 +160,17 @@ template <> struct warp_products<float> {
                                                      int lane) {
     const float* const row = q + lane / 4 * stride + lane % 4 * 2;
 #pragma unroll
-    for (int j = 0; j < slab_keys / 8; ++j) {
-      parts<4> a;
-      a.split(0, S[j][0]), a.split(1, S[j][2]), a.split(2, S[j][1]), a.split(3, S[j][3]);
+    for (int j = 0; j < slab_keys / 8; j += 2) {
+      float added[2][4] = {};
 #pragma unroll
-      for (int n = 0; n < 2; ++n) {
-        float added[4] = {};
-        multiply(added, a, load_factor(row + 8 * n * stride + 8 * j));
+      for (int i = j; i < j + 2; ++i) {
+        parts<4> a;
+        a.split(0, S[i][0]), a.split(1, S[i][2]), a.split(2, S[i][1]), a.split(3, S[i][3]);
 #pragma unroll
-        for (int i = 0; i < 4; ++i) Y[n][i] += added[i];
+        for (int n = 0; n < 2; ++n) multiply(added[n], a, load_factor(row + 8 * n * stride + 8 * i));
       }
+#pragma unroll
+      for (int i = 0; i < 8; ++i) Y[i / 4][i % 4] += added[i / 4][i % 4];
     }
   }
   static __device__ __forceinline__ void load_values(values& V, const float* v, int stride, int lane) {

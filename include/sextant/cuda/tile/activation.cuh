@@ -9,11 +9,9 @@ namespace sextant::gpu {
 /// log2(e), what turns a natural logarithm into one of base 2.
 inline constexpr float log2_e = 1.44269504088896340736f;
 
-/// softplus(x) = max(x, 0) + log(1 + e), e = exp(-|x|), with a small relative error also where it is tiny: one
-/// exponential and a polynomial for log(1 + e) / e on [0, 1] (minimax; relative error 3e-8 where `Exact`, for tokens in
-/// float; 8e-6, far below a rounding of theirs, for tokens of 16 bits). From about 17 on it is x itself.
-template <bool Exact> __device__ __forceinline__ float softplus(float x) {
-  const float e = ptx::exp2_approx(fabsf(x) * -log2_e);
+/// log(1 + e) / e for 0 <= e <= 1, a polynomial: minimax, relative error 3e-8 where `Exact`, for tokens in float; 8e-6, far
+/// below a rounding of theirs, for tokens of 16 bits.
+template <bool Exact> __device__ __forceinline__ float log1p_ratio(float e) {
   float p;
   if constexpr (Exact) {
     p = fmaf(5.232694111e-3f, e, -2.950523728e-2f);
@@ -31,7 +29,14 @@ template <bool Exact> __device__ __forceinline__ float softplus(float x) {
     p = fmaf(p, e, -4.993613643e-1f);
     p = fmaf(p, e, 9.999915982e-1f);
   }
-  return fmaf(p, e, fmaxf(x, 0.0f));  // a NaN is in e already
+  return p;
+}
+
+/// softplus(x) = max(x, 0) + log(1 + e), e = exp(-|x|), with a small relative error also where it is tiny. From about 17 on
+/// it is x itself.
+template <bool Exact> __device__ __forceinline__ float softplus(float x) {
+  const float e = ptx::exp2_approx(fabsf(x) * -log2_e);
+  return fmaf(log1p_ratio<Exact>(e), e, fmaxf(x, 0.0f));  // a NaN is in e already
 }
 
 /// silu(x) = x sigmoid(x): by an exponential and a reciprocal where `Exact`, else by the tanh instruction, which is off by

@@ -2,13 +2,14 @@
 /// @file  A float whose functions are the special function unit's: for parts whose results are rounded to 16 bits at once.
 #pragma once
 
-#include <sextant/cuda/ptx/math.cuh>
+#include <sextant/cuda/tile/activation.cuh>
 #include <sextant/math/functions.hpp>
 
 namespace sextant::gpu {
 
 /// A scalar type for gates and feature maps. Arithmetic is float's; exp and log and what is made of them cost one or two
-/// instructions and are off by about 2^-22 of themselves or of their argument's size, tanh by 2^-11.
+/// instructions and are off by about 2^-22 of themselves or of their argument's size, log(1 + x) by 8e-6 of itself, tanh by
+/// 2^-11.
 class approximate {
  public:
   approximate() = default;
@@ -39,6 +40,7 @@ class approximate {
   SEXTANT_OF_ONE(log, ptx::log2_approx(x) * 0.693147180559945309417f)
   SEXTANT_OF_ONE(log2, ptx::log2_approx(x))
   SEXTANT_OF_ONE(log1p, log1pf(x))
+  SEXTANT_OF_ONE(log1p_unit, log1p_ratio<false>(x) * x)
   SEXTANT_OF_ONE(sqrt, sqrtf(x))
   SEXTANT_OF_ONE(tanh, ptx::tanh_approx(x))
   SEXTANT_OF_ONE(sin, sinf(x))
