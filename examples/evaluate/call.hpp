@@ -12,10 +12,11 @@
 
 namespace evaluate {
 
-/// A dense array that may be absent.
+/// A dense array that may be absent, and that may have a copy in a GPU's memory.
 template <class Element> struct block {
   std::vector<index_t> shape;
   std::vector<Element> values;
+  Element* copy = nullptr;  ///< if there is one, calls are on it
   bool given = false;
 
   /// Lends the numbers to a tensor of a sequence; one that is absent stays so.
@@ -24,7 +25,7 @@ template <class Element> struct block {
     if (!given) return;
     index_t extents[sizeof...(Axes)];
     for (std::size_t i = 0; i < sizeof...(Axes); ++i) extents[i] = shape[i];
-    to = {values.data(), extents};
+    to = {copy != nullptr ? copy : values.data(), extents};
   }
 };
 
@@ -44,6 +45,17 @@ template <class Precision> struct call {
   block<real> bias, a, d, lepe, lepe_bias;
   block<state> initial_S, initial_z, initial_m, final_S, final_z, final_m;
   sextant::image_grid grid;
+
+  /// Calls visit(block) with every block, inputs first.
+  template <class Visit> void each(const Visit& visit) {
+    const auto visit_all = [&visit](auto&... blocks) { (visit(blocks), ...); };
+    visit_all(q, k, v, dt, input, forget, gate, bias, a, d, lepe, lepe_bias, initial_S, initial_z, initial_m);
+    each_result(visit);
+  }
+  /// The same with those of the results.
+  template <class Visit> void each_result(const Visit& visit) {
+    visit(y), visit(final_S), visit(final_z), visit(final_m);
+  }
 
   /// Calls visit(block) with the block of a tensor that `describe` names so; false if there is none.
   template <class Visit> bool with(std::string_view name, const Visit& visit) {

@@ -4,14 +4,19 @@
 
 #include <sextant/cpu/instantiate.hpp>
 
+#include "options.hpp"
+#ifdef EVALUATE_HAS_CUDA
+#include "generic.hpp"
+#endif
+
 namespace evaluate {
 
-/// Where and how a call runs: what sextant::forward() takes in place of cpu::serial or cpu::parallel. It brings its own
-/// workspace. The library's backends are types, and so are its forms; this one makes the same plan of the call as they
-/// do, in which no type is left but that of the sums, and leaves the rest to a function compiled once. That makes two
-/// thousand designs in four precisions a matter of minutes.
+/// Where and how a call runs: what sextant::forward() takes in place of cpu::serial, cpu::parallel or gpu::stream. It
+/// brings its own workspace. The library's backends are types, and so are its forms; this one makes the same plan of the
+/// call as they do, in which no type is left but that of the sums, and leaves the rest to a function compiled once. That
+/// makes two thousand designs in four precisions a matter of minutes. On a GPU that is the recurrence, which runs them all.
 struct machine {
-  bool serial = false;
+  place where = place::cpu;
   bool recurrent = false;  ///< the recurrent form, whatever the library would choose
 };
 
@@ -28,6 +33,12 @@ template <class Design, class Precision>
 sextant::status compute(const Design& design, const sextant::form::automatic& form, const machine& on,
                         const sextant::sequence_of<Design, Precision>& x) {
   sextant::status found;
+#ifdef EVALUATE_HAS_CUDA
+  if (on.where == place::cuda) {
+    const auto call = sextant::gpu::make_call(design, x, found);
+    return found ? run_generic(call, sextant::gpu::choose_parts(design), sextant::form::recurrent::name) : found;
+  }
+#endif
   const auto plan = sextant::cpu::make_plan(design, x, found);
   if (!found) return found;
   const char* const name =

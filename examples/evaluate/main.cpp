@@ -24,6 +24,8 @@ template <class Precision> void answer(const options& asked, const subject& what
 
 void answer(const options& asked) {
   const subject what = subject_of(asked);
+  if (asked.where == place::cuda)
+    if (const std::string why = why_no_gpu(); !why.empty()) throw refusal("--backend cuda: " + why);
   sextant::npy::array queries = read_queries(asked.in);
   const std::string precision = !asked.precision.empty() ? asked.precision : queries.is_double() ? "fp64" : "fp32";
   if (precision == "fp64") answer<sextant::fp64>(asked, what, std::move(queries));

@@ -74,7 +74,7 @@ std::optional<options> parse(int argc, char** argv) {
 
   CLI::Option* const has_grid =
       app.add_option("--grid", grid, "HxW: height and width of the images whose pixels are the tokens");
-  app.add_option("--backend", backend, "Where: all cores, or one")->capture_default_str();
+  app.add_option("--backend", backend, "Where: cpu, all cores; cpu_serial, one; cuda, a GPU")->capture_default_str();
   app.add_option("--precision", asked.precision, "Of the tokens (default: q.npy's); 16 bits round the inputs")
       ->check(CLI::IsMember({"fp32", "fp64", "bf16", "fp16"}));
   app.add_option("--form", asked.form, "How; the switches have automatic and recurrent")
@@ -90,11 +90,10 @@ std::optional<options> parse(int argc, char** argv) {
     throw refusal(error.what());
   }
 
-  if (backend != "cpu" && backend != "cpu_serial")
-    throw refusal("--backend " + backend +
-                  (backend == "cuda" ? ": this build has no CUDA" : ": no backend of this name") +
-                  "; there are cpu and cpu_serial");
-  asked.serial = backend == "cpu_serial";
+  if (backend == "cuda") asked.where = place::cuda;
+  else if (backend == "cpu_serial") asked.where = place::cpu_serial;
+  else if (backend != "cpu")
+    throw refusal("--backend " + backend + ": no backend of this name; there are cpu, cpu_serial and cuda");
   for (const CLI::Option* option : all)
     if (design->count() > 0 && option->count() > 0)
       throw refusal("--design and " + option->get_name() + ": give a preset, or the switches, not both");

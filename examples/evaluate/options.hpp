@@ -11,6 +11,9 @@
 
 namespace evaluate {
 
+/// Where a call runs: on all cores, on one, on a GPU.
+enum class place { cpu, cpu_serial, cuda };
+
 /// What the command line asks for.
 struct options {
   std::string in, out;  ///< folders
@@ -18,7 +21,7 @@ struct options {
   switches chosen;
   std::string form = "automatic";
   std::string precision;  ///< empty: q.npy's
-  bool serial = false;
+  place where = place::cpu;
   std::optional<sextant::image_grid> grid;
 };
 

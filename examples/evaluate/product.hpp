@@ -59,7 +59,7 @@ template <class Input, class Precision> sextant::status run_product(const option
   const auto run_it =
       product_at<Input, Precision>(product_index(asked.chosen), std::make_integer_sequence<int, product_size>{});
   if (run_it == nullptr) return {sextant::errc::unsupported, "these parts do not fit together"};
-  return run_it(asked.chosen, {asked.serial, asked.form == sextant::form::recurrent::name}, numbers);
+  return run_it(asked.chosen, {asked.where, asked.form == sextant::form::recurrent::name}, numbers);
 }
 
 }  // namespace evaluate

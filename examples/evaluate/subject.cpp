@@ -175,14 +175,16 @@ subject subject_of_switches(const switches& chosen) {
 }
 
 subject subject_of(const options& asked) {
-  const subject found = asked.design.empty() ? subject_of_switches(asked.chosen) : subject_of_preset(asked.design);
+  subject found = asked.design.empty() ? subject_of_switches(asked.chosen) : subject_of_preset(asked.design);
+  if (asked.where == place::cuda) std::erase(found.forms, sextant::form::quadratic::name);  // a GPU's has no use
   if (asked.form != sextant::form::automatic::name &&
       std::find(found.forms.begin(), found.forms.end(), asked.form) == found.forms.end()) {
     std::string known = sextant::form::automatic::name;
     for (const std::string& form : found.forms) known += ", " + form;
     throw refusal("--form " + asked.form + ": " +
-                  (asked.design.empty() ? "the switches go with " + known + "; a preset (--design) may have other forms"
-                                        : asked.design + " has " + known));
+                  (asked.design.empty()
+                       ? "the switches go with " + known + "; a preset (--design) may have other forms"
+                       : asked.design + " has " + known + (asked.where == place::cuda ? " on a GPU" : "")));
   }
   const bool has_grid = std::find_if(found.tensors.begin(), found.tensors.end(), [](const auto& t) {
                           return t.name == std::string("grid");

@@ -2,6 +2,7 @@
 """The formula in plain NumPy, float64, token by token, and what the tests of `evaluate` share. Knows nothing of Sextant."""
 import os
 import subprocess
+import sys
 import tempfile
 
 import numpy as np
@@ -174,10 +175,16 @@ def error(found, expected):
 
 
 class Evaluate:
-    """The program, with a folder of its own for files."""
+    """The program, with a folder of its own for files. The command line is: EVALUATE [--backend cuda] [others]."""
 
-    def __init__(self, program):
-        self.program, self.temporary = program, tempfile.TemporaryDirectory()
+    def __init__(self, arguments=None):
+        arguments = sys.argv[1:] if arguments is None else arguments
+        self.program, self.temporary = arguments[0], tempfile.TemporaryDirectory()
+        self.on_gpu = arguments[1:3] == ["--backend", "cuda"]
+        self.arguments = arguments[3 if self.on_gpu else 1:]
+        self.backends = ["cuda"] if self.on_gpu else ["cpu", "cpu_serial"]
+        # The generic form of a GPU sums in another order, and its exp is the device's.
+        self.tolerance = {**TOLERANCE, "fp32": 5e-5} if self.on_gpu else TOLERANCE
         self.count = 0
         # The numbers are few: threads would only wait for one another.
         self.environment = {**os.environ, "OMP_NUM_THREADS": "2", "OMP_WAIT_POLICY": "passive"}
@@ -197,7 +204,12 @@ class Evaluate:
         return path
 
     def run(self, *arguments):
+        if self.on_gpu and "--backend" not in arguments and "--in" in arguments:
+            arguments = (*arguments, "--backend", "cuda")
         done = subprocess.run([self.program, *arguments], capture_output=True, text=True, timeout=120, env=self.environment)
+        if self.on_gpu and "no GPU" in done.stderr:
+            print("skipped: there is no GPU here:", done.stderr.strip())
+            sys.exit(0)
         return done
 
     def results(self, source, *arguments):
@@ -206,6 +218,13 @@ class Evaluate:
         done = self.run("--in", source, "--out", target, *arguments)
         assert done.returncode == 0 and done.stdout == "" and done.stderr == "", (arguments, done)
         return {n[:-4]: np.load(os.path.join(target, n)) for n in os.listdir(target)}
+
+    def has(self, source, *arguments):
+        """Whether the program has this form for these numbers; where not, it must say so and write nothing."""
+        if self.run("--in", source, "--out", os.path.join(self.folder(), "made"), *arguments).returncode == 0:
+            return True
+        self.refused(source, *arguments, words="form")
+        return False
 
     def refused(self, source, *arguments, words=""):
         """The program must end with exit code 2, one line on standard error, and no output."""

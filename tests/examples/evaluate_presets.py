@@ -1,16 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every preset of `evaluate`, in every form that it has, precision and backend, against plain NumPy; and what --help says.
 
-Usage: evaluate_presets.py EVALUATE
+Usage: evaluate_presets.py EVALUATE [--backend cuda] [PRESET...]
 """
 import re
-import sys
 
 import numpy as np
 
 import evaluate_numpy as ref
 
-program = ref.Evaluate(sys.argv[1])
+program = ref.Evaluate()
 PLAIN = {"input": "one", "forget": "one", "shortcut": "none", "norm": "none", "heads": "multi", "map": "identity",
          "order": "causal"}
 
@@ -128,11 +127,29 @@ FORMS = {
 ALL_FORMS = ["automatic", "recurrent", "scan", "chunked", "quadratic", "global"]
 
 checks, worst = 0, dict.fromkeys(ref.TOLERANCE, 0.0)
-for seed, (preset, (s, run)) in enumerate(PRESETS.items()):
-    random = np.random.default_rng(seed)
-    B, T, H, K, V = 2, GRID[0] * GRID[1], 1 if preset == "mamba" else 4, 4, 6
-    Hk = {"grouped": 2}.get(s["heads"], H)
+
+
+def check(source, preset, form, precision, grid, expected):
+    """One call, against what NumPy says."""
+    global checks
+    backend = random.choice(program.backends)
+    options = ["--design", preset, "--form", form, "--precision", precision, "--backend", backend, *grid]
+    if program.on_gpu and form == "chunked" and not program.has(source, *options):
+        return  # a GPU has it for some shapes and precisions
+    results = program.results(source, *options)
+    assert set(results) == set(expected), (options, set(results))
+    for name, reference in expected.items():
+        assert results[name].dtype == ("<f8" if precision == "fp64" else "<f4")
+        found = ref.error(results[name].astype(np.float64), reference)
+        assert found <= program.tolerance[precision], (options, name, found)
+        worst[precision] = max(worst[precision], found)
+    checks += 1
+
+
+def files_of(preset, s, B, T, H, K, V):
+    """Every file that the preset reads."""
     W = K * (K + 1) // 2 if s["map"] == "squared" else K
+    Hk = {"grouped": H // 2}.get(s["heads"], H)
     files = {name: ref.draw(random, name, shape) for name, shape in ref.shapes(s, B, T, Hk, H, K, V).items()}
     if preset == "mlstm":
         files["forget"] = random.standard_normal((B, T, H)) + 2
@@ -144,6 +161,16 @@ for seed, (preset, (s, run)) in enumerate(PRESETS.items()):
             files["initial_normalizer"] = np.abs(random.standard_normal((B, H, W)))
         if preset == "mlstm":
             files["initial_stabilizer"] = random.standard_normal((B, H))
+    return files
+
+
+for seed, (preset, (s, run)) in enumerate(PRESETS.items()):
+    if program.arguments and preset not in program.arguments:
+        continue
+    forms = [f for f in FORMS[preset].split() if not (program.on_gpu and f == "quadratic")]
+    random = np.random.default_rng(seed)
+    H = 1 if preset == "mamba" else 4
+    files = files_of(preset, s, 2, GRID[0] * GRID[1], H, 4, 6)
     grid = ["--grid", f"{GRID[0]}x{GRID[1]}"] if preset == "mila" else []
 
     optional = ["bias", "lepe_bias"] + (["a"] if preset == "retnet" else [])
@@ -153,21 +180,24 @@ for seed, (preset, (s, run)) in enumerate(PRESETS.items()):
         source = program.save(given)
         expected = {p: run(ref.as_stored(given, p)) for p in ref.TOLERANCE}
         for form in ALL_FORMS:
-            if form != "automatic" and form not in FORMS[preset].split():
+            if form != "automatic" and form not in forms:
                 if given is files:
                     program.refused(source, "--design", preset, "--form", form, *grid, words=f"--form {form}")
                 continue
             for precision in ref.TOLERANCE if given is files else ["fp64"]:
-                backend = random.choice(["cpu", "cpu_serial"])
-                options = ["--design", preset, "--form", form, "--precision", precision, "--backend", backend, *grid]
-                results = program.results(source, *options)
-                assert set(results) == set(expected[precision]), (options, set(results))
-                for name, reference in expected[precision].items():
-                    assert results[name].dtype == ("<f8" if precision == "fp64" else "<f4")
-                    found = ref.error(results[name].astype(np.float64), reference)
-                    assert found <= ref.TOLERANCE[precision], (options, name, found)
-                    worst[precision] = max(worst[precision], found)
-                checks += 1
+                check(source, preset, form, precision, grid, expected[precision])
+
+    # Sizes that a GPU has kernels of its own for.
+    if program.on_gpu:
+        if preset == "mila":
+            s, run = mila(14, 15)
+        K, V = {"mamba": (16, 64), "mamba2": (128, 64), "two_mamba": (16, 64), "mila": (32, 32)}.get(preset, (64, 64))
+        files = files_of(preset, s, 2, 14 * 15, H, K, V)
+        source = program.save(files)
+        for precision in ref.TOLERANCE:
+            expected = run(ref.as_stored(files, precision))
+            for form in ["automatic", *(["chunked"] if "chunked" in forms else [])]:
+                check(source, preset, form, precision, ["--grid", "14x15"] if preset == "mila" else [], expected)
 
 # --help names every file of every preset, and how each is shaped.
 done = program.run("--help")

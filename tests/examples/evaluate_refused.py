@@ -13,7 +13,7 @@ import numpy as np
 
 import evaluate_numpy as ref
 
-program = ref.Evaluate(sys.argv[1])
+program = ref.Evaluate(sys.argv[1:2])
 headers = pathlib.Path(sys.argv[2]) / "include" / "sextant"
 random = np.random.default_rng(1)
 PLAIN = {"input": "one", "forget": "one", "shortcut": "none", "norm": "none", "heads": "multi", "map": "identity",
@@ -54,7 +54,8 @@ refused(plain, "--norm", "none", "--norm", "sum", words="--norm")
 refused(plain, "--design", "mamba3", words="mamba3")
 refused(plain, "--precision", "fp8", words="fp8")
 refused(plain, "--form", "fastest", words="fastest")
-refused(plain, "--backend", "cuda", words="CUDA")
+if program.run("--in", plain, "--out", program.folder(), "--backend", "cuda").returncode != 0:
+    refused(plain, "--backend", "cuda", words="--backend cuda: ")  # a build without CUDA, or a machine without a GPU
 refused(plain, "--backend", "gpu", words="gpu")
 refused(plain, "--scale", "much", words="much")
 refused(plain, "--scale", "inf", words="finite")

@@ -1,21 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """The switches of `evaluate` against plain NumPy.
 
-Usage: evaluate_switches.py EVALUATE [PART of PARTS]
+Usage: evaluate_switches.py EVALUATE [--backend cuda] [PART of PARTS]
 Without the numbers: designs in which every three positions of switches, precision and form meet that can.
 With them: every design of the product, one precision and form each in turn; the share PART (from 0) of PARTS shares.
 """
 import itertools
-import sys
 
 import numpy as np
 
 import evaluate_numpy as ref
 
-program = ref.Evaluate(sys.argv[1])
+program = ref.Evaluate()
 AXES = {"input": ref.INPUTS, "forget": ref.FORGETS, "shortcut": ref.SHORTCUTS, "norm": ref.NORMS, "heads": ref.HEADS,
         "map": ref.MAPS, "order": ref.ORDERS}
-OTHERS = {"precision": list(ref.TOLERANCE), "form": ["automatic", "recurrent"], "backend": ["cpu", "cpu_serial"],
+OTHERS = {"precision": list(ref.TOLERANCE), "form": ["automatic", "recurrent"], "backend": program.backends,
           "state": ["given", "absent"], "numbers": ["given", "left out"], "size": ["short", "long"]}
 worst = dict.fromkeys(ref.TOLERANCE, 0.0)
 
@@ -52,7 +51,7 @@ def check(s, other, seed):
         if name in names:
             assert results[name].dtype == ("<f8" if other["precision"] == "fp64" else "<f4"), (s, other, name)
             found = ref.error(results[name].astype(np.float64), reference)
-            assert found <= ref.TOLERANCE[other["precision"]], (s, other, name, found)
+            assert found <= program.tolerance[other["precision"]], (s, other, name, found)
             worst[other["precision"]] = max(worst[other["precision"]], found)
 
 
@@ -85,11 +84,11 @@ def product():
             yield {**row, **{n: random.choice(x) for n, x in OTHERS.items()}}
 
 
-rows = list(covering() if len(sys.argv) == 2 else product())
-if len(sys.argv) > 2:
-    part, parts = int(sys.argv[2]), int(sys.argv[4])
+rows = list(product() if program.arguments else covering())
+if program.arguments:
+    part, parts = int(program.arguments[0]), int(program.arguments[2])
     rows = rows[part::parts]
 for seed, row in enumerate(rows):
     check({n: str(row[n]) for n in AXES}, {n: str(row[n]) for n in OTHERS}, seed)
-assert len(rows) > 50
+assert len(rows) > (0 if program.arguments else 50)
 print(len(rows), "designs agree with NumPy; worst error", {n: f"{e:.1e}" for n, e in worst.items()})

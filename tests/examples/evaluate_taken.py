@@ -1,17 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """What `evaluate` takes though it is unusual: empty axes, mixed dtypes, files it has no use for, NaN, states in pieces.
 
-Usage: evaluate_taken.py EVALUATE
+Usage: evaluate_taken.py EVALUATE [--backend cuda]
 """
 import os
 import pathlib
-import sys
 
 import numpy as np
 
 import evaluate_numpy as ref
 
-program = ref.Evaluate(sys.argv[1])
+program = ref.Evaluate()
 random = np.random.default_rng(2)
 PLAIN = {"input": "one", "forget": "one", "shortcut": "none", "norm": "none", "heads": "multi", "map": "identity",
          "order": "causal"}
@@ -62,7 +61,7 @@ for q, others, expected in (("<f4", "<f4", "fp32"), ("<f8", "<f8", "fp64"), ("<f
         results = program.results(source, *ref.options_of(s), *(["--precision", precision] if precision else []))
         used = precision or expected
         assert results["y"].dtype == results["final_state"].dtype == ("<f8" if used == "fp64" else "<f4")
-        compare(results, named(*ref.mixer(s, ref.as_stored(given, used))), ref.TOLERANCE[used], (q, others, precision))
+        compare(results, named(*ref.mixer(s, ref.as_stored(given, used))), program.tolerance[used], (q, others, precision))
         count += 1
 
 # What a design does not take is not even opened.
