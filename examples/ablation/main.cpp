@@ -132,19 +132,18 @@ int main(int argc, char** argv) {
   if (!picture) return refuse(picture.error);
   const std::vector<float> tokens =
       ablation::tokens(picture.value, ablation::token_channels, ablation::default_seed, count);
-  what.serial = backend == "cpu_serial";
+  what.where = on_gpu                    ? ablation::place::cuda
+               : backend == "cpu_serial" ? ablation::place::cpu_serial
+                                         : ablation::place::cpu;
 
   ablation::results found;
   {
     ablation::progress_line line;
     const auto say = [&](const char* row) { line.show(std::string("running ") + row + " ..."); };
-    const auto run = [&]<class Precision>(Precision) {
-      return on_gpu ? ablation::run_on_gpu<Precision>(what, tokens, say) : ablation::run<Precision>(what, tokens, say);
-    };
-    found = precision == "fp64"   ? run(sextant::fp64{})
-            : precision == "bf16" ? run(sextant::bf16{})
-            : precision == "fp16" ? run(sextant::fp16{})
-                                  : run(sextant::fp32{});
+    found = precision == "fp64"   ? ablation::run<sextant::fp64>(what, tokens, say)
+            : precision == "bf16" ? ablation::run<sextant::bf16>(what, tokens, say)
+            : precision == "fp16" ? ablation::run<sextant::fp16>(what, tokens, say)
+                                  : ablation::run<sextant::fp32>(what, tokens, say);
   }
   if (!found.error.empty()) return refuse(found.error);
 
@@ -157,7 +156,8 @@ int main(int argc, char** argv) {
     std::cout << ablation::as_csv(shown, found.rows);
   } else {
     shown.erase(shown.begin() + 1);  // the design's long name is for programs
-    const std::string threads = std::to_string(what.serial ? 1 : sextant::cpu::workers(sextant::cpu::parallel{}));
+    const std::string threads =
+        std::to_string(backend == "cpu_serial" ? 1 : sextant::cpu::workers(sextant::cpu::parallel{}));
     const std::string machine =
         on_gpu ? ablation::gpu_name() : std::string(sextant::cpu::instruction_set) + ", " + threads + " threads";
     std::cout << "Sextant on " << backend << " (" << machine << "), " << precision << ", " << count << " tokens of "

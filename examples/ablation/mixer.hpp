@@ -92,7 +92,7 @@ template <class Design, class Precision> struct mixer_call {
 
   mixer_call(const variant& row, const mixer_tensors& from, index_t T) {
     using namespace sextant;
-    [[maybe_unused]] const index_t Hk = row.key_heads, H = row.heads, K = row.keys, V = row.values;  // says nvcc
+    const index_t Hk = row.key_heads, H = row.heads, K = row.keys, V = row.values;
     x.q = {tokens(from.q), {1, T, Hk, K}};
     x.k = {tokens(from.k), {1, T, Hk, K}};
     x.v = {tokens(from.v), {1, T, H, V}};

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// @file  In the place of gpu.cpp and on_gpu.cuh where the build has no CUDA.
+#include <sextant/tensor/precision.hpp>
+
 #include "gpu.hpp"
 
 namespace ablation {
@@ -7,15 +9,13 @@ namespace ablation {
 std::string why_no_gpu() { return "this build has no CUDA backend; use cpu or cpu_serial"; }
 std::string gpu_name() { return "none"; }
 
-template <class Precision>
-results run_on_gpu(const request&, std::span<const float>, const std::function<void(const char*)>&) {
-  return {{}, why_no_gpu()};
+template <class Precision> std::string measure_on_gpu(const variant&, const void*, const std::string&, int, result&) {
+  return why_no_gpu();
 }
 
-using say_type = const std::function<void(const char*)>&;
-template results run_on_gpu<sextant::fp32>(const request&, std::span<const float>, say_type);
-template results run_on_gpu<sextant::fp64>(const request&, std::span<const float>, say_type);
-template results run_on_gpu<sextant::bf16>(const request&, std::span<const float>, say_type);
-template results run_on_gpu<sextant::fp16>(const request&, std::span<const float>, say_type);
+template std::string measure_on_gpu<sextant::fp32>(const variant&, const void*, const std::string&, int, result&);
+template std::string measure_on_gpu<sextant::fp64>(const variant&, const void*, const std::string&, int, result&);
+template std::string measure_on_gpu<sextant::bf16>(const variant&, const void*, const std::string&, int, result&);
+template std::string measure_on_gpu<sextant::fp16>(const variant&, const void*, const std::string&, int, result&);
 
 }  // namespace ablation

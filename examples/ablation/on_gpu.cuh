@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-/// @file  The body of run_on_gpu(), which each precision instantiates in a file of its own.
+/// @file  The body of measure_on_gpu(), which each precision instantiates in a file of its own.
 #pragma once
 
 #include <sextant/cuda/scan.cuh>
+#include <sextant/design/describe.hpp>
 
 #include "bench/roofline.hpp"
 #include "device_copy.cuh"
 #include "gpu.hpp"
-#include "rows.hpp"
+#include "measure.hpp"
 
 namespace ablation {
 
@@ -81,50 +82,59 @@ void judge_speed(const Design& design, const Sequence& x, result& r) {
 }
 
 /// Runs and times one call; the error is empty after success.
-template <class Precision, class Design, class Call, class Form>
-std::string measure_on_gpu(const Design& design, Call& call, const Form& form, int repeat, result& r) {
+template <class Precision, class Design, class Form>
+std::string time_on_gpu(const Design& design, const sextant::sequence_of<Design, Precision>& x, const Form& form,
+                        int repeat, result& r) {
   namespace sx = sextant;
-  if constexpr (std::is_same_v<Form, sx::form::quadratic>) {
-    return "form quadratic: a GPU has none; use automatic";
-  } else {
-    using copy = device_copy<decltype(call.x)>;
-    // Sets of tensors that together are more than twice what the cache holds.
-    int device = 0, cache_bytes = 0;
-    must(cudaGetDevice(&device));
-    must(cudaDeviceGetAttribute(&cache_bytes, cudaDevAttrL2CacheSize, device));
-    const std::size_t sets = std::min<std::size_t>(2 + 2 * std::size_t(cache_bytes) / copy::bytes_of(call.x), 128);
-    std::vector<copy> copies;
-    for (std::size_t i = 0; i < sets; ++i) copies.emplace_back(call.x);
+  using copy = device_copy<sx::sequence_of<Design, Precision>>;
+  // Sets of tensors that together are more than twice what the cache holds.
+  int device = 0, cache_bytes = 0;
+  must(cudaGetDevice(&device));
+  must(cudaDeviceGetAttribute(&cache_bytes, cudaDevAttrL2CacheSize, device));
+  const std::size_t sets = std::min<std::size_t>(2 + 2 * std::size_t(cache_bytes) / copy::bytes_of(x), 128);
+  std::vector<copy> copies;
+  for (std::size_t i = 0; i < sets; ++i) copies.emplace_back(x);
 
-    const std::size_t bytes = sx::workspace_bytes(design, form, sx::gpu::stream{}, copies[0].x);
-    const device_memory workspace(bytes);
-    const sx::gpu::stream on{.memory = {workspace.data(), bytes}};
-    r.form = std::is_same_v<Form, sx::form::automatic> ? sx::chosen_form(design, on, copies[0].x) : Form::name;
-    sx::status done;
-    for (const copy& warm : copies)
-      if (done) done = sx::forward(design, form, on, warm.x);
-    if (!done) return done.what;
-    must(cudaDeviceSynchronize());
-    copies.back().fetch_y(call.y.data());
-    r.median_ms = median_ms_on_gpu(repeat, [&](int i) {
-      const sx::status again = sx::forward(design, form, on, copies[std::size_t(i) % sets].x);
-      if (!again) done = again;
-    });
-    if (!done) return done.what;
-    judge_speed<Precision>(design, call.x, r);
-    return {};
-  }
+  const std::size_t bytes = sx::workspace_bytes(design, form, sx::gpu::stream{}, copies[0].x);
+  const device_memory workspace(bytes);
+  const sx::gpu::stream on{.memory = {workspace.data(), bytes}};
+  r.form = std::is_same_v<Form, sx::form::automatic> ? sx::chosen_form(design, on, copies[0].x) : Form::name;
+  sx::status done;
+  for (const copy& warm : copies)
+    if (done) done = sx::forward(design, form, on, warm.x);
+  if (!done) return done.what;
+  must(cudaDeviceSynchronize());
+  copies.back().fetch_y(x.y.data());
+  r.median_ms = median_ms_on_gpu(repeat, [&](int i) {
+    const sx::status again = sx::forward(design, form, on, copies[std::size_t(i) % sets].x);
+    if (!again) done = again;
+  });
+  if (!done) return done.what;
+  judge_speed<Precision>(design, x, r);
+  return {};
 }
 
 template <class Precision>
-results run_on_gpu(const request& what, std::span<const float> tokens, const std::function<void(const char*)>& say) {
-  return run_rows<Precision>(what, tokens, say, [&](const auto& design, auto& call, const auto& form, result& r) {
-    try {
-      return measure_on_gpu<Precision>(design, call, form, what.repeat, r);
-    } catch (const std::runtime_error& failure) {
-      return std::string(failure.what());
-    }
+std::string measure_on_gpu(const variant& row, const void* x, const std::string& form, int repeat, result& r) {
+  std::string error;
+  for_each_row([&](const variant& other, const auto& design) {
+    if (&other != &row) return;
+    using design_type = std::remove_cvref_t<decltype(design)>;
+    with_form(form, [&](const auto& f) {
+      using form_type = std::remove_cvref_t<decltype(f)>;
+      if constexpr (std::is_same_v<form_type, sextant::form::quadratic>) {
+        error = "form quadratic: a GPU has none; use automatic";
+      } else if constexpr (sextant::form::runs<form_type, design_type>) {
+        const auto& call = *static_cast<const sextant::sequence_of<design_type, Precision>*>(x);
+        try {
+          error = time_on_gpu<Precision>(design, call, f, repeat, r);
+        } catch (const std::runtime_error& failure) {
+          error = failure.what();
+        }
+      }
+    });
   });
+  return error;
 }
 
 }  // namespace ablation

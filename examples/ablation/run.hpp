@@ -12,9 +12,12 @@
 
 namespace ablation {
 
+/// Where a row runs: on all cores, on one, on a GPU.
+enum class place { cpu, cpu_serial, cuda };
+
 /// What the command line asks for.
 struct request {
-  bool serial = false;
+  place where = place::cpu;
   std::string form = "automatic";
   int repeat = 20;
   std::vector<bool> wanted;  ///< of the rows
