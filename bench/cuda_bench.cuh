@@ -34,7 +34,8 @@ void time_on_gpu(benchmark::State& state, const test::shape& s, bool states, con
     for (index_t i = 1; i < wanted; ++i) sets.emplace_back(s, std::uint32_t(i + 1), states);
     const std::string label = prepare(sets[0].x);
     const auto one = [&](int i, cudaStream_t on) {
-      if (const status done = call(sets[std::size_t(i) % sets.size()].x, on); !done) throw std::runtime_error(done.what);
+      if (const status done = call(sets[std::size_t(i) % sets.size()].x, on); !done)
+        throw std::runtime_error(done.what);
     };
     // The first call pays for the kernel's loading; the second says how many fit into a replay.
     double ms = 0;
@@ -94,19 +95,20 @@ template <class Time> void add_to_list(const std::string& title, const Time& tim
 /// Registers forward() of a design in the form that the library chooses.
 template <class Precision, class Design>
 void add_forward(const std::string& called, const char* precision, const Design& design, const test::shape& s) {
-  add_to_list(called + "/automatic/gpu::stream/" + precision + "/" + shape_text(s), [design, s](benchmark::State& state) {
-    scratch memory;
-    const auto prepare = [&](const sequence_of<Design, Precision>& x) {
-      memory.take(workspace_bytes(design, gpu::stream{}, x));
-      return std::string(name(design)) + "; " + chosen_form(design, gpu::stream{}, x);
-    };
-    const work least = forward_work<Precision>(design, {s.B, s.T, s.Hk, s.H, s.K, s.V});
-    time_on_gpu<Precision, Design>(state, s, false, least, prepare,
-                                   [&](const sequence_of<Design, Precision>& x, cudaStream_t on) {
-                                     return forward(design, memory.on(on), x);
-                                   });
-    state.counters["workspace"] = double(memory.bytes);
-  });
+  add_to_list(called + "/automatic/gpu::stream/" + precision + "/" + shape_text(s),
+              [design, s](benchmark::State& state) {
+                scratch memory;
+                const auto prepare = [&](const sequence_of<Design, Precision>& x) {
+                  memory.take(workspace_bytes(design, gpu::stream{}, x));
+                  return std::string(name(design)) + "; " + chosen_form(design, gpu::stream{}, x);
+                };
+                const work least = forward_work<Precision>(design, {s.B, s.T, s.Hk, s.H, s.K, s.V});
+                time_on_gpu<Precision, Design>(state, s, false, least, prepare,
+                                               [&](const sequence_of<Design, Precision>& x, cudaStream_t on) {
+                                                 return forward(design, memory.on(on), x);
+                                               });
+                state.counters["workspace"] = double(memory.bytes);
+              });
 }
 
 /// Registers step() of a design, the state in place.

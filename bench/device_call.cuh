@@ -2,9 +2,9 @@
 /// @file  The tensors of a call made in a GPU's memory, full of random numbers in the ranges that trained models have.
 #pragma once
 
-#include <cstdint>    // uint32_t, uint64_t
-#include <memory>     // unique_ptr
-#include <vector>     // vector
+#include <cstdint>  // uint32_t, uint64_t
+#include <memory>   // unique_ptr
+#include <vector>   // vector
 
 #include <cuda_runtime.h>
 
@@ -16,7 +16,8 @@
 namespace sextant::bench {
 
 /// Numbers spread evenly over [low, high), the same for the same seed on every machine.
-template <class Element> __global__ void fill_evenly(Element* to, index_t count, std::uint32_t seed, float low, float high) {
+template <class Element>
+__global__ void fill_evenly(Element* to, index_t count, std::uint32_t seed, float low, float high) {
   for (index_t i = index_t(blockIdx.x) * blockDim.x + threadIdx.x; i < count; i += index_t(gridDim.x) * blockDim.x) {
     std::uint64_t z = (std::uint64_t(seed) << 40) + std::uint64_t(i) + 0x9e3779b97f4a7c15u;
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
@@ -60,10 +61,10 @@ template <class Design, class Precision> class device_call {
     }
     if constexpr (reads_own<forget_type>) {
       constexpr per raw = raw_granularity<forget_type>;
-      const range gate = test::reads_logarithm<forget_type>                                ? range{-0.1f, 0}
-                         : std::is_same_v<forget_type, forget::softplus>                   ? range{-4, -2}
-                         : std::is_same_v<forget_type, forget::log_sigmoid<per::key>>      ? range{-1, 1}
-                                                                                           : range{2, 6};
+      const range gate = test::reads_logarithm<forget_type>                           ? range{-0.1f, 0}
+                         : std::is_same_v<forget_type, forget::softplus>              ? range{-4, -2}
+                         : std::is_same_v<forget_type, forget::log_sigmoid<per::key>> ? range{-1, 1}
+                                                                                      : range{2, 6};
       if constexpr (raw == per::head) make(x.forget, {s.B, s.T, s.H}, gate);
       else if constexpr (raw == per::key) make(x.forget, {s.B, s.T, s.H, W}, gate);
       else if constexpr (raw == per::channel) make(x.forget, {s.B, s.T, s.H, s.V}, gate);
@@ -97,6 +98,7 @@ template <class Design, class Precision> class device_call {
     }
     must(cudaDeviceSynchronize());
   }
+
  private:
   template <class Element, class... Axes>
   void make(view<Element, Axes...>& to, const index_t (&extents)[sizeof...(Axes)], range numbers) {

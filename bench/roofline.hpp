@@ -16,10 +16,10 @@ namespace sextant::bench {
 
 /// What a chip can do, per second.
 struct ceilings {
-  double bytes = 0;   ///< of its memory, reads and writes together
-  double flops = 0;   ///< of its matrix units, bf16 operands
-  double exps = 0;    ///< of its special function units
-  double slots = 0;   ///< instructions of single threads that its schedulers issue
+  double bytes = 0;  ///< of its memory, reads and writes together
+  double flops = 0;  ///< of its matrix units, bf16 operands
+  double exps = 0;   ///< of its special function units
+  double slots = 0;  ///< instructions of single threads that its schedulers issue
 };
 
 /// An H200 by its counts: 132 processors at 1.98 GHz with 16 special functions and 128 threads' instructions a cycle, and
@@ -29,8 +29,9 @@ inline constexpr ceilings h200_largest{4.3e12, 790e12, 132 * 16 * 1.98e9, 132 * 
 /// Bytes per second, read and written, of a copy of so many bytes in all on an H200, ramp and tail of the launch included:
 /// straight lines between measured sizes, over the logarithm of the size.
 inline double h200_copy_rate(double bytes) {
-  constexpr struct { double bytes, rate; } seen[] = {{32e6, 2.76e12}, {64e6, 3.23e12}, {128e6, 3.7e12},
-                                                     {270e6, 3.85e12}, {540e6, 4.05e12}, {2e9, 4.12e12}};
+  constexpr struct {
+    double bytes, rate;
+  } seen[] = {{32e6, 2.76e12}, {64e6, 3.23e12}, {128e6, 3.7e12}, {270e6, 3.85e12}, {540e6, 4.05e12}, {2e9, 4.12e12}};
   constexpr std::size_t n = sizeof seen / sizeof *seen;
   if (bytes <= seen[0].bytes) return seen[0].rate;
   for (std::size_t i = 1; i < n; ++i)
@@ -68,7 +69,10 @@ struct resource_times {
   /// Which one that is.
   const char* binds() const {
     const double most = floor_ms();
-    return most == memory ? "memory" : most == matrix ? "matrix units" : most == special ? "special functions" : "issue";
+    return most == memory    ? "memory"
+           : most == matrix  ? "matrix units"
+           : most == special ? "special functions"
+                             : "issue";
   }
 };
 inline resource_times times_of(const work& w, const ceilings& c) {
