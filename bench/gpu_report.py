@@ -54,20 +54,28 @@ def line(row, peer):
     return "| " + " | ".join(cells) + " |"
 
 
+def versions(peers):
+    """Project, version and date of peers, each once."""
+    known = dict.fromkeys(f"{p['peer'].split()[0].rstrip(',')} {p.get('version', '')}".strip() + f" ({p['date']})" for p in peers)
+    return "Peers, by version and date: " + ", ".join(known) + "."
+
+
 def table(results, programs, every_row, every_peer):
     """Our rows with a peer, or every row; beside each its quickest peer, or every one."""
     records = [r for r in (load(results, p) for p in programs) if r]
     if not records:
         return ["Not measured yet."]
-    peers = load(results, "peers") or []
+    peers, shown = load(results, "peers") or [], []
     lines = [f"Median milliseconds; {where(records)}. Floor: the least time that bytes, products, exponentials or "
-             "instructions need on this GPU.", "", "| design | shape | io | ms | floor | of the floor | peer | its ms | ratio |",
-             "|---|---|---|---|---|---|---|---|---|"]
+             "instructions need on this GPU. Ratio: the peer's time over ours.", "",
+             "| design | shape | io | ms | floor | of the floor | peer | its ms | ratio |", "|---|---|---|---|---|---|---|---|---|"]
     for row in (row for r in records for row in r["rows"]):
         found = beside(row, peers)
         if found or every_row:
-            lines += [line(row, peer) for peer in (found if every_peer else found[:1]) or [None]]
-    return lines
+            found = (found if every_peer else found[:1]) or [None]
+            lines += [line(row, peer) for peer in found]
+            shown += [peer[0] for peer in found if peer]
+    return lines + ["", versions(shown)] if shown else lines
 
 
 def summary(results):

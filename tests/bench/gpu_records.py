@@ -30,6 +30,7 @@ with tempfile.TemporaryDirectory() as folder:
     assert row["median_ms"] == 0.2 and row["best_ms"] == 0.19 and row["form"] == "chunked"
 
     ours = {"case": "mamba2", "shape": "B8_T4096_Hk1_H32_K128_V64", "dtype": "bf16"}
+    ours |= {"date": "2026-01-01", "version": "v1", "gpu": "NVIDIA H200"}
     peers = [{"peer": "slow", **ours, "median_ms": 1.0}, {"peer": "quick", **ours, "median_ms": 0.5, "ratio_to_ours": 2.4},
              {"peer": "another", **ours, "dtype": "fp32", "median_ms": 0.1}]
     (results / "h200" / "peers.json").write_text(json.dumps(peers), encoding="utf-8")
@@ -38,6 +39,7 @@ with tempfile.TemporaryDirectory() as folder:
     both = call(bench / "report.py", "--results", results, "--print", "gpu_prefill").stdout
     holds(line, both)
     holds("| slow | 1.000 | 5.00x |", both)
+    holds("slow v1 (2026-01-01)", both)
     assert "another" not in both
     # Once and a half the floor allows more than 1.15; the same floor does not.
     flipped = call(bench / "report.py", "--results", results, "--print", "gpu_ablation").stdout
