@@ -3,12 +3,34 @@
 #pragma once
 
 #include <sextant/call/bind.hpp>
+#ifdef __CUDACC__
+#include <sextant/cuda/ptx/convert.cuh>
+#endif
 #include <sextant/cuda/stream.cuh>
 
 namespace sextant::gpu {
 
 /// What a tensor's numbers are stored as.
 enum class storage { float32, float64, bfloat16, float16 };
+
+namespace detail {
+
+// By the hardware's conversions on a GPU; a program's host code never reads a tensor of the device.
+template <class Stored> SEXTANT_FN float widened(Stored x) {
+#ifdef __CUDA_ARCH__
+  return ptx::as_float(x);
+#else
+  return float(x);
+#endif
+}
+template <class Stored, class Real> SEXTANT_FN Stored rounded(Real x) {
+#ifdef __CUDA_ARCH__
+  if constexpr (std::is_same_v<Real, float>) return ptx::as_stored<Stored>(x);
+#endif
+  return Stored(x);
+}
+
+}  // namespace detail
 
 /// A tensor of a call, whose numbers are read and rounded one by one. For kernels that must take every call; those that
 /// are instantiated for one storage type read its vectors.
@@ -19,8 +41,8 @@ template <class Real> struct tensor : tensor_place {
   SEXTANT_FN Real read(const std::byte* from) const {
     switch (stored_as) {
       case storage::float64: return Real(*reinterpret_cast<const double*>(from));
-      case storage::bfloat16: return Real(float(*reinterpret_cast<const bfloat16*>(from)));
-      case storage::float16: return Real(float(*reinterpret_cast<const float16*>(from)));
+      case storage::bfloat16: return Real(detail::widened(*reinterpret_cast<const bfloat16*>(from)));
+      case storage::float16: return Real(detail::widened(*reinterpret_cast<const float16*>(from)));
       default: return Real(*reinterpret_cast<const float*>(from));
     }
   }
@@ -28,8 +50,8 @@ template <class Real> struct tensor : tensor_place {
   SEXTANT_FN void write(std::byte* to, Real number) const {
     switch (stored_as) {
       case storage::float64: *reinterpret_cast<double*>(to) = double(number); return;
-      case storage::bfloat16: *reinterpret_cast<bfloat16*>(to) = bfloat16(number); return;
-      case storage::float16: *reinterpret_cast<float16*>(to) = float16(number); return;
+      case storage::bfloat16: *reinterpret_cast<bfloat16*>(to) = detail::rounded<bfloat16>(number); return;
+      case storage::float16: *reinterpret_cast<float16*>(to) = detail::rounded<float16>(number); return;
       default: *reinterpret_cast<float*>(to) = float(number);
     }
   }

@@ -4,8 +4,12 @@
 
 #include <cstdint>  // uintptr_t
 
+#include <sextant/cuda/chunked_mma.cuh>
+#include <sextant/cuda/chunked_wgmma.cuh>
+#include <sextant/cuda/decode.cuh>
 #include <sextant/cuda/global_sums.cuh>
 #include <sextant/cuda/recurrent.cuh>
+#include <sextant/cuda/selective.cuh>
 #include <sextant/form.hpp>
 #include <sextant/forward.hpp>
 #include <sextant/step.hpp>
@@ -20,7 +24,7 @@ namespace sextant::gpu {
 ///   workspace_bytes(design, x), run(design, x, on)
 template <class... Families> struct family_table {};
 /// The families of this backend.
-using families = family_table<global_sums, recurrent>;
+using families = family_table<decode, chunked_wgmma, selective, chunked_mma, global_sums, recurrent>;
 
 /// The families that may answer for a form. form::scan's is in <sextant/cuda/scan.cuh>, which defines this for it.
 template <class Form> struct families_of {

@@ -39,10 +39,12 @@ template <class... Gates> struct gate_choice {
   bool from_step = false, is_one = false;
 
   template <class Real> SEXTANT_FN Real value(Real x, Real a) const {
-    return parts.template visit<Real>(which, [&](const auto& gate) { return gate_value(gate, x, a); });
+    if constexpr (is_long) return value_apart(x, a);
+    else return parts.template visit<Real>(which, [&](const auto& gate) { return gate_value(gate, x, a); });
   }
   template <class Real> SEXTANT_FN Real logarithm(Real x, Real a) const {
-    return parts.template visit<Real>(which, [&](const auto& gate) { return gate_log(gate, x, a); });
+    if constexpr (is_long) return logarithm_apart(x, a);
+    else return parts.template visit<Real>(which, [&](const auto& gate) { return gate_log(gate, x, a); });
   }
   /// The rate of head h where the caller gives none.
   template <class Real> SEXTANT_FN Real default_rate(index_t h) const {
@@ -52,6 +54,16 @@ template <class... Gates> struct gate_choice {
         return gate_type::template default_rate<Real>(h);
       else return (void)h, Real(0);
     });
+  }
+
+ private:
+  // Many gates are compiled once for a kernel, and not wherever it calls them.
+  static constexpr bool is_long = sizeof...(Gates) > 6;
+  template <class Real> [[gnu::noinline]] SEXTANT_FN Real value_apart(Real x, Real a) const {
+    return parts.template visit<Real>(which, [&](const auto& gate) { return gate_value(gate, x, a); });
+  }
+  template <class Real> [[gnu::noinline]] SEXTANT_FN Real logarithm_apart(Real x, Real a) const {
+    return parts.template visit<Real>(which, [&](const auto& gate) { return gate_log(gate, x, a); });
   }
 };
 

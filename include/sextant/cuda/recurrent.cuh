@@ -103,8 +103,9 @@ template <class Real, class Parts> struct recurrent_block {
 
   /// The rows, values and gates of the token at `at`.
   __device__ void load(index_t at) {
-    tokens.load_row(false, at, q_raw, threadIdx.x, threads);
-    tokens.load_row(true, at, k_raw, threadIdx.x, threads);
+    // Queries and keys by one piece of code, here and below: it is long.
+#pragma unroll 1
+    for (int is_key = 0; is_key < 2; ++is_key) tokens.load_row(is_key, at, is_key ? k_raw : q_raw, threadIdx.x, threads);
     for (index_t i = threadIdx.x; i < count; i += threads) {
       const index_t channel = first_channel + i;
       u[i] = tokens.value(at, channel);
@@ -114,13 +115,15 @@ template <class Real, class Parts> struct recurrent_block {
     if (count <= 0 && threadIdx.x == 0) raw[0] = tokens.forgets_per_head() ? tokens.forget_raw(at, 0) : Real(0);
     __syncthreads();
     if (tokens.parts.map.expands) {
-      tokens.parts.map.expand(q_raw, c.keys, q, c.width, threadIdx.x, threads);
-      tokens.parts.map.expand(k_raw, c.keys, k, c.width, threadIdx.x, threads);
+#pragma unroll 1
+      for (int is_key = 0; is_key < 2; ++is_key)
+        tokens.parts.map.expand(is_key ? k_raw : q_raw, c.keys, is_key ? k : q, c.width, threadIdx.x, threads);
       __syncthreads();
     }
     if (c.position != position_kind::none) {
-      tokens.turn(at, q, q_turned, threadIdx.x, threads);
-      tokens.turn(at, k, k_turned, threadIdx.x, threads);
+#pragma unroll 1
+      for (int is_key = 0; is_key < 2; ++is_key)
+        tokens.turn(at, is_key ? k : q, is_key ? k_turned : q_turned, threadIdx.x, threads);
       __syncthreads();
     }
   }
@@ -177,9 +180,10 @@ template <class Real, class Parts> struct recurrent_block {
   __device__ void run() {
     const bool global = c.order == order_kind::global;
     read_state();
-    for (index_t t = 0; t < tokens.s.length; ++t) meet(tokens.s.place(t), true, !global);
-    if (global)
-      for (index_t t = 0; t < tokens.s.length; ++t) meet(tokens.s.place(t), false, true);
+    const int passes = global ? 2 : 1;
+#pragma unroll 1
+    for (int pass = 0; pass < passes; ++pass)
+      for (index_t t = 0; t < tokens.s.length; ++t) meet(tokens.s.place(t), pass == 0, pass == passes - 1);
     write_state();
   }
 };

@@ -7,6 +7,11 @@
 
 namespace sextant::gpu {
 
+namespace detail {
+/// softplus, compiled once for a kernel that calls it in many places.
+template <class Real> [[gnu::noinline]] __device__ Real softplus_apart(Real x) { return math::softplus(x); }
+}  // namespace detail
+
 /// The tokens of one head of one sequence.
 template <class Real, class Parts> struct head_tokens {
   const device_call<Real>& c;
@@ -22,7 +27,7 @@ template <class Real, class Parts> struct head_tokens {
     const bool wide = c.step_varies == per::channel;
     Real x = c.dt.of_channel(s.batch, at, h, wide ? channel : 0);
     if (c.bias) x += c.bias.of_channel(0, 0, h, wide ? channel : 0);
-    return math::softplus(x);
+    return detail::softplus_apart(x);
   }
   /// What the input gate reads.
   __device__ Real input_raw(index_t at, index_t channel) const {
@@ -120,7 +125,9 @@ template <class Real, class Parts> struct head_tokens {
   __device__ Real neighbours(index_t at, index_t channel) const {
     const index_t pixel = at - s.first, row = pixel / c.grid_width, column = pixel % c.grid_width;
     Real sum = c.lepe_bias ? c.lepe_bias.of_channel(0, 0, h, channel) : Real(0);
+#pragma unroll 1
     for (int i = -1; i <= 1; ++i)
+#pragma unroll 1
       for (int j = -1; j <= 1; ++j) {
         const index_t y = row + i, x = column + j;
         if (y < 0 || y >= c.grid_height || x < 0 || x >= c.grid_width || y * c.grid_width + x >= s.length) continue;
