@@ -14,7 +14,8 @@ namespace sextant::gpu {
 /// positions, packed sequences. Products in the call's own arithmetic, in three launches: sums of parts of the tokens, their
 /// total in the order of the parts, answers. Deterministic. O(T K V) per head, 4 operations for each.
 ///
-/// Workspace: the sums of every part, up to about four blocks for each multiprocessor: B H K (V + 1) numbers for each part.
+/// Workspace: the sums of every part, B H K V numbers for each and B H K more with a normaliser; parts are so many that there
+/// are about four blocks for each multiprocessor.
 struct global_sums {
   static constexpr const char* form = "global";
   template <class Design, class Precision>
