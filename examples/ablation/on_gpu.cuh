@@ -51,7 +51,7 @@ class stopwatch {
 /// The median time of calls i = 0, 1, ..., repeat - 1, in milliseconds.
 template <class Call> double median_ms_on_gpu(int repeat, const Call& call) {
   constexpr int most = 256;                          // enqueued at once
-  constexpr unsigned long long to_enqueue = 20'000;  // ns, a call and its marks
+  constexpr unsigned long long to_enqueue = 50'000;  // ns, a call and its marks
   std::vector<stopwatch> watches(std::size_t(std::min(repeat, most)));
   std::vector<double> times;
   for (int done = 0; done < repeat; done += most) {
