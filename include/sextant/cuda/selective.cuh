@@ -56,7 +56,8 @@ struct selective {
   /// With a number of segments of the caller's choice, for which the workspace must be enough; at most T / 8.
   template <class Design, class Precision>
   static status run_cut(const Design& design, const sequence_of<Design, Precision>& x, const stream& on, int segments) {
-    return x.k.template extent<axis::key>() <= 16 ? run_keys<16>(design, x, on, segments) : run_keys<64>(design, x, on, segments);
+    if (x.k.template extent<axis::key>() > 16) return run_lanes<64, 2>(design, x, on, segments);
+    return lanes_of(x) == 2 ? run_lanes<16, 2>(design, x, on, segments) : run_lanes<16, 4>(design, x, on, segments);
   }
   template <class Sequence> static std::size_t bytes_of(const Sequence& x, int segments) {
     const index_t numbers = (x.k.template extent<axis::key>() + 1) * x.v.template extent<axis::value>();
@@ -74,34 +75,40 @@ struct selective {
     return true;
   }
 
-  static constexpr int channels_of_block = 32;
-  template <class Sequence> static index_t blocks_of_head(const Sequence& x) {
-    return (x.v.template extent<axis::value>() + channels_of_block - 1) / channels_of_block;
+  template <class Sequence> static index_t blocks_of_head(const Sequence& x, int lanes) {
+    return (x.v.template extent<axis::value>() * lanes + 31) / 32;
   }
   template <class Sequence> static index_t sequences_of(const Sequence& x) {
     return x.offsets ? x.offsets.size() - 1 : x.v.template extent<axis::batch>();
   }
-  template <class Sequence> static index_t blocks_of(const Sequence& x) {
-    return sequences_of(x) * x.v.template extent<axis::head>() * blocks_of_head(x);
+  template <class Sequence> static index_t blocks_of(const Sequence& x, int lanes) {
+    return sequences_of(x) * x.v.template extent<axis::head>() * blocks_of_head(x, lanes);
+  }
+  /// 2 or 4 lanes to a channel: whichever leaves the busiest of the GPU's schedulers, 4 to a multiprocessor, with less to do.
+  /// A warp of 8 channels costs 6 tenths of one of 16.
+  template <class Sequence> static int lanes_of(const Sequence& x) {
+    const index_t schedulers = 4 * index_t(device_attribute(cudaDevAttrMultiProcessorCount));
+    if (schedulers == 0) return 2;
+    const index_t wide = (blocks_of(x, 2) + schedulers - 1) / schedulers, narrow = (blocks_of(x, 4) + schedulers - 1) / schedulers;
+    return narrow * 6 < wide * 10 ? 4 : 2;
   }
   template <class Design, class Precision> static int segments_of(const sequence_of<Design, Precision>& x) {
-    if constexpr (lanes::can_be_cut<lanes::block_layout<Design, Precision, 16>>)
+    if constexpr (lanes::can_be_cut<lanes::warp_layout<Design, Precision, 16, 2>>)
       if (!x.offsets)
-        return lanes::segments_for(blocks_of(x), x.v.template extent<axis::time>(), device_attribute(cudaDevAttrMultiProcessorCount));
+        return lanes::segments_for(blocks_of(x, 2), x.v.template extent<axis::time>(), device_attribute(cudaDevAttrMultiProcessorCount));
     return 1;
   }
 
-  template <int Keys, class Design, class Precision>
-  static status run_keys(const Design& design, const sequence_of<Design, Precision>& x, const stream& on, int segments) {
-    using walk = lanes::block_walk<Design, Precision, Keys>;
-    static_assert(walk::layout::channels == channels_of_block);
-    const index_t blocks = blocks_of(x), tokens = x.v.template extent<axis::time>();
-    if (blocks == 0) return {};
+  template <int Keys, int Lanes, class Design, class Precision>
+  static status run_lanes(const Design& design, const sequence_of<Design, Precision>& x, const stream& on, int segments) {
+    using walk = lanes::warp_walk<Design, Precision, Keys, Lanes>;
+    const index_t tokens = x.v.template extent<axis::time>();
+    if (blocks_of(x, Lanes) == 0) return {};
     const index_t of_segment = (tokens + 8 * segments - 1) / (8 * segments) * 8;
     lanes::segmentation cut{.count = segments > 1 ? int((tokens + of_segment - 1) / of_segment) : 1, .tokens = int(of_segment)};
     const auto start = [&](index_t of_block) {
-      const dim3 grid(unsigned(blocks_of_head(x) * of_block), unsigned(x.v.template extent<axis::head>()), unsigned(sequences_of(x)));
-      return launch(lanes::selective_kernel<Design, Precision, Keys>, grid, dim3(walk::layout::threads), sizeof(typename walk::memory),
+      const dim3 grid(unsigned(blocks_of_head(x, Lanes) * of_block), unsigned(x.v.template extent<axis::head>()), unsigned(sequences_of(x)));
+      return launch(lanes::selective_kernel<Design, Precision, Keys, Lanes>, grid, dim3(32), sizeof(typename walk::memory),
                     on.handle, design, x, cut);
     };
     if (cut.count <= 1) return start(1);

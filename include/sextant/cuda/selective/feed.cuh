@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/// @file  Tokens on their way from memory into a block's shared memory, one round of 8 after the other.
+/// @file  Tokens on their way from memory into a warp's shared memory, one round of 8 after the other.
 #pragma once
 
 #include <sextant/cuda/ptx/async_copy.cuh>
@@ -8,19 +8,19 @@
 
 namespace sextant::gpu::lanes {
 
-/// A number per head, one for each token: too small and too far apart for copies. Thread t < 8 loads that of token t and
+/// A number per head, one for each token: too small and too far apart for copies. Lane t < 8 loads that of token t and
 /// keeps it for as long as a round takes.
 template <class Token, int Round> struct head_numbers {
   const Token* from;
   index_t step;
   float waiting = 0;
 
-  __device__ __forceinline__ void load(int thread, int rows) {
-    if (thread < Round && thread < rows) waiting = ptx::as_float(*from);
+  __device__ __forceinline__ void load(int lane, int rows) {
+    if (lane < Round && lane < rows) waiting = ptx::as_float(*from);
     from += step;
   }
-  __device__ __forceinline__ void store(int thread, float* to) const {
-    if (thread < Round) to[thread] = waiting;
+  __device__ __forceinline__ void store(int lane, float* to) const {
+    if (lane < Round) to[lane] = waiting;
   }
 };
 
@@ -30,18 +30,18 @@ struct no_numbers {
   __device__ __forceinline__ void store(int, float*) const {}
 };
 
-/// All token tensors of a block. A round is so many pieces of 16 bytes, of which thread i copies number i, i + 128, ...
+/// All token tensors of a warp. A round is so many pieces of 16 bytes, of which lane i copies number i, i + 32, ...
 /// send(r) begins to copy round r; rounds must be sent in order.
 template <class Layout> struct token_feed {
   using token = typename Layout::token;
   using arrivals = typename Layout::arrivals;
-  static constexpr int round = Layout::round, threads = Layout::threads, stages = Layout::stages;
+  static constexpr int round = Layout::round, stages = Layout::stages;
   static constexpr int pieces_of_keys = Layout::keys * int(sizeof(token)) / 16;
   static constexpr int pieces_of_channels = Layout::channels * int(sizeof(token)) / 16;
   static constexpr int rings = 1 + int(Layout::step_of_channel) + int(Layout::forget_of_channel) + int(Layout::input_of_channel) +
                                int(Layout::has_gate);
   static constexpr int pieces = round * (rings * pieces_of_channels + 2 * pieces_of_keys);
-  static constexpr int shares = (pieces + threads - 1) / threads;
+  static constexpr int shares = (pieces + 31) / 32;
   static constexpr int nowhere = 1 << 30;  ///< a row that no round has
 
   struct piece {
@@ -53,21 +53,21 @@ template <class Layout> struct token_feed {
   template <bool Has> using numbers = std::conditional_t<Has, head_numbers<token, round>, no_numbers>;
 
   arrivals* ring;
-  int thread, tokens;
-  piece own[shares];
+  int lane, tokens;
+  array<piece, shares> own;
   numbers<Layout::step_of_head> dt_head;
   numbers<Layout::forget_of_head> forget_head;
   numbers<Layout::input_of_head> input_head;
 
   template <class Sequence>
-  __device__ __forceinline__ token_feed(const Sequence& x, const block_place& at, arrivals* stages_of_ring, int its_thread)
-      : ring{stages_of_ring}, thread{its_thread}, tokens{int(at.length)} {
+  __device__ __forceinline__ token_feed(const Sequence& x, const block_place& at, arrivals* stages_of_ring, int its_lane)
+      : ring{stages_of_ring}, lane{its_lane}, tokens{int(at.length)} {
     const int begin = at.block * Layout::channels, V = int(x.v.template extent<axis::value>());
     const int valid = V - begin < Layout::channels ? V - begin : Layout::channels;
     const int K = int(x.k.template extent<axis::key>());
 #pragma unroll
     for (int i = 0; i < shares; ++i) {
-      int number = i * threads + thread;
+      int number = i * 32 + lane;
       take<pieces_of_channels>(own[i], number, x.v, ring->v.at, at, at.h, begin, valid);
       if constexpr (Layout::step_of_channel) take<pieces_of_channels>(own[i], number, x.dt, ring->dt.at, at, at.h, begin, valid);
       if constexpr (Layout::forget_of_channel)
@@ -92,12 +92,12 @@ template <class Layout> struct token_feed {
       p.from += p.step;
     }
     ptx::commit_copies();
-    dt_head.load(thread, left), forget_head.load(thread, left), input_head.load(thread, left);
+    dt_head.load(lane, left), forget_head.load(lane, left), input_head.load(lane, left);
   }
   /// Puts the numbers per head of round `number`, the last sent, beside the rest.
   __device__ __forceinline__ void store_numbers(int number) {
     arrivals& to = ring[number % stages];
-    dt_head.store(thread, to.dt_head.at), forget_head.store(thread, to.forget_head.at), input_head.store(thread, to.input_head.at);
+    dt_head.store(lane, to.dt_head.at), forget_head.store(lane, to.forget_head.at), input_head.store(lane, to.input_head.at);
   }
 
  private:
@@ -124,7 +124,7 @@ template <class Layout> struct token_feed {
     const index_t stride = Layout::reversed ? -of.template stride<axis::time>() : of.template stride<axis::time>();
     to.from = of.data() + at.batch() * of.template stride<axis::batch>() +
               at.template start<Layout::reversed>() * of.template stride<axis::time>() + at.h * of.template stride<axis::head>() +
-              thread * stride;
+              lane * stride;
     to.step = round * stride;
   }
 };

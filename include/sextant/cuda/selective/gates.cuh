@@ -5,18 +5,31 @@
 #include <sextant/cuda/ptx/convert.cuh>
 #include <sextant/cuda/selective/layout.cuh>
 #include <sextant/cuda/tile/activation.cuh>
+#include <sextant/cuda/tile/packet.cuh>
 
 namespace sextant::gpu::lanes {
 
 /// Count numbers that lie together, in one access.
 template <class Element, int Count> struct alignas(Count * sizeof(Element)) together {
-  Element at[Count];
+  array<Element, Count> at;
 };
 template <int Count, class Element> __device__ __forceinline__ together<Element, Count> load_together(const Element* from) {
   return *reinterpret_cast<const together<Element, Count>*>(from);
 }
 template <class Element, int Count> __device__ __forceinline__ void store_together(Element* to, const together<Element, Count>& all) {
   *reinterpret_cast<together<Element, Count>*>(to) = all;
+}
+
+/// Stored numbers as floats; exact.
+template <class Token, int Count> __device__ __forceinline__ void widen(const together<Token, Count>& stored, array<float, Count>& to) {
+  if constexpr (sizeof(Token) == 2 && Count % 2 == 0) {
+    const auto words = __builtin_bit_cast(together<unsigned, Count / 2>, stored);
+#pragma unroll
+    for (int i = 0; i < Count; i += 2) gpu::detail::widen_pair<Token>(words.at[i / 2], to[i], to[i + 1]);
+  } else {
+#pragma unroll
+    for (int i = 0; i < Count; ++i) to[i] = ptx::as_float(stored.at[i]);
+  }
 }
 
 /// The forget gate of a design in base 2.
@@ -66,7 +79,7 @@ template <class Layout, int Pack> struct channel_gates {
   using stored = together<token, Pack>;
   const design& d;
   int at;                                        ///< the first channel, in the block
-  float bias[Pack], rate[Pack], shortcut[Pack];  ///< rate: of forget gates that are the same for all keys
+  array<float, Pack> bias, rate, shortcut;  ///< rate: of forget gates that are the same for all keys
 
   /// Channels `its_first` and on of the block whose first channel is `begin` of `V`.
   template <class Sequence>
@@ -86,14 +99,9 @@ template <class Layout, int Pack> struct channel_gates {
   __device__ __forceinline__ stored load(const token* row_of_all, int t) const {
     return load_together<Pack>(row_of_all + t * Layout::channels + at);
   }
-  static __device__ __forceinline__ void widen(const stored& numbers, float (&to)[Pack]) {
-#pragma unroll
-    for (int i = 0; i < Pack; ++i) to[i] = ptx::as_float(numbers.at[i]);
-  }
-
   /// Of token t of a round: what the forget gate reads or, where it is the same for all keys, its value; and w = I v.
-  __device__ __forceinline__ void prepare(const arrivals& from, int t, float (&number)[Pack], float (&w)[Pack]) const {
-    float delta[Pack], own[Pack], v[Pack];
+  __device__ __forceinline__ void prepare(const arrivals& from, int t, array<float, Pack>& number, array<float, Pack>& w) const {
+    array<float, Pack> delta, own, v;
     widen(load(from.v.at, t), v);
     if constexpr (Layout::step_of_channel) widen(load(from.dt.at, t), delta);
 #pragma unroll
@@ -126,14 +134,14 @@ template <class Layout, int Pack> struct channel_gates {
     stored v, gate;
   };
   __device__ __forceinline__ last read_last(const arrivals& from, int t) const {
-    last l;
+    last l{};
     if constexpr (Layout::learned) l.v = load(from.v.at, t);
     if constexpr (Layout::has_gate) l.gate = load(from.gate.at, t);
     return l;
   }
   /// y, as it is stored, from phi(q) S and its factor: the scale, over the norm.
   __device__ __forceinline__ stored finish(const float* sums, float factor, const last& l) const {
-    [[maybe_unused]] float v[Pack], gate[Pack];
+    [[maybe_unused]] array<float, Pack> v, gate;
     if constexpr (Layout::learned) widen(l.v, v);
     if constexpr (Layout::has_gate) widen(l.gate, gate);
     stored y;

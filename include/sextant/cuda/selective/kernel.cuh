@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/// @file  The kernel: a block walks through the tokens of 32 channels of a head, round after round.
+/// @file  The kernel: a warp walks through the tokens of some channels of a head, round after round.
 #pragma once
 
 #include <sextant/cuda/selective/feed.cuh>
@@ -9,100 +9,126 @@
 
 namespace sextant::gpu::lanes {
 
-/// While round r is multiplied, y of round r - 1 is finished, round r + 1 is prepared (what is one number per token and
-/// channel, once; phi of the keys, once for all 32 channels) and rounds r + 2 and r + 3 are on their way. One barrier a round.
-template <class Design, class Precision, int Keys> struct block_walk {
-  using layout = block_layout<Design, Precision, Keys>;
+/// While the first half of round r is multiplied, y of round r - 1 is finished and round r + 1 is prepared: what is one number
+/// per token and channel, once, by one lane; phi of the keys, once for all channels. Rounds r + 2 and r + 3 are on their
+/// way. While a token is multiplied, the rows of the next one and its F are on theirs, if few states leave registers for them.
+template <class Design, class Precision, int Keys, int Lanes> struct warp_walk {
+  using layout = warp_layout<Design, Precision, Keys, Lanes>;
   using token = typename layout::token;
   using arrivals = typename layout::arrivals;
-  using arithmetic = std::conditional_t<layout::exact, by_multiply_adds<layout>, by_products<layout>>;
+  static constexpr int round = layout::round, stages = layout::stages, states = layout::states, channels = layout::channels;
+  static constexpr int finished = round / Lanes;                  ///< tokens of a round whose y a lane finishes
+  static constexpr int prepared = round * channels / (2 * 32);    ///< tokens of a round that a lane prepares two channels of
+  static constexpr int pairs = channels / 2;
   using preparing_type = channel_gates<layout, 2>;
-  using finishing_type = channel_gates<layout, arithmetic::pack>;
-  static constexpr int round = layout::round, stages = layout::stages, tiles = Keys / 16;
+  using finishing_type = channel_gates<layout, 1>;
+  static constexpr bool ahead = states <= 8;  ///< whether there are registers for the next token's rows and F
+  using rows_type = std::conditional_t<ahead, kept_rows<states>, rows_in_memory<states>>;
 
-  struct memory {
-    arrivals ring[stages];
-    rows_of_keys<layout> rows;
-    alignas(16) float table[layout::warps][2][round * layout::warp_channels * arithmetic::entry];  ///< w and the gate's number
+  /// What is known of a round before it is multiplied.
+  struct preparation {
+    alignas(16) array<float, round * layout::row> rows;  ///< phi(k) and phi(q)
+    alignas(16) array<float2, round * channels> table;   ///< what the forget gate reads or is, and w = I v
+    alignas(16) array<float, round> factor;              ///< of y, where the design divides
   };
-  /// y of a round, to be finished in the next.
-  struct pending {
-    float y[arithmetic::pack * arithmetic::finished] = {};
-    typename finishing_type::last last[arithmetic::finished];
-    token* to;  ///< where that y goes
+  struct memory {
+    array<arrivals, stages> ring;
+    preparation of[2];  ///< even rounds, odd rounds
+  };
+  /// What is on its way from token to token and from round to round.
+  struct pipeline {
+    rows_type rows;                  ///< of the token at work
+    array<float, ahead ? states : 1> F; ///< likewise, where there are registers for it; else what the forget gate reads
+    float w;
+    float2 behind;                   ///< the table's entry of the token after it
+    array<float, finished> y;        ///< of the round before, to be finished
+    array<typename finishing_type::last, finished> last;
+    token* to;                       ///< where those go
   };
 
   const Design& design;
   memory& m;
   const float scale;
-  const int thread = int(threadIdx.x), warp = thread / 32, lane = thread % 32, g = lane / 4, q = lane % 4;
-  warp_states<layout> states;
+  const int lane = int(threadIdx.x), c = lane % channels, q = lane / channels;
+  lane_states<layout> own;
   key_sums<layout> sums;
 
-  /// Prepares this lane's share of round r, token g and two channels of its warp, in one half of the table.
-  __device__ __forceinline__ void prepare(const preparing_type& gates, int r, int half) const {
-    float number[2], w[2];
-    gates.prepare(m.ring[r % stages], g, number, w);
-    float* const to = m.table[warp][half] + (g * layout::warp_channels + 2 * q) * arithmetic::entry;
+  __device__ __forceinline__ void prepare(const preparing_type& gates, int r, array<float4, prepared>& to) const {
 #pragma unroll
-    for (int i = 0; i < 2; ++i) arithmetic::write(to + i * arithmetic::entry, w[i], number[i]);
+    for (int i = 0; i < prepared; ++i) {
+      float number[2], w[2];
+      gates.prepare(m.ring[r % stages], lane / pairs + i * (32 / pairs), number, w);
+      to[i] = make_float4(number[0], w[0], number[1], w[1]);
+    }
   }
-  /// Finishes the round before, whose factors lie in one half, and of whose tokens `count` exist.
-  __device__ __forceinline__ void finish(const finishing_type& gates, const arithmetic& of, pending& p, int half, int count,
-                                         bool inside, index_t step) const {
+  __device__ __forceinline__ void store(const array<float4, prepared>& from, preparation& to) const {
 #pragma unroll
-    for (int i = 0; i < arithmetic::finished; ++i) {
-      const int t = of.token_of(i);
+    for (int i = 0; i < prepared; ++i)
+      *reinterpret_cast<float4*>(to.table + (lane / pairs + i * (32 / pairs)) * channels + lane % pairs * 2) = from[i];
+  }
+  /// Finishes the round before, whose factors lie in `from`, and of whose tokens `count` exist: all 8 where Whole.
+  template <bool Whole>
+  __device__ __forceinline__ void finish(const finishing_type& gates, pipeline& p, const preparation& from, int count, bool inside,
+                                         index_t step) const {
+#pragma unroll
+    for (int i = 0; i < finished; ++i) {
+      const int t = i * Lanes + q;
       float factor = scale;
-      if constexpr (layout::normalises) factor = m.rows.factor[half][t];
+      if constexpr (layout::normalises) factor = from.factor[t];
       const auto y = gates.finish(p.y + i, factor, p.last[i]);
-      if (inside && t < count) store_together(p.to + i * 4 * step, y);
+      if (inside && (Whole || t < count)) store_together(p.to + i * Lanes * step, y);
     }
     p.to += round * step;
   }
+  /// Makes token t of a round, whose table's entry is known, the one at work; and reads the next one's entry.
+  __device__ __forceinline__ void turn_to(const preparation& of_token, int t, const preparation& of_next, int next, pipeline& p) const {
+    p.rows.template load<Keys>(of_token.rows + t * layout::row + q * states);
+    if constexpr (ahead) own.decays(design.forget_gate, p.behind.x, p.F, t);
+    else p.F[0] = p.behind.x;
+    p.w = p.behind.y;
+    p.behind = of_next.table[next * channels + c];
+  }
 
-  /// Round r, of whose tokens `count` exist: all 8 where Whole, and then r is even or odd as Parity says.
-  template <bool Whole, int Parity>
-  __device__ __forceinline__ void walk(const preparing_type& preparing, const finishing_type& finishing, arithmetic& of,
-                                       const key_mapping<layout>& mapping, token_feed<layout>& feed, pending& p, int r, int count,
-                                       bool inside, index_t step) {
-    const int here = Whole ? Parity : r % 2, behind_it = 1 - here;
-    const float* const rows = m.rows.of[here];
-    const float* const table = m.table[warp][here];
+  /// Round r, of whose tokens `count` exist: all 8 where Whole.
+  template <bool Whole>
+  __device__ __forceinline__ void walk(const preparing_type& preparing, const finishing_type& finishing, const key_mapping<layout>& mapping,
+                                       token_feed<layout>& feed, pipeline& p, int r, int count, bool inside, index_t step) {
+    preparation &here = m.of[r % 2], &after = m.of[(r + 1) % 2];
     feed.send(r + stages - 1);
-    const auto keys_behind = mapping.load(m.ring[(r + 1) % stages]);
-    finish(finishing, of, p, behind_it, r > 0 ? round : 0, inside, step);
-    prepare(preparing, r + 1, behind_it);
-    mapping.store(keys_behind, m.rows.of[behind_it]);
-    if constexpr (layout::normalises)
-      if (warp == 0) sums.add(rows, m.rows.factor[here], count, mapping.K, lane, scale, float(design.norm.eps));
+    const auto keys_after = mapping.load(m.ring[(r + 1) % stages]);
+    array<float4, prepared> table_after;
+    prepare(preparing, r + 1, table_after);
+    finish<true>(finishing, p, after, round, inside && r > 0, step);
+    if constexpr (layout::normalises) sums.add(here.rows, here.factor, count, mapping.K, lane, scale, float(design.norm.eps));
 
-    of.begin_round(rows);
-    typename arithmetic::operands now, behind;
-    float F[tiles][4], F_behind[tiles][4];
-    of.load(table, rows, 0, now);
-    states.decays(design.forget_gate, now.number, F, 0);
+    array<float, round> part;
 #pragma unroll
     for (int t = 0; t < round; ++t) {
-      // F of the next token is on its way while this one is multiplied
-      if (t + 1 < round) {
-        of.load(table, rows, t + 1, behind);
-        states.decays(design.forget_gate, behind.number, F_behind, t + 1);
+      if (t == round / 2) {
+        mapping.store(keys_after, after.rows);
+        store(table_after, after);
+        __syncwarp();
       }
-      if (Whole || t < count) of.update(states.S, F, now, t, p.y);
-      of.end_token(t, p.y);
-      now = behind;
+      const rows_type rows = p.rows;
+      array<float, states> F;
+      if constexpr (ahead)
 #pragma unroll
-      for (int u = 0; u < tiles; ++u)
-#pragma unroll
-        for (int i = 0; i < 4; ++i) F[u][i] = F_behind[u][i];
+        for (int i = 0; i < states; ++i) F[i] = p.F[i];
+      else own.decays(design.forget_gate, p.F[0], F, t);
+      const float w = p.w;
+      turn_to(t + 1 < round ? here : after, (t + 1) % round, t + 2 < round ? here : after, (t + 2) % round, p);
+      part[t] = 0;
+      if (Whole || t < count) part[t] = own.update(F, rows, w);
     }
 
 #pragma unroll
-    for (int i = 0; i < arithmetic::finished; ++i) p.last[i] = finishing.read_last(m.ring[r % stages], of.token_of(i));
+    for (int i = 0; i < finished; ++i) {
+      p.y[i] = own.sum_over_lanes(part + i * Lanes, q);
+      p.last[i] = finishing.read_last(m.ring[r % stages], i * Lanes + q);
+    }
     feed.store_numbers(r + stages - 1);
     ptx::await_copies<1>();
-    __syncthreads();
+    __syncwarp();
   }
 
   /// The gate's logarithm at token t of the block's sequence, in the order of time, per unit of its rate.
@@ -122,48 +148,49 @@ template <class Design, class Precision, int Keys> struct block_walk {
   }
   template <class Sequence>
   __device__ __forceinline__ void store_states(const Sequence& x, const block_place& at, const segmentation& cut, int segment,
-                                                 const arithmetic& of, index_t channel) const {
+                                                 index_t channel) const {
     const index_t V = x.v.template extent<axis::value>(), K = x.k.template extent<axis::key>();
 #pragma unroll
-    for (int i = 0; i < tiles * 4; ++i)
-      if (const int key = i / 4 * 16 + of.key_of(i % 4); key < K && channel < V)
-        cut.ends[(slot(x, at, cut, segment) * K + key) * V + channel] = states.S[i / 4][i % 4];
+    for (int i = 0; i < states; ++i)
+      if (const int key = q * states + i; key < K && channel < V)
+        cut.ends[(slot(x, at, cut, segment) * K + key) * V + channel] = own.S[i];
   }
   /// Leaves the segment's tokens, of the first pass those that are not forgotten; and makes the state the one before them.
   template <class Sequence>
   __device__ __forceinline__ void begin_segment(const Sequence& x, block_place& at, const segmentation& cut, int segment,
-                                                const arithmetic& of, bool there, index_t channel) {
+                                                bool there, index_t channel) {
     const index_t V = x.v.template extent<axis::value>(), K = x.k.template extent<axis::key>();
     const index_t from = index_t(segment) * cut.tokens, left = at.length - from;
     if (cut.first_pass) {
       at.template keep<layout::reversed>(from, cut.tokens);
-      float rates[tiles * 4], bias = 0;
+      array<float, states> rates;
+      float bias = 0;
 #pragma unroll
-      for (int i = 0; i < tiles * 4; ++i) {
-        const int key = i / 4 * 16 + of.key_of(i % 4);
+      for (int i = 0; i < states; ++i) {
+        const int key = q * states + i;
         rates[i] = forget_of_design<layout>::rate(x, at.h, channel, key < K ? key : 0);
       }
       if constexpr (layout::step_of_channel) bias = x.bias ? float(x.bias(at.h, channel)) : 0.0f;
       if constexpr (layout::step_of_head) bias = x.bias ? float(x.bias(at.h)) : 0.0f;
       float span;
-      const int begin = tokens_to_forget(rates, cut.tokens, lane, [&](int t) { return step_at(x, at, t, channel, bias); }, span);
+      const int begin = tokens_to_forget<Lanes, states>(rates, cut.tokens, q, [&](int t) { return step_at(x, at, t, channel, bias); }, span);
       if (q == 0 && there) cut.spans[slot(x, at, cut, segment) * V + channel] = span;
       // the initial state may lie where the final one will: the second pass finds a copy
-      if (segment == 0) store_states(x, at, cut, -1, of, there ? channel : V);
+      if (segment == 0) store_states(x, at, cut, -1, there ? channel : V);
 #pragma unroll
-      for (int i = 0; i < tiles * 4; ++i) states.S[i / 4][i % 4] = 0;
+      for (int i = 0; i < states; ++i) own.S[i] = 0;
       at.template keep<layout::reversed>(begin, cut.tokens - begin);
       return;
     }
     at.template keep<layout::reversed>(from, left < cut.tokens ? left : cut.tokens);
-    float sum[tiles * 4] = {}, product[tiles * 4];
+    array<float, states> sum = {}, product;
 #pragma unroll
     for (float& one : product) one = 1;
     for (int j = segment - 1; j >= -1; --j) {
       const index_t place = slot(x, at, cut, j);
 #pragma unroll
-      for (int i = 0; i < tiles * 4; ++i) {
-        const int key = i / 4 * 16 + of.key_of(i % 4);
+      for (int i = 0; i < states; ++i) {
+        const int key = q * states + i;
         if (key >= K) continue;
         sum[i] = fmaf(product[i], cut.ends[(place * K + key) * V + channel], sum[i]);
       }
@@ -171,88 +198,81 @@ template <class Design, class Precision, int Keys> struct block_walk {
       const float span = cut.spans[place * V + channel];
       if (span == __int_as_float(0x7f800000)) break;
 #pragma unroll
-      for (int i = 0; i < tiles * 4; ++i) product[i] *= ptx::exp2_approx(states.rate[i / 4][i % 4] * span);
+      for (int i = 0; i < states; ++i) product[i] *= ptx::exp2_approx(own.rate[i] * span);
     }
 #pragma unroll
-    for (int i = 0; i < tiles * 4; ++i) states.S[i / 4][i % 4] = sum[i];
+    for (int i = 0; i < states; ++i) own.S[i] = sum[i];
   }
   template <class Sequence> __device__ __forceinline__ void run(const Sequence& x, block_place at, const segmentation& cut, int segment) {
     const int V = int(x.v.template extent<axis::value>()), K = int(x.k.template extent<axis::key>());
-    const int begin = at.block * layout::channels, channel = begin + warp * layout::warp_channels + g;
+    const int begin = at.block * channels, channel = begin + c;
     const bool there = channel < V;
     const forget_of_design<layout> gate{design.forget_gate};
-    arithmetic of(lane);
 #pragma unroll
-    for (int u = 0; u < tiles; ++u)
-#pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        const int key = 16 * u + of.key_of(i);
-        const bool known = there && key < K;
-        float rate = known ? gate.rate(x, at.h, channel, key) : 0.0f;
-        if constexpr (layout::decay == decay_kind::fixed) rate = gate(0.0f, rate);
-        states.rate[u][i] = rate;
-        states.S[u][i] = x.initial_state.S && known ? float(x.initial_state.S(at.n, at.h, key, channel)) : 0.0f;
-      }
+    for (int i = 0; i < states; ++i) {
+      const int key = q * states + i;
+      const bool known = there && key < K;
+      float rate = known ? gate.rate(x, at.h, channel, key) : 0.0f;
+      if constexpr (layout::decay == decay_kind::fixed) rate = gate(0.0f, rate);
+      own.rate[i] = rate;
+      own.S[i] = x.initial_state.S && known ? float(x.initial_state.S(at.n, at.h, key, channel)) : 0.0f;
+    }
     if constexpr (can_be_cut<layout>)
-      if (cut.count > 1) begin_segment(x, at, cut, segment, of, there, there ? channel : 0);
-    const int to_finish = warp * layout::warp_channels + of.channel();
-    const bool inside = begin + to_finish < V && !cut.first_pass;
-    const preparing_type preparing(design, x, at.h, begin, warp * layout::warp_channels + 2 * q, V);
-    const finishing_type finishing(design, x, at.h, begin, to_finish, V);
-    const key_mapping<layout> mapping(design, K, thread);
+      if (cut.count > 1) begin_segment(x, at, cut, segment, there, there ? channel : 0);
+    const bool inside = there && !cut.first_pass;
+    const preparing_type preparing(design, x, at.h, begin, lane % pairs * 2, V);
+    const finishing_type finishing(design, x, at.h, begin, c, V);
+    const key_mapping<layout> mapping(design, K, lane);
     if constexpr (layout::normalises) sums.begin(x.initial_state, at.n, at.h, K, lane);
 
     if (K < Keys) {  // keys beyond K: zeros that no copy overwrites
-      for (int i = thread; i < int(sizeof(m.ring) / 16); i += layout::threads) reinterpret_cast<uint4*>(m.ring)[i] = uint4{};
-      __syncthreads();
+      for (int i = lane; i < int(sizeof(m.ring) / 16); i += 32) reinterpret_cast<uint4*>(m.ring)[i] = uint4{};
+      __syncwarp();
     }
-    token_feed<layout> feed(x, at, m.ring, thread);
+    token_feed<layout> feed(x, at, m.ring, lane);
 #pragma unroll
     for (int i = 0; i < stages - 1; ++i) feed.send(i), feed.store_numbers(i);
     ptx::await_copies<1>();
-    __syncthreads();
-    mapping.store(mapping.load(m.ring[0]), m.rows.of[0]);
-    prepare(preparing, 0, 0);
-    __syncthreads();
+    __syncwarp();
+    mapping.store(mapping.load(m.ring[0]), m.of[0].rows);
+    array<float4, prepared> table;
+    prepare(preparing, 0, table);
+    store(table, m.of[0]);
+    __syncwarp();
 
     const int tokens = int(at.length);
     const index_t stride = x.y.template stride<axis::time>(), step = layout::reversed ? -stride : stride;
-    pending p;
+    pipeline p{};
     p.to = x.y.data() + at.batch() * x.y.template stride<axis::batch>() + at.template start<layout::reversed>() * stride +
-           at.h * x.y.template stride<axis::head>() + begin + to_finish + (of.token_of(0) - round) * step;  // round -1
+           at.h * x.y.template stride<axis::head>() + channel + (q - round) * step;  // round -1
+    p.behind = m.of[0].table[c];
+    turn_to(m.of[0], 0, m.of[0], 1, p);
     int r = 0;
 #pragma unroll 1
-    for (; r < tokens / (2 * round) * 2; r += 2) {
-      walk<true, 0>(preparing, finishing, of, mapping, feed, p, r, round, inside, step);
-      walk<true, 1>(preparing, finishing, of, mapping, feed, p, r + 1, round, inside, step);
-    }
-    int left = tokens - r * round;
-#pragma unroll 1
-    for (; left > 0; ++r, left -= round) walk<false, 0>(preparing, finishing, of, mapping, feed, p, r, left < round ? left : round, inside, step);
-    if (r > 0) finish(finishing, of, p, (r - 1) % 2, left + round, inside, step);
+    for (; r < tokens / round; ++r) walk<true>(preparing, finishing, mapping, feed, p, r, round, inside, step);
+    const int left = tokens - r * round;
+    if (left > 0) walk<false>(preparing, finishing, mapping, feed, p, r, left, inside, step), ++r;
+    if (r > 0) finish<false>(finishing, p, m.of[(r - 1) % 2], left > 0 ? left : round, inside, step);
     ptx::await_copies<0>();
 
-    if (cut.first_pass) return store_states(x, at, cut, segment, of, there ? channel : V);
+    if (cut.first_pass) return store_states(x, at, cut, segment, there ? channel : V);
     if (x.final_state.S && there && segment + 1 == cut.count)
 #pragma unroll
-      for (int u = 0; u < tiles; ++u)
-#pragma unroll
-        for (int i = 0; i < 4; ++i)
-          if (const int key = 16 * u + of.key_of(i); key < K)
-            x.final_state.S(at.n, at.h, key, channel) = typename Precision::state(states.S[u][i]);
+      for (int i = 0; i < states; ++i)
+        if (const int key = q * states + i; key < K) x.final_state.S(at.n, at.h, key, channel) = typename Precision::state(own.S[i]);
     if constexpr (layout::normalises)
-      if (at.block == 0 && warp == 0) sums.end(x.final_state, at.n, at.h, K, lane);
+      if (at.block == 0) sums.end(x.final_state, at.n, at.h, K, lane);
   }
 };
 
-/// A block computes 32 channels of a segment of a head of a sequence.
-template <class Design, class Precision, int Keys>
-__global__ void __launch_bounds__(128, Keys <= 16 ? 4 : 2) selective_kernel(const Design design, const sequence_of<Design, Precision> x,
-                                                                         const segmentation cut) {
-  using walk = block_walk<Design, Precision, Keys>;
-  extern __shared__ uint4 memory_of_block[];
+/// A block is a warp: 32 / Lanes channels of a segment of a head of a sequence.
+template <class Design, class Precision, int Keys, int Lanes>
+__global__ void __launch_bounds__(32, Keys > 16 || Lanes == 2 ? 8 : 16) selective_kernel(const Design design, const sequence_of<Design, Precision> x,
+                                                                                      const segmentation cut) {
+  using walk = warp_walk<Design, Precision, Keys, Lanes>;
+  extern __shared__ uint4 memory_of_warp[];
   const int segments = cut.first_pass ? cut.count - 1 : cut.count;
-  walk{design, *reinterpret_cast<typename walk::memory*>(memory_of_block), float(design.scale(x.k.template extent<axis::key>()))}
+  walk{design, *reinterpret_cast<typename walk::memory*>(memory_of_warp), float(design.scale(x.k.template extent<axis::key>()))}
       .run(x, block_place(x, int(blockIdx.x) / segments), cut, int(blockIdx.x) % segments);
 }
 

@@ -2,10 +2,15 @@
 /// @file  What of a design is known when its kernel is compiled, a block's shape and shared memory, and its place in a call.
 #pragma once
 
+#include <cstddef>  // size_t
+
 #include <sextant/design/design.hpp>
 #include <sextant/tensor/sequence.hpp>
 
 namespace sextant::gpu::lanes {
+
+/// Count elements. The compilers' warnings about signs want the cast in one place.
+template <class Element, int Count> using array = Element[static_cast<std::size_t>(Count)];
 
 /// How a forget gate that varies over channels is evaluated.
 enum class decay_kind {
@@ -42,25 +47,25 @@ template <class Design, class Precision> struct design_traits {
   static constexpr bool reversed = std::is_same_v<typename Design::order_type, order::reversed>;
   static constexpr bool normalises = sextant::detail::normalises<typename Design::norm_type>;
   static constexpr bool plain_map = std::is_same_v<typename Design::map_type, map::identity>;
-  /// Tokens of 16 bits carry errors of 2^-9 or 2^-12: products of factors that are off by less will do.
+  /// Tokens of 16 bits carry errors of 2^-9 or 2^-12: functions that are off by less will do.
   static constexpr bool exact = sizeof(token) == 4;
 };
 
-/// A block: 4 warps of 8 channels each, all keys of one head of one sequence. `Keys` is K rounded up to a multiple of 16;
-/// keys beyond K hold zeros. Tokens are worked on in rounds of 8, and as many are fetched at a time.
-template <class Design, class Precision, int Keys> struct block_layout : design_traits<Design, Precision> {
+/// A block is a warp with `Lanes` lanes to a channel and all keys of one head of one sequence: lane q C + c, C channels,
+/// holds keys q K / L .. of channel c. `Keys` is K rounded up; keys beyond K hold zeros. Tokens are worked on in rounds of
+/// 8, and as many are fetched at a time.
+template <class Design, class Precision, int Keys, int Lanes> struct warp_layout : design_traits<Design, Precision> {
   using base = design_traits<Design, Precision>;
   using token = typename base::token;
-  static_assert(Keys % 16 == 0);
-  static constexpr int keys = Keys, warps = 4, threads = 32 * warps;
-  static constexpr int warp_channels = 8, channels = warps * warp_channels, round = 8;
-  static constexpr int stages = 4;          ///< rounds of tokens kept as they arrive
-  /// One exponential in so many goes to the multiply-add units, which have room left; 0: none.
-  static constexpr int polynomial_every = base::exact ? 0 : 32;
+  static constexpr int keys = Keys, lanes = Lanes, channels = 32 / Lanes, states = Keys / Lanes, round = 8;
+  static_assert(states % 4 == 0 && round % Lanes == 0);
+  static constexpr int stages = 4;  ///< rounds of tokens kept as they arrive
+  /// One exponential in so many goes to the multiply-add units, which have room left.
+  static constexpr int polynomial_every = Keys > 16 ? 8 : 16;
   static constexpr int row = 2 * Keys + 4;  ///< floats of phi(k) and phi(q) of one token; 4 more against bank conflicts
 
   template <bool Has, class Element, int Count> struct array_if {
-    alignas(16) Element at[Has ? Count : 1];
+    alignas(16) array<Element, Has ? Count : 1> at;
   };
   template <bool Has> using of_channels = array_if<Has, token, round * channels>;
   template <bool Has> using of_head = array_if<Has, float, round>;
@@ -72,7 +77,7 @@ template <class Design, class Precision, int Keys> struct block_layout : design_
     of_channels<base::forget_of_channel> forget;
     of_channels<base::input_of_channel> input;
     of_channels<base::has_gate> gate;
-    alignas(16) token keys[2][round * Keys];  ///< k, q
+    alignas(16) array<token, round * Keys> keys[2];  ///< k, q
     of_head<base::step_of_head> dt_head;
     of_head<base::forget_of_head> forget_head;
     of_head<base::input_of_head> input_head;

@@ -24,24 +24,24 @@ struct segmentation {
 template <class Layout> inline constexpr bool can_be_cut =
     Layout::decay == decay_kind::state && forget_of_design<Layout>::scaled_rates && !Layout::normalises;
 
-/// The number of segments for a call of so many blocks: enough to fill the GPU with four blocks to a multiprocessor, none
-/// of them shorter than 512 tokens.
-inline int segments_for(index_t blocks, index_t tokens, int multiprocessors) {
-  const index_t wanted = blocks > 2 * multiprocessors || blocks == 0 ? 1 : 4 * multiprocessors / blocks;
+/// The number of segments for a call of so many warps: enough to fill the GPU with 8 to a multiprocessor, none of them
+/// shorter than 512 tokens.
+inline int segments_for(index_t warps, index_t tokens, int multiprocessors) {
+  const index_t wanted = warps == 0 ? 1 : 8 * multiprocessors / warps;
   const index_t possible = tokens / 512;
   return int(possible < 2 || wanted < 2 ? 1 : wanted < possible ? wanted : possible);
 }
 
-/// Where in [0, tokens) the first pass begins, and the span from there on, for a lane whose `rates` belong to channel `c`
-/// and whose 4 neighbours share them; `step(t)` is the gate's logarithm at token t per unit of the rate. Uniform in a block.
-template <int Count, class Step>
-__device__ __forceinline__ int tokens_to_forget(const float (&rates)[Count], int tokens, int lane, const Step& step, float& span) {
-  constexpr int at_once = 8, chunk = 4 * at_once;
+/// Where in [0, tokens) the first pass begins, and the span from there on, for lane q of the `Lanes` of a channel whose keys
+/// have `rates`; `step(t)` is the gate's logarithm at token t per unit of the rate. Uniform in a warp.
+template <int Lanes, int Count, class Step>
+__device__ __forceinline__ int tokens_to_forget(const array<float, Count>& rates, int tokens, int q, const Step& step, float& span) {
+  constexpr int at_once = 8, chunk = Lanes * at_once, apart = 32 / Lanes;
   float slowest = rates[0], other = rates[0];
 #pragma unroll
   for (int i = 1; i < Count; ++i) slowest = fmaxf(slowest, rates[i]), other = fminf(other, rates[i]);
 #pragma unroll
-  for (int distance = 1; distance < 4; distance *= 2) {
+  for (int distance = apart; distance < 32; distance *= 2) {
     slowest = fmaxf(slowest, __shfl_xor_sync(~0u, slowest, distance));
     other = fminf(other, __shfl_xor_sync(~0u, other, distance));
   }
@@ -53,12 +53,13 @@ __device__ __forceinline__ int tokens_to_forget(const float (&rates)[Count], int
     float sum = 0;
 #pragma unroll
     for (int i = 0; i < at_once; ++i) {
-      const int t = begin + 4 * i + lane % 4;
+      const int t = begin + Lanes * i + q;
       sum += t < before ? step(t) : 0.0f;
     }
-    sum += __shfl_xor_sync(~0u, sum, 1);
-    span += sum + __shfl_xor_sync(~0u, sum, 2);
-    if (__syncthreads_and(fmaxf(slowest * span, other * span) < -40.0f)) {
+#pragma unroll
+    for (int distance = apart; distance < 32; distance *= 2) sum += __shfl_xor_sync(~0u, sum, distance);
+    span += sum;
+    if (__all_sync(~0u, fmaxf(slowest * span, other * span) < -40.0f)) {
       span = __int_as_float(0x7f800000);
       break;
     }
