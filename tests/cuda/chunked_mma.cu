@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <cstring>  // memcmp
+#include <utility>  // pair
 
 #include <sextant/cuda/chunked_mma.cuh>
 
@@ -14,6 +15,14 @@ using namespace sextant::test;
 namespace {
 
 constexpr by_family<gpu::chunked_mma> by_mma{};
+/// As a GPU of one multiprocessor would divide a call.
+struct on_one_multiprocessor : by_family<gpu::chunked_mma> {
+  template <class D, class P> status run(const D& design, const sequence_of<D, P>& x, const gpu::stream& on) const {
+    status found;
+    const auto c = gpu::make_call(design, x, found);
+    return gpu::chunked_mma::run_plan(design, c, gpu::chunked_mma::plan_of(design, x, c, 1), typename P::token{}, on);
+  }
+};
 
 // Designs: of the library's own parts there is one kernel for all whose decays are a head's, and one for decays per key.
 constexpr auto channel_gated = linear_attention.with(input::softplus<per::channel>{}, norm::none{}, map::relu{},
@@ -74,32 +83,39 @@ TEST_CASE("every size: keys, channels and tokens around tiles") {
   if (!has_gpu()) return;
   struct size { index_t T, K, V; };
   constexpr size sizes[] = {{0, 3, 5},    {1, 1, 1},    {15, 2, 3},    {16, 16, 16},   {17, 7, 15},   {31, 33, 17},
-                            {63, 64, 64}, {64, 65, 31}, {65, 100, 33}, {129, 128, 65}, {40, 192, 100}, {70, 256, 130}};
+                            {63, 64, 64}, {64, 65, 31}, {65, 100, 33}, {129, 24, 65}, {33, 192, 100}, {35, 256, 130}};
   each_design([&](const char* name, const auto& design) {
     INFO(std::string(name));
     for (const auto& [T, K, V] : sizes)
-      hold(design, heads_for<std::remove_cvref_t<decltype(design)>>({.B = 2, .T = T, .K = K, .V = V}), {.initial_state = T != 63});
+      hold(design, heads_for<std::remove_cvref_t<decltype(design)>>({.B = T < 33 ? 2 : 1, .T = T, .K = K, .V = V}),
+           {.initial_state = T != 63});
   });
 }
 
-TEST_CASE("as many heads as fill a GPU, so that a block has all of a head's channels") {
+TEST_CASE("blocks with all of a head's channels, as where heads alone fill a GPU") {
   if (!has_gpu()) return;
-  for (const index_t K : {64, 128, 256}) {
-    hold(mlstm, {.B = 26, .T = 66, .Hk = 4, .H = 4, .K = K, .V = 128}, {});
-    hold(gla, {.B = 26, .T = 66, .Hk = 4, .H = 4, .K = K, .V = 128}, {});
+  const auto wide = [](const auto& design, auto precision, index_t K, index_t V, double bound) {
+    using P = decltype(precision);
+    const shape s{.B = 1, .T = 130, .Hk = 1, .H = 1, .K = K, .V = V};
+    CHECK(error_on_gpu<P>(design, s, {.initial_state = true, .positive_keys = true}, on_one_multiprocessor{}).worst() <= bound);
+  };
+  for (const auto& [K, V] : {std::pair<index_t, index_t>{64, 64}, {64, 128}, {128, 128}, {180, 128}, {256, 128}, {128, 200}}) {
+    INFO("K ", K, ", V ", V);
+    wide(mlstm, fp32{}, K, V, 2e-6);
+    wide(mlstm, bf16{}, K, V, tolerance<bf16>);
+    wide(keyed_sum, fp32{}, K, V, 2e-6);
+    wide(keyed_sum, bf16{}, K, V, tolerance<bf16>);
+    wide(keyed_sum, fp16{}, K, V, tolerance<fp16>);
   }
 }
 
 TEST_CASE("long sequences: 4096 tokens and 131072") {
   if (!has_gpu()) return;
-  const auto lengths = [](const auto& design) {
-    hold(design, {.B = 1, .T = 4096, .Hk = 1, .H = 1, .K = 24, .V = 20}, {});
-    hold(design, {.B = 1, .T = 131072, .Hk = 1, .H = 1, .K = 8, .V = 4}, {});
-  };
-  lengths(linear_attention);
-  lengths(retnet);
-  lengths(mlstm);
-  lengths(gla);
+  const shape long_one{.B = 1, .T = 4096, .Hk = 1, .H = 1, .K = 24, .V = 20};
+  const shape longest{.B = 1, .T = 131072, .Hk = 1, .H = 1, .K = 8, .V = 4};
+  hold(linear_attention, long_one, {}), hold(linear_attention, longest, {});
+  hold(gla, long_one, {}), hold(gla, longest, {});
+  hold(mlstm, long_one, {});
 }
 
 TEST_CASE("memories of thousands of tokens: the same decay at each of them") {

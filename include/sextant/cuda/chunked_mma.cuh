@@ -77,13 +77,13 @@ struct chunked_mma {
     return run_plan(design, c, plan_of(design, x, c), typename Precision::token{}, on);
   }
 
-  /// How a call is divided.
+  /// How a call is divided among so many multiprocessors.
   template <class Design, class Precision>
-  static mma::block_plan plan_of(const Design&, const sequence_of<Design, Precision>&, const device_call<float>& c) {
+  static mma::block_plan plan_of(const Design&, const sequence_of<Design, Precision>&, const device_call<float>& c,
+                                 int multiprocessors = device_attribute(cudaDevAttrMultiProcessorCount)) {
     using token = typename Precision::token;
     constexpr bool raw_rows = raw_granularity<typename Design::forget_type> == per::key;
-    mma::block_plan p = mma::make_block_plan<token>(c, keyed<Design>, raw_rows, shares_state(c), shared_bytes_of_block(),
-                                      device_attribute(cudaDevAttrMultiProcessorCount));
+    mma::block_plan p = mma::make_block_plan<token>(c, keyed<Design>, raw_rows, shares_state(c), shared_bytes_of_block(), multiprocessors);
     p.maps = !std::is_same_v<typename Design::map_type, map::identity> || c.key_scale != 1.0f;
     p.pieces_of_keys = in_words(c.q, c.keys, 16) && in_words(c.k, c.keys, 16);
     p.pieces_of_values = in_words(c.v, c.values, 16);

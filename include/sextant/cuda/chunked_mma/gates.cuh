@@ -20,7 +20,8 @@ template <class Real> __device__ __forceinline__ Real not_vanishing(Real log2_F)
 __device__ __forceinline__ float exp2_minus_one(float x) {
   asm("max.NaN.f32 %0, %0, 0fC2FC0000;" : "+f"(x));  // -126
   asm("min.NaN.f32 %0, %0, 0f42FE0000;" : "+f"(x));  // 127
-  const float whole = rintf(x), f = x - whole, power = ptx::exp2_approx(whole);
+  const float shifted = x + 12582912.0f;             // 1.5 * 2^23: the integer ends up in the last bits
+  const float f = x - (shifted - 12582912.0f), power = __int_as_float((__float_as_int(shifted) << 23) + 0x3f800000);
   float p = fmaf(1.326522649e-3f, f, 9.671231709e-3f);  // (2^f - 1) / f on [-1/2, 1/2]
   p = fmaf(p, f, 5.550728477e-2f);
   p = fmaf(p, f, 2.402224813e-1f);
@@ -79,8 +80,10 @@ template <class Token, class Parts> struct gate_reader {
 };
 
 /// The gates of one head, run by one warp: lane l has tokens 2 l and 2 l + 1 of a chunk. Raw numbers of the next chunk are
-/// read ahead and stay as they are until then. Sums are taken in double, one addition per token.
+/// read ahead and stay as they are until then. Sums of logarithms are taken in double where tokens are float.
 template <class Token, bool Keyed, class Parts> struct head_gates {
+  using real = std::conditional_t<sizeof(Token) == 4, double, float>;
+
   gate_reader<Token, Parts> reader;
   int lane;
   raw_gates<Token> first{}, second{};
@@ -107,41 +110,41 @@ template <class Token, bool Keyed, class Parts> struct head_gates {
   }
   /// The factors of the chunk whose raw numbers were read last.
   __device__ void compute(chunk_gates& to, int count) {
-    constexpr double log2_of_e = 1.4426950408889634074;
-    double2 log_F{}, log_I{};
-    float2 I{1.0f, 1.0f};
+    constexpr real log2_of_e = real(1.4426950408889634074);
+    real log_F[2], log_I[2];
+    float I[2];
     // One piece of code for both tokens: gates may be long.
 #pragma unroll 1
     for (int i = 0; i < 2; ++i) {
       const auto& parts = reader.parts;
       const raw_gates<Token> raw{i == 0 ? first.dt : second.dt, i == 0 ? first.input : second.input,
                                  i == 0 ? first.forget : second.forget};
-      double its_log_F = 0, its_log_I = 0;
+      real its_log_F = 0, its_log_I = 0;
       float its_I = 1.0f;
       if (2 * lane + i < count) {
-        if (forgets()) its_log_F = double(parts.forget.logarithm(reader.forget_raw(raw, to.bias), to.rate));
-        if (stabilises()) its_log_I = double(parts.input.logarithm(reader.input_raw(raw, to.bias), 0.0f));
+        if (forgets()) its_log_F = real(parts.forget.logarithm(reader.forget_raw(raw, to.bias), to.rate));
+        if (stabilises()) its_log_I = real(parts.input.logarithm(reader.input_raw(raw, to.bias), 0.0f));
         else if (admits()) its_I = parts.input.value(reader.input_raw(raw, to.bias), 0.0f);
       }
-      if (i == 0) log_F.x = its_log_F, log_I.x = its_log_I, I.x = its_I;
-      else log_F.y = its_log_F, log_I.y = its_log_I, I.y = its_I;
+      if (i == 0) log_F[0] = its_log_F, log_I[0] = its_log_I, I[0] = its_I;
+      else log_F[1] = its_log_F, log_I[1] = its_log_I, I[1] = its_I;
     }
     if (stabilises()) stabilise(to, log_F, log_I, I, count);
-    const double low = not_vanishing(log_F.x * log2_of_e), high = not_vanishing(log_F.y * log2_of_e);
-    double sum = low + high;
+    const real low = not_vanishing(log_F[0] * log2_of_e), high = not_vanishing(log_F[1] * log2_of_e);
+    real sum = low + high;
 #pragma unroll
     for (int d = 1; d < 8; d *= 2) {
-      const double before = __shfl_up_sync(~0u, sum, d, 8);
+      const real before = __shfl_up_sync(~0u, sum, d, 8);
       if (lane % 8 >= d) sum += before;
     }
-    const double whole = __shfl_sync(~0u, sum, 7, 8);
+    const real whole = __shfl_sync(~0u, sum, 7, 8);
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
-      const double cum = i == 0 ? sum - high : sum;
+      const real cum = i == 0 ? sum - high : sum;
       const int t = 2 * lane + i;
-      const float left = ptx::exp2_approx(float(whole - cum)), its_I = i == 0 ? I.x : I.y;
+      const float left = ptx::exp2_approx(float(whole - cum)), its_I = I[i];
       to.upper[t] = float(cum);
-      to.lower[t] = float(cum - double(float(cum)));
+      to.lower[t] = float(cum - real(float(cum)));
       to.from_start[t] = ptx::exp2_approx(float(cum));
       to.left[t] = left;
       to.admitted[t] = its_I;
@@ -152,25 +155,25 @@ template <class Token, bool Keyed, class Parts> struct head_gates {
 
  private:
   /// m_t = max(log F_t + m_{t-1}, log I_t) by a scan over m -> max(c + m, a), and what it makes of the two gates.
-  __device__ void stabilise(chunk_gates& to, double2& log_F, double2 log_I, float2& I, int count) {
-    const auto larger = [](double x, double y) { return x > y || x != x ? x : y; };
-    const double nothing = -__longlong_as_double(0x7ff0000000000000);
-    if (2 * lane >= count) log_I.x = nothing;
-    if (2 * lane + 1 >= count) log_I.y = nothing;
-    double c = log_F.x + log_F.y, a = larger(log_I.x + log_F.y, log_I.y);
+  __device__ void stabilise(chunk_gates& to, real (&log_F)[2], real (&log_I)[2], float (&I)[2], int count) {
+    const auto larger = [](real x, real y) { return x > y || x != x ? x : y; };
+    const real nothing = -real(__int_as_float(0x7f800000));
+    if (2 * lane >= count) log_I[0] = nothing;
+    if (2 * lane + 1 >= count) log_I[1] = nothing;
+    real c = log_F[0] + log_F[1], a = larger(log_I[0] + log_F[1], log_I[1]);
 #pragma unroll
     for (int d = 1; d < 32; d *= 2) {
-      const double c_before = __shfl_up_sync(~0u, c, d), a_before = __shfl_up_sync(~0u, a, d);
+      const real c_before = __shfl_up_sync(~0u, c, d), a_before = __shfl_up_sync(~0u, a, d);
       if (lane >= d) a = larger(a_before + c, a), c += c_before;
     }
-    const double c_before = __shfl_up_sync(~0u, c, 1), a_before = __shfl_up_sync(~0u, a, 1);
-    const double before = lane == 0 ? to.m : larger(c_before + to.m, a_before);
-    const double low = larger(log_F.x + before, log_I.x), high = larger(log_F.y + low, log_I.y);
-    log_F.x += before - low, log_F.y += low - high;
-    I = {expf(float(log_I.x - low)), expf(float(log_I.y - high))};
+    const real c_before = __shfl_up_sync(~0u, c, 1), a_before = __shfl_up_sync(~0u, a, 1);
+    const real before = lane == 0 ? real(to.m) : larger(c_before + real(to.m), a_before);
+    const real low = larger(log_F[0] + before, log_I[0]), high = larger(log_F[1] + low, log_I[1]);
+    log_F[0] += before - low, log_F[1] += low - high;
+    I[0] = expf(float(log_I[0] - low)), I[1] = expf(float(log_I[1] - high));
     to.bound[2 * lane] = expf(float(-low)), to.bound[2 * lane + 1] = expf(float(-high));
     __syncwarp();
-    if (lane == 31) to.m = high;
+    if (lane == 31) to.m = double(high);
   }
 };
 

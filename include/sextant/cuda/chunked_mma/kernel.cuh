@@ -7,9 +7,9 @@
 namespace sextant::gpu::mma {
 
 /// A block: one slice of one head's channels through one sequence, chunk by chunk. In a chunk, with barriers between:
-///   the next chunk's rows set out; gates, maps; weights inside each step of 16 tokens; decays per key go into q and k;
-///   step by step Y^T = (S^T Q^T) from_start + V^T W^T and S^T += taken S^T + (entering V)^T K, the state in registers;
-///   y leaves.
+///   the next chunk's rows set out; maps; decays per key, which go into queries and keys; gates, and scores inside each step
+///   of 16 tokens; weights; step by step Y^T = (S^T Q^T) from_start + V^T W^T and S^T = F S^T + (entering V)^T K, the state
+///   in registers; y leaves.
 template <class Token, bool Keyed, class Parts> struct slice_walk {
   using products = warp_products<Token>;
 
@@ -55,19 +55,24 @@ template <class Token, bool Keyed, class Parts> struct slice_walk {
       __syncthreads();
       const chunk_memory<Token> memory(shared, plan, i % plan.stages);
       const int t = i * plan.tokens;
-      prepare(memory, t, count_of(i));
-      __syncthreads();
-      weigh(memory);
-      __syncthreads();
+      if (plan.maps || gates_channels()) prepare(memory, t, count_of(i)), __syncthreads();
       if constexpr (Keyed) {
-        if (undecayed()) query_normaliser(plan, memory, nullptr), __syncthreads();
+        if (undecayed()) normalise_undecayed(memory);
+        if (warp == 0) compute_gates(memory, t, count_of(i));
+        decay_keys(gates.reader, s, plan, memory, t, count_of(i));
+        __syncthreads();
+        const int* const steep = memory.gates->steep;
+        if (steep[0] + steep[1] + steep[2] + steep[3] > 0) score_steep(plan, memory, int(c.keys)), __syncthreads();
         scale_rows(plan, memory, count_of(i));
         __syncthreads();
-        if (c.norm == norm_kind::sum) {
-          advance_normaliser(plan, memory, nullptr, memory.taken, 1, plan.keys());
-          __syncthreads();
-        }
+      } else if (warp == 0) {
+        compute_gates(memory, t, count_of(i));
       }
+      score(plan, memory, int(c.keys));
+      __syncthreads();
+      weigh(plan, memory, per_head(), admits(), wanted());
+      if (c.normalises() && !(Keyed && undecayed())) advance_normaliser(memory);
+      __syncthreads();
       if (c.normalises() && !(Keyed && undecayed()))
         query_normaliser(plan, memory, per_head() && !undecayed() ? memory.gates->from_start : nullptr);
       advance(memory);
@@ -101,7 +106,10 @@ template <class Token, bool Keyed, class Parts> struct slice_walk {
     if (c.z_in)
       for (int i = int(threadIdx.x); i < c.keys; i += int(blockDim.x))
         memory.z[plan.steps() * plan.keys() + i] = *normaliser_at(c.z_in, i);
-    if (threadIdx.x == 0) gates.start(*memory.gates, c.m_in ? *normaliser_at(c.m_in, 0) : 0.0f);
+    if (threadIdx.x == 0) {
+      gates.start(*memory.gates, c.m_in ? *normaliser_at(c.m_in, 0) : 0.0f);
+      memory.gates->key_head = int(c.key_head(h));
+    }
 #pragma unroll
     for (int i = 0; i < slab_keys / 2; ++i)
       S[i / 4][i % 4] = c.S_in && state_exists(i) ? *state_at(c.S_in, i) : 0.0f;
@@ -135,20 +143,13 @@ template <class Token, bool Keyed, class Parts> struct slice_walk {
       Token* const to = which == 0 ? memory.q : which == 1 ? memory.k : which == 2 ? memory.v : memory.raw;
       const int stride = which == 0 ? plan.q_stride : which == 1 ? plan.k_stride : which == 2 ? plan.v_stride : plan.raw_stride;
       const bool pieces = which == 2 ? plan.pieces_of_values : which == 3 ? plan.pieces_of_raw : plan.pieces_of_keys;
-      copy_rows(to, stride, row_walk(x, s, which < 2 ? c.key_head(h) : h, t, which == 2 ? first_channel * x.value : 0), count,
+      copy_rows(to, stride, row_walk(x, s, which < 2 ? memory.gates->key_head : h, t, which == 2 ? first_channel * x.value : 0), count,
                 plan.tokens, which == 2 ? values : int(c.keys), pieces);
     }
   }
 
-  /// Gates and maps.
+  /// Maps, and input gates per channel.
   __device__ void prepare(const chunk_memory<Token>& memory, int t, int count) {
-    if (warp == 0 && gates.any()) {
-      gates.compute(*memory.gates, count);
-      const int next = t + plan.tokens, left = int(s.length) - next;
-      if (left > 0) gates.read_ahead(s, next, left < plan.tokens ? left : plan.tokens);
-    }
-    if constexpr (Keyed)
-      decay_keys(gates.reader, s, plan, memory, t, count);
     if (plan.maps) {
 #pragma unroll 1
       for (int which = 0; which < 2; ++which)
@@ -164,44 +165,61 @@ template <class Token, bool Keyed, class Parts> struct slice_walk {
         }
     }
   }
+  /// Gates of the head, by one warp; it reads ahead what the next chunk's are computed from.
+  __device__ void compute_gates(const chunk_memory<Token>& memory, int t, int count) {
+    if (!gates.any()) return;
+    gates.compute(*memory.gates, count);
+    const int next = t + plan.tokens, left = int(s.length) - next;
+    if (left > 0) gates.read_ahead(s, next, left < plan.tokens ? left : plan.tokens);
+  }
 
-  /// What the tokens of each step say to each other, and to the normaliser.
-  __device__ void weigh(const chunk_memory<Token>& memory) {
-    const int keys = int(c.keys);
-    const summed what = !c.normalises() ? summed::nothing : undecayed() ? summed::scores
-                        : c.norm == norm_kind::abs_max ? summed::weights : summed::decayed;
-    for (int i = warp; i < 2 * plan.steps(); i += int(blockDim.x) / 32) {
-      const score_unit<Token> unit{plan, memory, i / 2, i % 2, lane};
-      float sums[4] = {}, row_sums[2] = {};
-      if constexpr (Keyed) {
-        if (undecayed()) {
-          unit.score(sums, keys);
-          unit.weigh(sums, false, false, what, row_sums);
-#pragma unroll
-          for (int j = 0; j < 4; ++j) sums[j] = 0.0f;
-        }
-        unit.score_keyed(sums, keys);
-        float decayed_sums[2] = {};
-        unit.weigh(sums, false, admits(), what, decayed_sums);
-        if (!undecayed()) row_sums[0] = decayed_sums[0], row_sums[1] = decayed_sums[1];
-      } else {
-        unit.score(sums, keys);
-        unit.weigh(sums, per_head(), admits(), what, row_sums);
-      }
-      if (what != summed::nothing) unit.store_row_sums(row_sums);
-    }
-    if (!c.normalises() || (Keyed && !undecayed())) return;
+  /// What the normaliser sums up of a step's own tokens; with decays per key that it does not share, it has done so.
+  __device__ summed wanted() const {
+    if (!c.normalises() || (Keyed && undecayed())) return summed::nothing;
+    return undecayed() ? summed::scores : c.norm == norm_kind::abs_max ? summed::weights : summed::decayed;
+  }
+  /// A normaliser that does not share the decays per key has its turn before they go into queries and keys.
+  __device__ void normalise_undecayed(const chunk_memory<Token>& memory) {
+    const auto nothing = [](int, int) { return 0.0f; };
+    score(plan, memory, int(c.keys));
+    __syncthreads();
+    sum_scores(plan, memory);
+    mma::advance_normaliser(plan, memory, nullptr, nothing, nothing, nothing);
+    __syncthreads();
+    query_normaliser(plan, memory, nullptr);
+  }
+  __device__ void advance_normaliser(const chunk_memory<Token>& memory) {
     const chunk_gates& gate = *memory.gates;
-    const float* const weights = undecayed() ? nullptr : c.norm == norm_kind::abs_max ? gate.entering : per_head() ? gate.left : nullptr;
-    advance_normaliser(plan, memory, weights, per_head() && !undecayed() ? gate.taken : nullptr, 0, 1);
+    const auto nothing = [](int, int) { return 0.0f; };
+    if constexpr (Keyed) {
+      const auto at = [&](const float* factors, int step, int key) { return factors[step * plan.keys() + key]; };
+      const auto before = [&](int step, int key) { return gate.steep[step] ? 0.0f : at(memory.first, step, key); };
+      const auto between = [&](int step, int key) {
+        if (!gate.steep[step]) return 0.0f;
+        const float first = at(memory.first, step, key), second = at(memory.second, step, key);
+        return fmaf(first, second, first + second);
+      };
+      const auto after = [&](int step, int key) { return gate.steep[step] ? 0.0f : at(memory.second, step, key); };
+      mma::advance_normaliser(plan, memory, nullptr, before, between, after);
+    } else {
+      const bool decays = per_head() && !undecayed();
+      const auto between = [&](int step, int) { return decays ? gate.taken[step] : 0.0f; };
+      mma::advance_normaliser(plan, memory, c.norm == norm_kind::abs_max ? gate.entering : decays ? gate.left : nullptr, nothing,
+                              between, nothing);
+    }
   }
 
   /// What the chunk sees of the state, and how the state moves on.
   __device__ void advance(const chunk_memory<Token>& memory) {
+    if (warp >= plan.state_warps()) return;
     const bool scales = per_head() || admits();
     const chunk_gates& gate = *memory.gates;
     for (int step = 0; step < plan.steps(); ++step) {
-      const int t = step * step_tokens;
+      const int t = step * step_tokens, at = step * plan.keys() + slab * slab_keys + lane % 4 * 2;
+      const bool steep = Keyed && gate.steep[step];
+      const auto first = [&](int j) { return load_pair(memory.first + at + 8 * j); };
+      const auto second = [&](int j) { return load_pair(memory.second + at + 8 * j); };
+      if (Keyed && !steep) decay(S, first);
       float Y[2][4] = {};
       products::query_state(Y, S, memory.q + t * plan.q_stride + slab * slab_keys, plan.q_stride, lane);
       typename products::values V;
@@ -218,10 +236,10 @@ template <class Token, bool Keyed, class Parts> struct slice_walk {
 #pragma unroll
       for (int i = 0; i < 8; ++i) y[(i / 4 * 8 + i % 2) * plan.y_stride + i % 4 / 2 * 8] = Y[i / 4][i % 4];
       if (scales) products::scale_values(V, gate.entering + t, lane);
-      const float* const taken = memory.taken + step * plan.keys() + slab * slab_keys + lane % 4 * 2;
-      const float of_head = gate.taken[step];
-      const auto by = [&](int j) { return Keyed ? load_pair(taken + 8 * j) : float2{of_head, of_head}; };
-      products::enter(S, by, V, memory.k + t * plan.k_stride + slab * slab_keys, plan.k_stride, lane);
+      if (steep) decay(S, first), decay(S, second);
+      if (per_head()) decay(S, [taken = gate.taken[step]](int) { return float2{taken, taken}; });
+      products::enter(S, V, memory.k + t * plan.k_stride + slab * slab_keys, plan.k_stride, lane);
+      if (Keyed && !steep) decay(S, second);
     }
   }
 };

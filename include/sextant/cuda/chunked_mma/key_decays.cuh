@@ -1,82 +1,117 @@
 // SPDX-License-Identifier: Apache-2.0
-/// @file  Chunked form by mma.sync: decays per key, computed by all warps.
+/// @file  Chunked form by mma.sync: decays per key, computed by all warps, and what they make of queries and keys.
 #pragma once
 
 #include <sextant/cuda/chunked_mma/gates.cuh>
 
 namespace sextant::gpu::mma {
 
-/// How far to either side of the middle of a step's decay exponents may lie. For tokens of 16 bits 50 nats: the products
-/// of two such factors are far from the ends of a float's range. For tokens in float as far as sums of logarithms are exact.
-template <class Token> inline constexpr float reach = sizeof(Token) == 4 ? 8.0f : 72.5f;
+// With g_t = log2 F_1 + ... + log2 F_t of one key, from the first token of a step on, and m half way between g_0 and g_15,
+//   q_t -> q_t 2^(g_t - m), k_t -> k_t 2^(m - g_t)     so that their products are the decayed scores;
+//   S -> 2^m S before the step's queries meet it, S -> 2^(g_15 - m) S once its keys have entered.
+// In a step that is steep, where some exponent leaves the reach,
+//   q_t -> q_t 2^g_t, k_t -> k_t 2^(g_15 - g_t)        and scores are computed pair by pair;
+//   S -> 2^g_15 S between the queries and the keys.
 
-/// Decays per key of a chunk: thread by thread one key of one step, g_t = log2 F_1 + ... + log2 F_t from the step's first
-/// token on.
-///   g [tokens][g_stride], middle [steps][keys]: half way between its least and its most, taken [steps][keys]: 2^g_15 - 1;
-///   logs [tokens][raw_stride]: log2 F_t in place of the raw numbers, for tokens in float
+/// How far exponents may lie from 0 in a step that is not steep. bfloat16: 50 nats, products of two such factors are far
+/// from the ends of a float's range. float: as far as sums of logarithms are exact. float16: as far as its own range allows.
+template <class Token> inline constexpr float reach = std::is_same_v<Token, bfloat16> ? 72.5f : 8.0f;
+
+/// Decays per key of a chunk: a lane has two keys and four tokens, four lanes a step.
+///   g [tokens][g_stride], middle, first, second [steps][keys]: m, 2^m - 1, 2^(g_15 - m) - 1;
+///   raw [tokens][raw_stride]: log2 F_t in place of the raw numbers, for tokens in float
 template <class Token, class Parts>
 __device__ void decay_keys(const gate_reader<Token, Parts>& reader, const stretch& s, const block_plan& plan,
-                           const chunk_memory<Token>& memory, index_t t, int count) {
+                           const chunk_memory<Token>& memory, int t, int count) {
   using scalar = part_scalar<Token>;
-  const auto& gate = reader.parts.forget;
-  for (int i = int(threadIdx.x); i < plan.keys() * plan.steps(); i += int(blockDim.x)) {
-    const int key = i % plan.keys(), step = i / plan.keys();
-    const bool exists = key < reader.c.keys;
-    const float rate = exists ? reader.rate(key) : 0.0f;
-    float sum = 0.0f, least = 0.0f, most = 0.0f;
-#pragma unroll 4
-    for (int j = 0; j < step_tokens; ++j) {
-      const int row = step * step_tokens + j;
-      float log2_F = 0.0f;
-      if (exists && row < count) {
-        const float x = plan.raw_rows ? ptx::as_float(memory.raw[row * plan.raw_stride + key])
-                                      : reader.forget_raw(reader.read(s.place(t + row), reader.reads_forget(), false),
-                                                          memory.gates->bias);
-        log2_F = not_vanishing(float(gate.logarithm(scalar(x), scalar(rate))) * log2_e);
+  const int lane = int(threadIdx.x) % 32, quarter = lane / 8, pairs = plan.keys() / 2;
+  const auto& forget = reader.parts.forget;
+  for (int i = int(threadIdx.x) / 32 * 8 + lane % 8; i < pairs * plan.steps(); i += int(blockDim.x) / 32 * 8) {
+    const int key = i % pairs * 2, step = i / pairs, row = step * step_tokens + quarter * 4;
+    const bool low_exists = key < reader.c.keys, high_exists = key + 1 < reader.c.keys;
+    const float low_rate = low_exists ? reader.rate(key) : 0.0f, high_rate = high_exists ? reader.rate(key + 1) : 0.0f;
+    float2 g[4];
+    forget.parts.template visit<int>(forget.which, [&](const auto& gate) {
+#pragma unroll
+      for (int j = 0; j < 4; ++j) {
+        g[j] = float2{};
+        if (row + j >= count) continue;
+        float2 x;
+        if (plan.raw_rows) x = load_pair(memory.raw + (row + j) * plan.raw_stride + key);
+        else x.x = x.y = reader.forget_raw(reader.read(s.place(t + row + j), reader.reads_forget(), false), memory.gates->bias);
+        if (low_exists) g[j].x = not_vanishing(float(gate_log(gate, scalar(x.x), scalar(low_rate))) * log2_e);
+        if (high_exists) g[j].y = not_vanishing(float(gate_log(gate, scalar(x.y), scalar(high_rate))) * log2_e);
       }
-      if constexpr (sizeof(Token) == 4) memory.raw[row * plan.raw_stride + key] = log2_F;
-      sum += log2_F;
-      memory.g[row * plan.g_stride + key] = sum;
-      least = j == 0 || sum < least ? sum : least;
-      most = j == 0 || sum > most ? sum : most;
+      return 0;
+    });
+#pragma unroll
+    for (int j = 0; j < 4; ++j) {
+      if constexpr (sizeof(Token) == 4) store_pair(memory.raw + (row + j) * plan.raw_stride + key, g[j].x, g[j].y);
+      if (j > 0) g[j].x += g[j - 1].x, g[j].y += g[j - 1].y;
     }
-    memory.middle[step * plan.keys() + key] = 0.5f * (least + most);
-    memory.taken[step * plan.keys() + key] = exp2_minus_one(sum);
-    if (most - least > 2.0f * reach<Token>) memory.gates->steep[step] = 1;
+    float2 sum = g[3];
+#pragma unroll
+    for (int d = 8; d < 32; d *= 2) {
+      const float low = __shfl_up_sync(~0u, sum.x, d), high = __shfl_up_sync(~0u, sum.y, d);
+      if (lane >= d) sum.x += low, sum.y += high;
+    }
+    float2 before{__shfl_up_sync(~0u, sum.x, 8), __shfl_up_sync(~0u, sum.y, 8)};
+    if (quarter == 0) before = float2{};
+#pragma unroll
+    for (int j = 0; j < 4; ++j) {
+      g[j].x += before.x, g[j].y += before.y;
+      store_pair(memory.g + (row + j) * plan.g_stride + key, g[j].x, g[j].y);
+    }
+    // What follows a gate that is not a number is none either, but what comes before it is.
+    const auto middle_of = [&](float start, float end) {
+      const float first = __shfl_sync(~0u, start, lane % 8), last = __shfl_sync(~0u, end, lane % 8 + 24);
+      return last == last ? 0.5f * (first + last) : first == first ? first : 0.0f;
+    };
+    const float2 m{middle_of(g[0].x, g[3].x), middle_of(g[0].y, g[3].y)};
+    bool leaves = false;
+#pragma unroll
+    for (int j = 0; j < 4; ++j) leaves = leaves || fabsf(g[j].x - m.x) > reach<Token> || fabsf(g[j].y - m.y) > reach<Token>;
+    if (leaves) memory.gates->steep[step] = 1;
+    const int at = step * plan.keys() + key;
+    if (quarter == 0) store_pair(memory.middle + at, m.x, m.y);
+    if (quarter == 1) store_pair(memory.first + at, exp2_minus_one(m.x), exp2_minus_one(m.y));
+    if (quarter == 3) store_pair(memory.second + at, exp2_minus_one(g[3].x - m.x), exp2_minus_one(g[3].y - m.y));
   }
 }
 
-/// q_t 2^g_t and k_t 2^(g_15 - g_t) in place of q and k: no exponent is positive where no gate is above 1.
+/// Queries and keys with their decays, in their place.
 template <class Token>
 __device__ void scale_rows(const block_plan& plan, const chunk_memory<Token>& memory, int count) {
-  if constexpr (sizeof(Token) == 4) {
-    // What is left of the step's decay is summed up from its end: a difference of two long sums would not be exact.
-    for (int i = int(threadIdx.x); i < plan.keys() * plan.steps(); i += int(blockDim.x)) {
-      const int key = i % plan.keys(), step = i / plan.keys();
-      float left = 0.0f;
-#pragma unroll 4
-      for (int row = step * step_tokens + 15; row >= step * step_tokens; --row) {
-        float &q = memory.q[row * plan.q_stride + key], &k = memory.k[row * plan.k_stride + key];
-        q *= ptx::exp2_approx(memory.g[row * plan.g_stride + key]);
-        k *= ptx::exp2_approx(left);
-        left += memory.raw[row * plan.raw_stride + key];
+  const int lane = int(threadIdx.x) % 32;
+  for (int row = int(threadIdx.x) / 32; row < count; row += int(blockDim.x) / 32) {
+    const int step = row / step_tokens;
+    const bool steep = memory.gates->steep[step] != 0;
+    for (int i = 2 * lane; i < plan.keys(); i += 64) {
+      Token *const q = memory.q + row * plan.q_stride + i, *const k = memory.k + row * plan.k_stride + i;
+      const float2 now = load_pair(memory.g + row * plan.g_stride + i), a = load_pair(q), b = load_pair(k);
+      const float2 m = load_pair(memory.middle + step * plan.keys() + i);
+      float2 of_q{now.x - m.x, now.y - m.y}, of_k{m.x - now.x, m.y - now.y};
+      if (steep) {
+        of_q = now;
+        if constexpr (sizeof(Token) == 4) {
+          // Summed up from the end: a difference of two long sums would not be exact.
+          of_k = float2{};
+          for (int later = row | 15; later > row; --later) {
+            const float2 log2_F = load_pair(memory.raw + later * plan.raw_stride + i);
+            of_k.x += log2_F.x, of_k.y += log2_F.y;
+          }
+        } else {
+          const float2 last = load_pair(memory.g + (row | 15) * plan.g_stride + i);
+          of_k = {last.x - now.x, last.y - now.y};
+        }
       }
+      store_pair(q, a.x * ptx::exp2_approx(of_q.x), a.y * ptx::exp2_approx(of_q.y));
+      store_pair(k, b.x * ptx::exp2_approx(of_k.x), b.y * ptx::exp2_approx(of_k.y));
     }
-  } else {
-    const int lane = int(threadIdx.x) % 32;
-    for (int row = int(threadIdx.x) / 32; row < count; row += int(blockDim.x) / 32)
-      for (int i = 2 * lane; i < plan.keys(); i += 64) {
-        Token *const q = memory.q + row * plan.q_stride + i, *const k = memory.k + row * plan.k_stride + i;
-        const float2 now = load_pair(memory.g + row * plan.g_stride + i);
-        const float2 last = load_pair(memory.g + (row | 15) * plan.g_stride + i);
-        const float2 a = load_pair(q), b = load_pair(k);
-        store_pair(q, a.x * ptx::exp2_approx(now.x), a.y * ptx::exp2_approx(now.y));
-        store_pair(k, b.x * ptx::exp2_approx(last.x - now.x), b.y * ptx::exp2_approx(last.y - now.y));
-      }
   }
 }
 
-/// What a key says between two tokens of a step whose decays leave the reach: 2^(log2 F_{s+1} + ... + log2 F_t) for s <= t.
+/// What is left of a key's number from token s to token t >= s of a steep step: 2^(log2 F_{s+1} + ... + log2 F_t).
 template <class Token>
 __device__ __forceinline__ float decay_between(const block_plan& plan, const chunk_memory<Token>& memory, int s, int t, int key) {
   if constexpr (sizeof(Token) == 4) {
@@ -85,6 +120,19 @@ __device__ __forceinline__ float decay_between(const block_plan& plan, const chu
     return ptx::exp2_approx(sum);
   } else {
     return ptx::exp2_approx(memory.g[t * plan.g_stride + key] - memory.g[s * plan.g_stride + key]);
+  }
+}
+/// The scores of a chunk's steep steps, key by key; before queries and keys have been scaled.
+template <class Token>
+__device__ __noinline__ void score_steep(const block_plan& plan, const chunk_memory<Token> memory, int keys) {
+  for (int i = int(threadIdx.x); i < plan.tokens * step_tokens; i += int(blockDim.x)) {
+    const int t = i / step_tokens, s = t / step_tokens * step_tokens + i % step_tokens;
+    if (!memory.gates->steep[t / step_tokens]) continue;
+    float sum = 0.0f;
+    for (int key = 0; s <= t && key < keys; ++key)
+      sum = fmaf(ptx::as_float(memory.q[t * plan.q_stride + key]) * ptx::as_float(memory.k[s * plan.k_stride + key]),
+                 decay_between(plan, memory, s, t, key), sum);
+    memory.scores[t * score_stride + i % step_tokens] = sum;
   }
 }
 

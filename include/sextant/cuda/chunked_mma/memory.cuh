@@ -10,7 +10,9 @@ namespace sextant::gpu::mma {
 template <class Token> struct chunk_memory {
   Token *q, *k, *v, *raw;         // of the stage
   Token* weights;                 // [tokens][weight_stride]: of the step's tokens (columns) for each token (row)
-  float *g, *middle, *taken;      // decays per key
+  float *first, *second, *middle; // [steps][keys]: decays per key
+  float* scores;                  // [tokens][score_stride]: q k^T within each step, in the place of y
+  float* g;                       // [tokens][g_stride]: sums of logarithms per key, in the place of y
   float* y;                       // [slabs][tokens][y_stride]: what each slab of keys answers
   float* z;                       // [steps + 1][keys]: the normaliser before each step; the last one, after the chunk
   chunk_gates* gates;
@@ -20,8 +22,9 @@ template <class Token> struct chunk_memory {
     q = reinterpret_cast<Token*>(mine + p.q), k = reinterpret_cast<Token*>(mine + p.k);
     v = reinterpret_cast<Token*>(mine + p.v), raw = reinterpret_cast<Token*>(mine + p.raw);
     weights = reinterpret_cast<Token*>(shared + p.weights);
-    g = reinterpret_cast<float*>(shared + p.g), middle = reinterpret_cast<float*>(shared + p.middle);
-    taken = reinterpret_cast<float*>(shared + p.taken), y = reinterpret_cast<float*>(shared + p.y);
+    first = reinterpret_cast<float*>(shared + p.first), second = reinterpret_cast<float*>(shared + p.second);
+    middle = reinterpret_cast<float*>(shared + p.middle), g = reinterpret_cast<float*>(shared + p.g);
+    scores = y = reinterpret_cast<float*>(shared + p.y);
     z = reinterpret_cast<float*>(shared + p.z), gates = reinterpret_cast<chunk_gates*>(shared + p.gates);
   }
 };

@@ -49,8 +49,8 @@ template <class Token> struct output_rows {
 
   __device__ output_rows(const device_call<float>& call, const block_plan& its_plan, int its_head, int first, int values)
       : c{call}, plan{its_plan}, head{its_head}, first_channel{first} {
-    const int per_row = plan.slice / 4;
-    channel = int(threadIdx.x) % per_row * 4, row = int(threadIdx.x) / per_row, rows_apart = int(blockDim.x) / per_row;
+    const int shift = __ffs(plan.slice) - 3;  // of the threads of a row
+    channel = int(threadIdx.x) % (1 << shift) * 4, row = int(threadIdx.x) >> shift, rows_apart = int(blockDim.x) >> shift;
     count = values - channel;
     if (c.d && count > 0)
       d = {d_of(0), d_of(1), d_of(2), d_of(3)};
@@ -59,7 +59,7 @@ template <class Token> struct output_rows {
     return i < count ? *reinterpret_cast<const float*>(c.d.at(0, 0, head) + (first_channel + channel + i) * c.d.value) : 0.0f;
   }
   __device__ float divisor(const chunk_gates& gates, int t) const {
-    const float qz = gates.qz[t] + gates.row_sums[0][t] + gates.row_sums[1][t];
+    const float qz = gates.qz[t] + gates.row_sum[t];
     if (c.norm == norm_kind::abs_max) return fmaxf(fabsf(c.scale * qz), gates.bound[t]) + c.eps;
     return qz + c.eps;
   }
@@ -78,7 +78,7 @@ template <class Token> struct output_rows {
         const float4 part = *reinterpret_cast<const float4*>(memory.y + (slab * plan.tokens + t) * plan.y_stride + channel);
         y.x += part.x, y.y += part.y, y.z += part.z, y.w += part.w;
       }
-      const float factor = c.normalises() ? c.scale / divisor(*memory.gates, t) : c.scale;
+      const float factor = c.normalises() ? c.scale * ptx::reciprocal_approx(divisor(*memory.gates, t)) : c.scale;
       y.x *= factor, y.y *= factor, y.z *= factor, y.w *= factor;
       if (c.d) {
         float4 v;

@@ -11,6 +11,8 @@ namespace sextant::gpu::mma {
 
 /// Tokens that the state takes in at once.
 inline constexpr int step_tokens = 16;
+/// Numbers from one row of scores to the next.
+inline constexpr int score_stride = 24;
 
 /// How a block works, known when the call is made: one kernel serves all sizes. Each warp holds the state of 16 channels and
 /// 64 keys in its registers; `slice` channels and `slabs` times 64 keys make a block.
@@ -20,18 +22,21 @@ struct block_plan {
   int tokens = 64;               ///< of a chunk, what is loaded together: 16, 32 or 64
   int stages = 2;                ///< chunks in shared memory: the next one arrives while one is worked on
   int slices = 1;                ///< blocks of a head
+  int warps = 4;                 ///< of a block: those that hold the state, and others that help in all that comes before it
   bool keyed = false, raw_rows = false;  ///< decays per key; their raw numbers are rows to load
   bool maps = false;             ///< queries and keys pass through a map
   bool pieces_of_keys = false, pieces_of_values = false, pieces_of_raw = false;  ///< rows are multiples of 16 bytes
   bool pieces_of_y = false;      ///< four neighbours of y (and of the output gate) are one word
   int q_stride = 0, k_stride = 0, v_stride = 0, raw_stride = 0, g_stride = 0, y_stride = 0;  // numbers of a row
+  // scores [tokens][score_stride] and g [tokens][g_stride] lie where y does, which comes after them
   // Where things lie in shared memory, in bytes: of the first stage, from one stage to the next, of all else.
   int q = 0, k = 0, v = 0, raw = 0, stage = 0;
-  int g = 0, middle = 0, taken = 0, weights = 0, y = 0, z = 0, gates = 0, bytes = 0;
+  int first = 0, second = 0, middle = 0, weights = 0, y = 0, g = 0, z = 0, gates = 0, bytes = 0;
 
   SEXTANT_FN int keys() const { return slab_keys * slabs; }
   SEXTANT_FN int steps() const { return tokens / step_tokens; }
-  SEXTANT_FN int threads() const { return 32 * (slice / 16) * slabs; }
+  SEXTANT_FN int state_warps() const { return slice / 16 * slabs; }
+  SEXTANT_FN int threads() const { return 32 * warps; }
 
   /// Lays out shared memory for tokens of `size` bytes.
   template <class Token> void lay_out(bool normalises) {
@@ -47,11 +52,13 @@ struct block_plan {
     take(raw, raw_rows || (keyed && size == 4) ? tokens * raw_stride * size : 0);
     stage = at;
     at = stage * stages;
-    take(g, keyed ? tokens * g_stride * 4 : 0);
+    take(first, keyed ? steps() * keys() * 4 : 0);
+    take(second, keyed ? steps() * keys() * 4 : 0);
     take(middle, keyed ? steps() * keys() * 4 : 0);
-    take(taken, keyed ? steps() * keys() * 4 : 0);
     take(weights, tokens * products::weight_stride * size);
-    take(y, slabs * tokens * y_stride * 4);
+    const int scores = tokens * score_stride * 4, working = scores + (keyed ? tokens * g_stride * 4 : 0);
+    take(y, slabs * tokens * y_stride * 4 > working ? slabs * tokens * y_stride * 4 : working);
+    g = y + scores;
     take(z, normalises ? (steps() + 1) * keys() * 4 : 0);
     take(gates, 4096);
     bytes = at;
@@ -69,11 +76,12 @@ struct chunk_gates {
   float entering[64];          ///< left_t I_t
   float bound[64];             ///< exp(-m_t)
   float qz[64];                ///< what q_t says to the normaliser's state
-  float row_sums[2][64];       ///< of the weights of the step's first eight tokens, of its last eight
+  float row_sum[64];           ///< of the weights of the step's tokens
   float taken[4];              ///< 2^cum_15 - 1 of each step
-  int steep[4];                ///< whether the decays per key of a step leave the range of products
+  int steep[4];                ///< whether decays per key leave the reach in a step
   double m;                    ///< the stabiliser after the chunk
   float rate, bias;            ///< of the head
+  int key_head;                ///< the head of q and k that it reads
 };
 static_assert(sizeof(chunk_gates) <= 4096);
 
@@ -81,22 +89,25 @@ static_assert(sizeof(chunk_gates) <= 4096);
 /// as its memory holds. `whole` asks for all channels of a head in one block. Tokens are 0 where nothing fits.
 template <class Token>
 block_plan make_block_plan(const device_call<float>& c, bool keyed, bool raw_rows, bool whole, std::size_t room,
-                       index_t multiprocessors) {
+                           index_t multiprocessors) {
   block_plan p;
   p.keyed = keyed, p.raw_rows = raw_rows;
   p.slabs = int((c.keys + slab_keys - 1) / slab_keys);
   const index_t heads = c.sequences * c.heads, V = c.values;
   const auto count = [&](int slice) { return (V + slice - 1) / slice; };
   p.slice = 128;
-  while (p.slice > 16 && (p.threads() > 512 || p.slice / 2 >= V || (!whole && heads * count(p.slice) < multiprocessors * 3 / 4)))
-    p.slice /= 2;
+  const auto leaves_some_idle = [&] { return !whole && heads * count(p.slice) < multiprocessors * 3 / 4; };
+  while (p.slice > 16 && (p.state_warps() > 16 || p.slice / 2 >= V || leaves_some_idle())) p.slice /= 2;
   p.slices = int(count(p.slice));
+  const bool alone = heads * p.slices <= multiprocessors;
+  const int least = alone ? 16 : 8;
+  p.warps = p.state_warps() > least ? p.state_warps() : least;
   for (p.tokens = 64; p.tokens >= step_tokens; p.tokens /= 2)
     for (p.stages = 2; p.stages >= 1; --p.stages) {
       if (p.stages == 1 && p.tokens > step_tokens) continue;
       p.lay_out<Token>(c.normalises());
-      // Two blocks of up to 256 threads share a multiprocessor, and neither has to wait for the other.
-      const bool shares = p.threads() <= 256 && p.tokens > 2 * step_tokens;
+      // Two blocks of 8 warps share a multiprocessor where there are enough of them.
+      const bool shares = p.warps == 8 && p.tokens > 2 * step_tokens;
       if (std::size_t(p.bytes) <= (shares ? room / 2 : room)) return p;
     }
   p.tokens = 0;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <sextant/cuda/ptx/async_copy.cuh>  // shared_address
+#include <sextant/cuda/ptx/matrix_copy.cuh>
 #include <sextant/cuda/ptx/warp_mma.cuh>
 #include <sextant/cuda/tile/packet.cuh>
 
@@ -26,10 +27,20 @@ template <class Token> __device__ __forceinline__ void store_pair(Token* to, flo
 inline constexpr int slab_keys = 64;
 using slab_state = float[slab_keys / 8][4];
 
+/// S <- (1 + by) S: by(j) answers the numbers of keys 8 j + 2 t and 8 j + 2 t + 1, where lane l has t = l % 4.
+template <class By> __device__ __forceinline__ void decay(slab_state& S, const By& by) {
+#pragma unroll
+  for (int j = 0; j < slab_keys / 8; ++j) {
+    const float2 f = by(j);
+    S[j][0] = fmaf(S[j][0], f.x, S[j][0]), S[j][1] = fmaf(S[j][1], f.y, S[j][1]);
+    S[j][2] = fmaf(S[j][2], f.x, S[j][2]), S[j][3] = fmaf(S[j][3], f.y, S[j][3]);
+  }
+}
+
 /// The products that a warp of the chunked kernel takes over 16 tokens, V^T being 16 channels by 16 tokens:
 ///   query_state    Y^T = S^T Q^T                       Y[n]: tokens 8 n .. 8 n + 7
 ///   apply_weights  Y^T += V^T W^T                      W: of earlier tokens (columns) for later ones (rows)
-///   enter          S^T += taken S^T + V^T K
+///   enter          S^T += V^T K
 ///   score          sums += Q K^T for 8 of the keys' tokens
 /// Rows lie in shared memory, `stride` numbers from one to the next. For tokens of 16 bits; S is rounded to them where it
 /// is queried, for float16 after division by a power of two that keeps it in range.
@@ -57,7 +68,7 @@ template <class Token> struct warp_products {
       for (int i = 0; i < 8; ++i) Y[i / 4][i % 4] *= back;
   }
   static __device__ __forceinline__ void load_values(values& V, const Token* v, int stride, int lane) {
-    ptx::load_matrices_across(V, ptx::shared_address(v + (lane / 16 * 8 + lane % 8) * stride + lane / 8 % 2 * 8));
+    ptx::load_transposed(V, ptx::shared_address(v + (lane / 16 * 8 + lane % 8) * stride + lane / 8 % 2 * 8));
   }
   /// V^T with each token's column multiplied by its factor; `by` points to those of the 16 tokens.
   static __device__ __forceinline__ void scale_values(values& V, const float* by, int lane) {
@@ -75,23 +86,14 @@ template <class Token> struct warp_products {
     ptx::multiply_add<Token>(Y[0], V, b[0], b[1]);
     ptx::multiply_add<Token>(Y[1], V, b[2], b[3]);
   }
-  /// taken(j) answers the factors of keys 8 j + 2 t and the next one, less 1.
-  template <class Taken>
-  static __device__ __forceinline__ void enter(slab_state& S, const Taken& taken, const values& V, const Token* k, int stride,
-                                               int lane) {
+  static __device__ __forceinline__ void enter(slab_state& S, const values& V, const Token* k, int stride, int lane) {
     const std::uint32_t rows = ptx::shared_address(k + (lane / 8 % 2 * 8 + lane % 8) * stride + lane / 16 * 8);
 #pragma unroll
     for (int i = 0; i < slab_keys / 16; ++i) {
       std::uint32_t b[4];
-      ptx::load_matrices_across(b, rows + i * 32);
+      ptx::load_transposed(b, rows + i * 32);
 #pragma unroll
-      for (int n = 0; n < 2; ++n) {
-        float(&s)[4] = S[2 * i + n];
-        const float2 by = taken(2 * i + n);
-        s[0] = fmaf(s[0], by.x, s[0]), s[1] = fmaf(s[1], by.y, s[1]);
-        s[2] = fmaf(s[2], by.x, s[2]), s[3] = fmaf(s[3], by.y, s[3]);
-        ptx::multiply_add<Token>(s, V, b[2 * n], b[2 * n + 1]);
-      }
+      for (int n = 0; n < 2; ++n) ptx::multiply_add<Token>(S[2 * i + n], V, b[2 * n], b[2 * n + 1]);
     }
   }
   static __device__ __forceinline__ void score(float (&sums)[4], const Token* q, int q_stride, const Token* k, int k_stride,
@@ -193,9 +195,7 @@ template <> struct warp_products<float> {
     for (int i = 0; i < 4; ++i)
       multiply(Y[i / 2], a[i % 2], load_factor(weights + (lane / 4 + i / 2 * 8) * weight_stride + i % 2 * 8 + lane % 4 * 2));
   }
-  template <class Taken>
-  static __device__ __forceinline__ void enter(slab_state& S, const Taken& taken, const values& V, const float* k, int stride,
-                                               int lane) {
+  static __device__ __forceinline__ void enter(slab_state& S, const values& V, const float* k, int stride, int lane) {
     parts<4> a[2];
     split_values(a, V);
     const float* const at = k + lane % 4 * 2 * stride + lane / 4;
@@ -208,37 +208,26 @@ template <> struct warp_products<float> {
         b.split(0, at[8 * i * stride + 8 * j]), b.split(1, at[(8 * i + 1) * stride + 8 * j]);
         multiply(added, a[i], b);
       }
-      const float2 by = taken(j);
-      S[j][0] = fmaf(S[j][0], by.x, S[j][0]) + added[0], S[j][1] = fmaf(S[j][1], by.y, S[j][1]) + added[1];
-      S[j][2] = fmaf(S[j][2], by.x, S[j][2]) + added[2], S[j][3] = fmaf(S[j][3], by.y, S[j][3]) + added[3];
+#pragma unroll
+      for (int i = 0; i < 4; ++i) S[j][i] += added[i];
     }
   }
   static __device__ __forceinline__ void score(float (&sums)[4], const float* q, int q_stride, const float* k, int k_stride,
                                                int keys, int lane) {
     const float* const q_row = q + lane / 4 * q_stride + lane % 4 * 2;
     const float* const k_row = k + lane / 4 * k_stride + lane % 4 * 2;
+    // Eight products at a time are added outside the tensor core.
 #pragma unroll 2
-    for (int i = 0; i < keys; i += 8)
-      score_pairs(sums, load_pair(q_row + i), load_pair(q_row + 8 * q_stride + i), load_pair(k_row + i));
-  }
-  /// sums += q k^T for 8 keys: those of rows g and g + 8 and of column g, keys 2 t and 2 t + 1. Eight products at a time
-  /// are added outside the tensor core.
-  static __device__ __forceinline__ void score_pairs(float (&sums)[4], float2 q_low, float2 q_high, float2 k) {
-    parts<4> a;
-    a.split(0, q_low.x), a.split(1, q_high.x), a.split(2, q_low.y), a.split(3, q_high.y);
-    parts<2> b;
-    b.split(0, k.x), b.split(1, k.y);
-    float added[4] = {};
-    multiply(added, a, b);
+    for (int i = 0; i < keys; i += 8) {
+      const float2 low = load_pair(q_row + i), high = load_pair(q_row + 8 * q_stride + i);
+      parts<4> a;
+      a.split(0, low.x), a.split(1, high.x), a.split(2, low.y), a.split(3, high.y);
+      float added[4] = {};
+      multiply(added, a, load_factor(k_row + i));
 #pragma unroll
-    for (int i = 0; i < 4; ++i) sums[i] += added[i];
+      for (int j = 0; j < 4; ++j) sums[j] += added[j];
+    }
   }
 };
-
-/// sums += q k^T for 8 keys as above, in TF32 alone: what is enough for numbers that were stored in 16 bits.
-__device__ __forceinline__ void score_pairs_tf32(float (&sums)[4], float2 q_low, float2 q_high, float2 k) {
-  const std::uint32_t a[4] = {ptx::as_tf32(q_low.x), ptx::as_tf32(q_high.x), ptx::as_tf32(q_low.y), ptx::as_tf32(q_high.y)};
-  ptx::multiply_add_tf32(sums, a, ptx::as_tf32(k.x), ptx::as_tf32(k.y));
-}
 
 }  // namespace sextant::gpu::mma

@@ -26,8 +26,7 @@ __device__ void copy_rows(Token* to, int stride, const row_walk& from, int count
   if (pieces) {
     constexpr int piece = 16 / int(sizeof(Token));
     const int per_row = width / piece;
-    int shift = 0;
-    while ((1 << shift) < per_row) ++shift;
+    const int shift = 32 - __clz(per_row - 1);  // of the next power of two
     const int at = int(threadIdx.x) & ((1 << shift) - 1);
     const int rows_at_once = int(blockDim.x) >> shift;
     if (at >= per_row || int(threadIdx.x) >> shift >= rows_at_once) return;

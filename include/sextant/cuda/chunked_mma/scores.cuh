@@ -1,115 +1,92 @@
 // SPDX-License-Identifier: Apache-2.0
-/// @file  Chunked form by mma.sync: what the 16 tokens of a step say to each other.
+/// @file  Chunked form by mma.sync: what the 16 tokens of a step say to each other, and to the normaliser.
 #pragma once
 
 #include <sextant/cuda/chunked_mma/key_decays.cuh>
 
 namespace sextant::gpu::mma {
 
+/// Scores q k^T of a chunk, a warp at a time the 16 tokens of a step (rows) and eight of them (columns). The last warps
+/// come first: the first one has the gates to compute. Steep steps have theirs already.
+template <class Token>
+__device__ void score(const block_plan& plan, const chunk_memory<Token>& memory, int keys) {
+  const int lane = int(threadIdx.x) % 32, warps = int(blockDim.x) / 32;
+  for (int i = warps - 1 - int(threadIdx.x) / 32; i < 2 * plan.steps(); i += warps) {
+    const int from = i / 2 * step_tokens, half = i % 2 * 8;
+    if (memory.gates->steep[i / 2]) continue;
+    float sums[4] = {};
+    warp_products<Token>::score(sums, memory.q + from * plan.q_stride, plan.q_stride,
+                                memory.k + (from + half) * plan.k_stride, plan.k_stride, (keys + 31) / 32 * 32, lane);
+    float* const to = memory.scores + (from + lane / 4) * score_stride + half + lane % 4 * 2;
+    store_pair(to, sums[0], sums[1]), store_pair(to + 8 * score_stride, sums[2], sums[3]);
+  }
+}
+
 /// Which weights a token's normaliser sums up.
 enum class summed { nothing, scores, decayed, weights };
 
-/// q k^T with decays per key in a step that is steep, key by key: of tokens t and t + 8 for tokens s and s + 1.
+/// Turns scores into weights, two at a time, and sums up what the normaliser wants of each row.
 template <class Token>
-__device__ __noinline__ float4 score_pairwise(const block_plan& plan, const chunk_memory<Token> memory, int t, int s, int keys) {
-  const auto one = [&](int later, int earlier) {
+__device__ void weigh(const block_plan& plan, const chunk_memory<Token>& memory, bool per_head, bool admits, summed what) {
+  chunk_gates& gates = *memory.gates;
+  for (int i = int(threadIdx.x); i < plan.tokens * step_tokens / 2; i += int(blockDim.x)) {
+    const int t = i / 8, column = i % 8 * 2, s = t / step_tokens * step_tokens + column;
+    const float2 score = load_pair(memory.scores + t * score_stride + column);
+    float weight[2] = {score.x, score.y}, sum = 0.0f;
+#pragma unroll
+    for (int j = 0; j < 2; ++j) {
+      const float undecayed = weight[j];
+      if (per_head) weight[j] *= ptx::exp2_approx((gates.upper[t] - gates.upper[s + j]) + (gates.lower[t] - gates.lower[s + j]));
+      const float decayed = weight[j];
+      if (admits) weight[j] *= gates.admitted[s + j];
+      const float term = what == summed::scores ? undecayed : what == summed::decayed ? decayed : weight[j];
+      if (s + j <= t) sum += term;
+      else weight[j] = 0.0f;
+    }
+    store_pair(memory.weights + t * warp_products<Token>::weight_stride + column, weight[0], weight[1]);
+    if (what == summed::nothing) continue;
+#pragma unroll
+    for (int d = 1; d < 8; d *= 2) sum += __shfl_xor_sync(~0u, sum, d);
+    if (i % 8 == 0) gates.row_sum[t] = sum;
+  }
+}
+/// The sums alone, of scores without decays.
+template <class Token> __device__ void sum_scores(const block_plan& plan, const chunk_memory<Token>& memory) {
+  for (int t = int(threadIdx.x); t < plan.tokens; t += int(blockDim.x)) {
     float sum = 0.0f;
-    for (int key = 0; earlier <= later && key < keys; ++key)
-      sum = fmaf(ptx::as_float(memory.q[later * plan.q_stride + key]) * ptx::as_float(memory.k[earlier * plan.k_stride + key]),
-                 decay_between(plan, memory, earlier, later, key), sum);
-    return sum;
-  };
-  return {one(t, s), one(t, s + 1), one(t + 8, s), one(t + 8, s + 1)};
+    for (int s = 0; s <= t % step_tokens; ++s) sum += memory.scores[t * score_stride + s];
+    memory.gates->row_sum[t] = sum;
+  }
 }
 
-/// A warp's unit of work: the 16 tokens of a step (rows) and eight of them (columns), the first or the last.
-template <class Token> struct score_unit {
-  const block_plan& plan;
-  const chunk_memory<Token>& memory;
-  int step, half, lane;
-
-  __device__ int row(int i) const { return step * step_tokens + lane / 4 + i / 2 * 8; }             // of sum i
-  __device__ int column(int i) const { return step * step_tokens + half * 8 + lane % 4 * 2 + i % 2; }
-
-  /// sums = q k^T.
-  __device__ void score(float (&sums)[4], int keys) const {
-    warp_products<Token>::score(sums, memory.q + step * step_tokens * plan.q_stride, plan.q_stride,
-                                memory.k + (step * step_tokens + half * 8) * plan.k_stride, plan.k_stride,
-                                (keys + 31) / 32 * 32, lane);
-  }
-  /// sums = q k^T with 2^(g_t - g_s) between token and token for each key: both factors relative to the middle of the
-  /// step's decay, or pair by pair where that leaves the range of products.
-  __device__ void score_keyed(float (&sums)[4], int keys) const {
-    const float *const g = memory.g, *const middle = memory.middle + step * plan.keys();
-    const int low = row(0), high = row(2), from = step * step_tokens + half * 8 + lane / 4;
-    if (memory.gates->steep[step]) {
-      const float4 exact = score_pairwise(plan, memory, low, column(0), keys);
-      sums[0] = exact.x, sums[1] = exact.y, sums[2] = exact.z, sums[3] = exact.w;
-      return;
-    }
-#pragma unroll 4
-    for (int first = 0; first < keys; first += 8) {
-      const int i = first + lane % 4 * 2;
-      const float2 m = load_pair(middle + i);
-      const auto scaled = [&](const Token* x, int stride, int at, bool is_key) {
-        const float2 number = load_pair(x + at * stride + i), d = load_pair(g + at * plan.g_stride + i);
-        return float2{number.x * ptx::exp2_approx(is_key ? m.x - d.x : d.x - m.x),
-                      number.y * ptx::exp2_approx(is_key ? m.y - d.y : d.y - m.y)};
-      };
-      const float2 a = scaled(memory.q, plan.q_stride, low, false), b = scaled(memory.q, plan.q_stride, high, false);
-      const float2 c = scaled(memory.k, plan.k_stride, from, true);
-      if constexpr (sizeof(Token) == 4) warp_products<float>::score_pairs(sums, a, b, c);
-      else score_pairs_tf32(sums, a, b, c);
-    }
-  }
-  /// Turns scores into weights, and answers the sums of this lane's rows that the normaliser wants.
-  __device__ void weigh(float (&sums)[4], bool per_head, bool admits, summed what, float (&row_sums)[2]) const {
-    const chunk_gates& gates = *memory.gates;
-    const float undecayed[4] = {sums[0], sums[1], sums[2], sums[3]};
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const int t = row(i), s = column(i);
-      float weight = sums[i];
-      if (per_head) weight *= ptx::exp2_approx((gates.upper[t] - gates.upper[s]) + (gates.lower[t] - gates.lower[s]));
-      const float decayed = weight;
-      if (admits) weight *= gates.admitted[s];
-      sums[i] = s <= t ? weight : 0.0f;
-      const float term = what == summed::scores ? undecayed[i] : what == summed::decayed ? decayed : weight;
-      if (s <= t) row_sums[i / 2] += term;
-    }
-#pragma unroll
-    for (int i = 0; i < 4; i += 2)
-      store_pair(memory.weights + row(i) * warp_products<Token>::weight_stride + half * 8 + lane % 4 * 2, sums[i], sums[i + 1]);
-  }
-  __device__ void store_row_sums(float (&sums)[2]) const {
-#pragma unroll
-    for (int i = 0; i < 2; ++i) {
-      sums[i] += __shfl_xor_sync(~0u, sums[i], 1);
-      sums[i] += __shfl_xor_sync(~0u, sums[i], 2);
-      if (lane % 4 == 0) memory.gates->row_sums[half][row(2 * i)] = sums[i];
-    }
-  }
-};
-
-/// z before each step of a chunk and after it, key by key: z <- (1 + taken) z + sum of weight_t k_t. Without weights they
-/// are ones, without `taken` nothing is taken; it lies `per_key` numbers apart from key to key (0 or 1), `per_step` from
-/// step to step.
-template <class Token>
+/// How z meets a step, as S does: times 1 + before(step, key) before its queries, times 1 + between(step, key) before its
+/// keys enter, each times weights[t] (1 without any), times 1 + after(step, key) afterwards. Lane by lane a key of a step;
+/// what is left of the steps before it is known to all four lanes of a key.
+template <class Token, class Before, class Between, class After>
 __device__ void advance_normaliser(const block_plan& plan, const chunk_memory<Token>& memory, const float* weights,
-                                   const float* taken, int per_key, int per_step) {
-  for (int key = int(threadIdx.x); key < plan.keys(); key += int(blockDim.x)) {
-    float z = memory.z[plan.steps() * plan.keys() + key];
-    for (int step = 0; step < plan.steps(); ++step) {
-      memory.z[step * plan.keys() + key] = z;
-      float added = 0.0f;
+                                   const Before& before, const Between& between, const After& after) {
+  const int lane = int(threadIdx.x) % 32, mine = lane / 8, steps = plan.steps();
+  float* const last = memory.z + steps * plan.keys();
+  for (int key = int(threadIdx.x) / 32 * 8 + lane % 8; key < plan.keys(); key += int(blockDim.x) / 32 * 8) {
+    float added = 0.0f;
+    if (mine < steps) {
 #pragma unroll 4
-      for (int t = step * step_tokens; t < (step + 1) * step_tokens; ++t) {
+      for (int j = 0; j < step_tokens; ++j) {
+        const int t = mine * step_tokens + (j + mine) % step_tokens;  // each lane's rows in banks of their own
         const float k = ptx::as_float(memory.k[t * plan.k_stride + key]);
         added = weights == nullptr ? added + k : fmaf(weights[t], k, added);
       }
-      z = (taken == nullptr ? z : fmaf(taken[step * per_step + key * per_key], z, z)) + added;
     }
-    memory.z[plan.steps() * plan.keys() + key] = z;
+    float z = last[key];
+    __syncwarp();
+    for (int step = 0; step < steps; ++step) {
+      const float its = __shfl_sync(~0u, added, step * 8 + lane % 8);
+      z = fmaf(before(step, key), z, z);
+      if (mine == step) memory.z[step * plan.keys() + key] = z;
+      z = fmaf(between(step, key), z, z) + its;
+      z = fmaf(after(step, key), z, z);
+    }
+    if (mine == 0) last[key] = z;
   }
 }
 /// q_t . z for every token of a chunk, times its decay where one is given.

@@ -9,6 +9,14 @@ namespace sextant::gpu::ptx {
 // Lane l names row l % 8 of matrix l / 8 by its shared address; it holds of each matrix the two neighbours in row l / 4 at
 // columns 2 (l % 4) and 2 (l % 4) + 1, of the transposed matrix where the name says so.
 
+__device__ __forceinline__ void load_matrices(std::uint32_t (&to)[4], std::uint32_t row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3]) : "r"(row));
+}
+/// Two matrices, whose rows lanes 0..15 name.
+__device__ __forceinline__ void load_two_matrices(std::uint32_t (&to)[2], std::uint32_t row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x2.shared.b16 {%0, %1}, [%2];" : "=r"(to[0]), "=r"(to[1]) : "r"(row));
+}
 __device__ __forceinline__ void load_transposed(std::uint32_t (&to)[4], std::uint32_t row) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
                : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3]) : "r"(row));

@@ -46,20 +46,4 @@ __device__ __forceinline__ std::uint32_t as_tf32(float x) {
   return y;
 }
 
-/// Four 8 x 8 matrices of 16-bit numbers from shared memory: lane l names row l % 8 of matrix l / 8 by its address, and gets
-/// of each matrix the neighbours at columns 2 (l % 4) and 2 (l % 4) + 1 of row l / 4.
-__device__ __forceinline__ void load_matrices(std::uint32_t (&to)[4], std::uint32_t row) {
-  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
-               : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3]) : "r"(row) : "memory");
-}
-/// The same of two matrices, whose rows lanes 0..15 name.
-__device__ __forceinline__ void load_two_matrices(std::uint32_t (&to)[2], std::uint32_t row) {
-  asm volatile("ldmatrix.sync.aligned.m8n8.x2.shared.b16 {%0,%1}, [%2];" : "=r"(to[0]), "=r"(to[1]) : "r"(row) : "memory");
-}
-/// Four matrices transposed: of each, the neighbours at rows 2 (l % 4) and 2 (l % 4) + 1 of column l / 4.
-__device__ __forceinline__ void load_matrices_across(std::uint32_t (&to)[4], std::uint32_t row) {
-  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
-               : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3]) : "r"(row) : "memory");
-}
-
 }  // namespace sextant::gpu::ptx
