@@ -139,7 +139,7 @@ template <> struct warp_products<float> {
   using values = float[8];  // channels g and g + 8 of token 2 t, of 2 t + 1; the same of tokens + 8
 
   /// A factor in two parts.
-  template <int Count> struct parts {
+  template <unsigned Count> struct parts {
     std::uint32_t upper[Count], lower[Count];
     __device__ __forceinline__ void split(int i, float x) {
       upper[i] = ptx::as_tf32(x);
