@@ -55,9 +55,9 @@ def line(row, peer):
 
 
 def versions(peers):
-    """Project, version and date of peers, each once."""
-    known = dict.fromkeys(f"{p['peer'].split()[0].rstrip(',')} {p.get('version', '')}".strip() + f" ({p['date']})" for p in peers)
-    return "Peers, by version and date: " + ", ".join(known) + "."
+    """Version and date of peers, each once."""
+    known = dict.fromkeys(f"{p['version'].split(',')[0]} ({p['date']})" for p in peers)
+    return "Peers: " + ", ".join(known) + "."
 
 
 def table(results, programs, every_row, every_peer):

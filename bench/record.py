@@ -3,7 +3,7 @@
 
     python3 bench/record.py build/bench cpu [--filter REGEX] [--repetitions 20] [--output FILE]
     python3 bench/record.py build/bench cuda [--filter REGEX]
-    python3 bench/record.py --from RUNS.json [--results FOLDER]
+    python3 bench/record.py --from RUNS.json [--peers PEERS.json] [--results FOLDER]
 
 The folder is a build with SEXTANT_BENCH=ON; `cpu` names the programs sextant_bench_cpu_*. Each row carries the benchmark's
 name (design/form/backend/precision/shape), best_ms, median_ms and its counters; the file the processor, date and commit.
@@ -11,7 +11,8 @@ name (design/form/backend/precision/shape), best_ms, median_ms and its counters;
 `cuda` runs sextant_bench_cuda_* on this machine's GPU. Each program has a file of its own in the folder of the GPU, such as
 h200/chunked.json; a row there has the form that ran, the floor, what binds it and the fraction of it too. --from records
 what these programs wrote elsewhere: Google Benchmark's JSON, or {"runs": [...]} of several; the commit is that of their
-context (--benchmark_context=commit=...), or else this folder's.
+context (--benchmark_context=commit=...), or else this folder's. --peers puts a list of the peers' times (bench/gpu_report.py
+says of what) into peers.json: the new ones replace all older ones of the same case, shape and precision.
 """
 import argparse
 import collections
@@ -97,6 +98,23 @@ def record_cuda(runs, results):
         write(results / context["gpu"].split()[-1].lower() / f"{program}.json", record)
 
 
+def record_peers(new, results):
+    """New rows first; older ones of cases that the new ones do not have stay."""
+    fields = ("peer", "case", "shape", "dtype", "median_ms", "ratio_to_ours", "date", "gpu", "version")
+
+    def case(row):
+        return row["case"], row["shape"], row["dtype"]
+
+    path = results / "h200" / "peers.json"
+    old = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    have = {case(row) for row in new}
+    rows = sorted(new + [row for row in old if case(row) not in have], key=lambda row: (row["case"], row["shape"], row["dtype"]))
+    lines = (" " + json.dumps({f: row[f] for f in fields if f in row}) for row in rows)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("[\n" + ",\n".join(lines) + "\n]\n", encoding="utf-8")
+    print(f"{path}: {len(new)} new, {len(rows)} in all")
+
+
 def write(path, record):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
@@ -108,26 +126,32 @@ def main():
     arguments.add_argument("build", type=pathlib.Path, nargs="?")
     arguments.add_argument("family", nargs="?")
     arguments.add_argument("--from", type=pathlib.Path, dest="written")
+    arguments.add_argument("--peers", type=pathlib.Path)
     arguments.add_argument("--results", type=pathlib.Path, default=root / "bench" / "results")
     arguments.add_argument("--filter", default=".*")
     arguments.add_argument("--repetitions", type=int, default=20)
     arguments.add_argument("--output", type=pathlib.Path)
     given = arguments.parse_args()
+    if given.peers:
+        record_peers(json.loads(given.peers.read_text(encoding="utf-8")), given.results)
     if given.written:
         read = json.loads(given.written.read_text(encoding="utf-8"))
-        return record_cuda(read.get("runs", [read]), given.results)
+        record_cuda(read.get("runs", [read]), given.results)
+    if given.peers or given.written:
+        return
     if not given.build or not given.family:
         arguments.error("a folder and a family, or --from")
     programs = sorted(p for p in given.build.rglob(f"sextant_bench_{given.family}_*") if p.is_file() and p.suffix == "")
     if not programs:
         sys.exit(f"{given.build}: no programs sextant_bench_{given.family}_*")
     if given.family == "cuda":
-        return record_cuda([run for p in programs if (run := output_of(p, given.filter))], given.results)
+        record_cuda([run for p in programs if (run := output_of(p, given.filter))], given.results)
+        return
     options = [f"--benchmark_repetitions={given.repetitions}", "--benchmark_min_time=0.02"]
     record = {"processor": processor(), "threads": len(os.sched_getaffinity(0)),
               "date": datetime.date.today().isoformat(), "commit": head(),
               "rows": [row for p in programs if (run := output_of(p, given.filter, *options)) for row in cpu_rows(run)]}
-    return write(given.output or given.results / given.family / "forward.json", record)
+    write(given.output or given.results / given.family / "forward.json", record)
 
 
 if __name__ == "__main__":

@@ -33,13 +33,18 @@ with tempfile.TemporaryDirectory() as folder:
     ours |= {"date": "2026-01-01", "version": "v1", "gpu": "NVIDIA H200"}
     peers = [{"peer": "slow", **ours, "median_ms": 1.0}, {"peer": "quick", **ours, "median_ms": 0.5, "ratio_to_ours": 2.4},
              {"peer": "another", **ours, "dtype": "fp32", "median_ms": 0.1}]
-    (results / "h200" / "peers.json").write_text(json.dumps(peers), encoding="utf-8")
+    old = [{"peer": "older", **ours, "median_ms": 9.0}, {"peer": "older", **ours, "case": "gla", "median_ms": 9.0}]
+    for rows in (old, peers):
+        (results / "new.json").write_text(json.dumps(rows), encoding="utf-8")
+        call(bench / "record.py", "--peers", results / "new.json", "--results", results)
+    kept = json.loads((results / "h200" / "peers.json").read_text(encoding="utf-8"))
+    assert [(p["peer"], p["case"]) for p in kept if p["peer"] == "older"] == [("older", "gla")] and len(kept) == 4
     line = "| `mamba2` | B8 T4096 H32 K128 V64, 1 shared | bf16 | 0.200 | 0.075 | 38 % | quick | 0.500 | 2.40x |"
     holds(line, call(bench / "report.py", "--results", results, "--print", "gpu").stdout)
     both = call(bench / "report.py", "--results", results, "--print", "gpu_prefill").stdout
     holds(line, both)
     holds("| slow | 1.000 | 5.00x |", both)
-    holds("slow v1 (2026-01-01)", both)
+    holds("Peers: v1 (2026-01-01)", both)
     assert "another" not in both
     # Once and a half the floor allows more than 1.15; the same floor does not.
     flipped = call(bench / "report.py", "--results", results, "--print", "gpu_ablation").stdout
