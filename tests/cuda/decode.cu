@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/// @file  Decode on the GPU: every kind of tile, precision and part against the reference, in place and not, step by step.
+/// @file  Decode on the GPU: every tile, precision and kind of part against the reference, in place and not.
 #include <sextant/cuda/decode.cuh>
 
 #include <doctest/doctest.h>
@@ -19,26 +19,24 @@ template <class Precision> inline constexpr double bound = tolerance<Precision>;
 template <> inline constexpr double bound<bf16_state> = tolerance<bf16>;
 template <> inline constexpr double bound<fp16_state> = tolerance<fp16>;
 
-/// A size for each way to cut heads into blocks, none of which its tiles divide. On a GPU of up to 133 multiprocessors
-/// 200 heads are many, where each has two blocks.
+/// A size for each way to cut heads into blocks, none of which its tiles divide. 200 heads of two blocks are many on a
+/// GPU of up to 133 multiprocessors.
 struct cut {
   const char* name;
   shape size;
 };
-template <class Design, class Precision> std::vector<cut> cuts() {
-  const bool one_block = sizeof(typename Precision::state) == 2;  // for 520 channels of a few keys
-  const auto many_heads = [](index_t heads, shape s) {
-    s = heads_for<Design>(s);
-    s.B = heads / s.H;
-    return s;
-  };
+template <class Design> std::vector<cut> cuts() {
   const bool expands = sextant::detail::expanding_map<typename Design::map_type>;
-  const auto keys = [&](index_t many, index_t few) { return expands ? few : many; };
-  return {{"few keys, few heads", heads_for<Design>({.B = 1, .K = keys(10, 4), .V = 136})},
-          {"few keys, many heads", many_heads(one_block ? 400 : 200, {.K = keys(18, 4), .V = 520})},
-          {"many keys, few heads", heads_for<Design>({.B = 2, .K = keys(50, 12), .V = 40})},
-          {"many keys, few heads of many channels", heads_for<Design>({.B = 1, .K = keys(150, 20), .V = 264})},
-          {"many keys, many heads", many_heads(200, {.K = keys(70, 10), .V = 72})}};
+  const auto of = [&](index_t B, index_t keys, index_t expanding_keys, index_t V) {
+    return heads_for<Design>({.B = B, .K = expands ? expanding_keys : keys, .V = V});
+  };
+  shape many = of(1, 150, 10, 72);
+  many.B = 200 / many.H;
+  return {{"few keys", of(1, 10, 4, 136)},
+          {"few keys, many channels", of(3, 18, 5, 520)},
+          {"many keys, few heads", of(2, 50, 12, 40)},
+          {"many keys, few heads of many channels", of(1, 150, 20, 264)},
+          {"many keys, many heads", many}};
 }
 
 /// Puts the final state where the initial one is.
@@ -73,7 +71,7 @@ template <class Precision> struct holds {
   template <class Design> void operator()(const char* name, const Design& design) const {
     if constexpr (gpu::decode::runs<Design, Precision>) {
       wishes w = everyday_wishes<Design>();
-      for (const cut& c : cuts<Design, Precision>()) {
+      for (const cut& c : cuts<Design>()) {
         INFO(std::string(name), ", ", std::string(c.name));
         w.initial_state = true;
         CHECK(error_on_gpu<Precision>(design, c.size, w, by_family<gpu::decode>{}).worst() <= bound<Precision>);

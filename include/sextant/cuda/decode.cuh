@@ -17,8 +17,8 @@ namespace sextant::gpu {
 /// Takes rows of the state that are whole packets of 16 bytes: V a multiple of 4 (state in float) or 8 (16 bits), V
 /// contiguous, other strides multiples of the same, the memory aligned to 16 bytes; K' while the keys fit into 48 KB of
 /// shared memory, which 2900 always do, 1900 where the map expands. All else goes to the generic recurrent form. No
-/// workspace. One launch; a second one for the normaliser where a head has more than 8 blocks, and before sm_90 where it
-/// has several. Sums over keys are taken in a fixed order. docs/kernels/decode.md tells how.
+/// workspace. One launch; a second one for the normaliser where a head has more than 8 blocks, and before sm_90 where
+/// it has several. Sums over keys are taken in a fixed order. docs/kernels/decode.md tells how.
 struct decode {
   static constexpr const char* form = "recurrent";
 
@@ -40,9 +40,8 @@ struct decode {
                     S.template stride<axis::head>() % lanes == 0 && S.template stride<axis::batch>() % lanes == 0 &&
                     holds_packets(S.data()));
     };
-    const std::size_t shared = n.W <= few_keys ? shared_bytes<Design, state, wide_tile>(n)
-                                               : shared_bytes<Design, state, tall_tile<state>>(n);
-    return packed(x.initial_state.S) && packed(x.final_state.S) && shared <= 48 * 1024;
+    return packed(x.initial_state.S) && packed(x.final_state.S) &&
+           shared_bytes<Design, state, tall_tile<state>>(n) <= 48 * 1024;
   }
 
   template <class Design, class Precision>
@@ -53,25 +52,22 @@ struct decode {
     using state = typename Precision::state;
     constexpr bool per_number = granularity<typename Design::forget_type> == per::key_channel;
     const sizes n = sizes_of<Design>(x);
-    // Three blocks for each multiprocessor keep its memory busy; where heads are fewer, they are cut finer.
-    const index_t enough = 3 * index_t(device_attribute(cudaDevAttrMultiProcessorCount));
-    const auto blocks = [&]<class Tile>(Tile) { return n.B * n.H * tiles_of<Tile, state>(n.V); };
-    if (n.W <= few_keys)
-      return blocks(wide_tile{}) >= enough ? run_tiles<wide_tile>(design, x, n, on)
-                                           : run_tiles<flat_tile>(design, x, n, on);
-    if constexpr (!per_number)
-      if (blocks(tall_tile<state>{}) >= enough) return run_tiles<tall_tile<state>>(design, x, n, on);
+    if (n.W <= 2 * flat_tile::keys) return run_tiles<flat_tile>(design, x, n, on);
+    if constexpr (!per_number) {
+      // Three blocks for each multiprocessor keep its memory busy; where heads are fewer, they are cut finer.
+      const index_t blocks = n.B * n.H * tiles_of<tall_tile<state>, state>(n.V);
+      if (blocks >= 3 * index_t(device_attribute(cudaDevAttrMultiProcessorCount)))
+        return run_tiles<tall_tile<state>>(design, x, n, on);
+    }
     return run_tiles<narrow_tile>(design, x, n, on);
   }
 
  private:
-  // A block's share of a head. Many keys: 256 or 128 bytes of channels where heads are many, 64 where they are few. Few
-  // keys: 2048 bytes of channels and every thread all keys, or 512 bytes.
-  template <class State> using tall_tile = decoding::tile<sizeof(State) == 4 ? 16 : 8, sizeof(State) == 4 ? 8 : 4>;
+  // A block's share of a head: 64 channels of 128 keys at once where heads are many, 64 bytes of channels where they
+  // are few, and 512 bytes where keys are few. There a warp stands over 16 keys, as rates per key and channel lie.
+  template <class State> using tall_tile = decoding::tile<sizeof(State) == 4 ? 16 : 8, sizeof(State) == 4 ? 16 : 8>;
   using narrow_tile = decoding::tile<4, 4>;
-  using wide_tile = decoding::tile<128, 8>;
-  using flat_tile = decoding::tile<32, 4>;
-  static constexpr index_t few_keys = 2 * flat_tile::keys;
+  using flat_tile = decoding::tile<32, 4, 8>;
 
   struct sizes {
     index_t B, H, K, W, V;

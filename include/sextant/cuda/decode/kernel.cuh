@@ -32,19 +32,14 @@ __global__ void __launch_bounds__(Tile::threads)
   const token_type token(design, x, numbers, memory + at.expanded);
   float2* const pairs = reinterpret_cast<float2*>(memory + at.pairs);
   const int W = token.W, V = int(x.v.template extent<axis::value>());
-  const int thread = int(threadIdx.x), column = thread % Tile::columns, row = thread / Tile::columns;
+  const int thread = int(threadIdx.x), column = Tile::column_of(thread), row = Tile::row_of(thread);
   const index_t b = token.token.b, h = token.token.h;
   const auto& before = x.initial_state.S;
   const auto& after = x.final_state.S;
 
   const int first = int(blockIdx.x) * C, v = first + column * lanes;  // the block's channels, the thread's
 
-  // Everything sets out before anything is waited for: what the token says, then the state.
-  const gate_numbers<float> of_head = token.read_head();
-  const float m = token.read_m();
-  key_reading key;
-  if constexpr (!memory_type::expands) key = token.read_key(of_head, thread < W ? thread : W - 1);
-  channel_reading channel = token.read_channel(of_head, first + thread < V ? first + thread : V - 1);
+  // Everything sets out before anything is waited for: the state, then what the token says.
   packet<state> S[P];
   gates_of_both<Design, P, lanes> both;
   int count = 0;  // of this thread's keys that exist
@@ -61,6 +56,11 @@ __global__ void __launch_bounds__(Tile::threads)
   };
   int k = row * P;
   load(k);
+  const gate_numbers<float> of_head = token.read_head();
+  const float m = token.read_m();
+  key_reading key;
+  if constexpr (!memory_type::expands) key = token.read_key(of_head, thread < W ? thread : W - 1);
+  channel_reading channel = token.read_channel(of_head, first + thread < V ? first + thread : V - 1);
 
   // What the token says goes to shared memory.
   const head_gates gates = token.gates(of_head, m);
@@ -134,11 +134,11 @@ __global__ void __launch_bounds__(Tile::threads)
 
   // y over the rows: within the warp, then in shared memory.
 #pragma unroll
-  for (int step = Tile::columns; step < 32; step *= 2)
+  for (int step = Tile::warp_columns; step < 32; step *= 2)
 #pragma unroll
     for (int j = 0; j < lanes; ++j) y[j] = y[j] + __shfl_xor_sync(0xffffffffu, y[j], step);
-  if (Tile::columns >= 32 || thread % 32 < Tile::columns) {
-    float* const part = memory + at.partial + (Tile::columns < 32 ? thread / 32 : row) * C + column * lanes;
+  if (thread % 32 < Tile::warp_columns) {
+    float* const part = memory + at.partial + Tile::part_of(thread) * C + column * lanes;
 #pragma unroll
     for (int j = 0; j < lanes; j += 4)
       *reinterpret_cast<float4*>(part + j) = make_float4(y[j], y[j + 1], y[j + 2], y[j + 3]);

@@ -9,12 +9,19 @@
 namespace sextant::gpu::decoding {
 
 /// The 128 threads of a block over a head's state [K', V]: `Columns` of them side by side, a packet of channels each,
-/// the others below them, `KeysPerThread` neighbouring keys each, whose packets are all on their way at once.
-template <int Columns, int KeysPerThread> struct tile {
+/// the others below them, `KeysPerThread` neighbouring keys each, whose packets are all on their way at once. A warp is
+/// `WarpColumns` wide.
+template <int Columns, int KeysPerThread, int WarpColumns = (Columns < 32 ? Columns : 32)> struct tile {
   static constexpr int threads = 128, warps = threads / 32, columns = Columns, rows = threads / Columns;
   static constexpr int keys_per_thread = KeysPerThread, keys = rows * KeysPerThread;  ///< keys of one pass
-  static constexpr int parts = Columns < 32 ? warps : rows;  ///< sums of y that meet in shared memory
+  static constexpr int warp_columns = WarpColumns, across = Columns / WarpColumns;    ///< warps side by side
+  static constexpr int parts = warps / across;  ///< sums of y that meet in shared memory
   template <class State> static constexpr int channels = Columns * packet<State>::count;
+
+  /// Where thread t stands; which of the sums is its warp's.
+  __device__ static int column_of(int t) { return t / 32 % across * WarpColumns + t % WarpColumns; }
+  __device__ static int row_of(int t) { return t / 32 / across * (32 / WarpColumns) + t % 32 / WarpColumns; }
+  __device__ static int part_of(int t) { return t / 32 / across; }
 };
 
 /// Shared memory of a block, in floats from its start.
