@@ -39,7 +39,10 @@ for precision, bound in BOUND.items():
     found = rows("--backend", "cuda", "--precision", precision)
     assert [row["name"] for row in found] == names, found
     for row in found:
-        assert row["error"] is not None and 0 <= row["error"] <= bound, (precision, row)
+        if (precision, row["name"]) == ("fp16", "- normalisation"):
+            assert row["error"] is None, row  # plain sums over the picture are past 65504, on the CPU too
+        else:
+            assert row["error"] is not None and 0 <= row["error"] <= bound, (precision, row)
         assert row["median_ms"] > 0 and math.isclose(row["tokens_per_s"], 3136e3 / row["median_ms"], rel_tol=1e-3), row
         assert row["gb_per_s"] > 0 and row["tflop_per_s"] > 0, row
         assert row["floor_fraction"] is None or 0 < row["floor_fraction"] < 1, row

@@ -212,29 +212,29 @@ class Evaluate:
             sys.exit(0)
         return done
 
-    def results(self, source, *arguments):
-        """What the program writes, by file; it must say nothing."""
+    def results(self, source, *arguments, or_refusal=None):
+        """What the program writes, by file; it must say nothing. None if it refuses, where it may in these words."""
         target = os.path.join(self.folder(), "made", "here")
         done = self.run("--in", source, "--out", target, *arguments)
+        if or_refusal is not None and done.returncode != 0:
+            self.is_refusal(done, target, arguments, or_refusal)
+            return None
         assert done.returncode == 0 and done.stdout == "" and done.stderr == "", (arguments, done)
         return {n[:-4]: np.load(os.path.join(target, n)) for n in os.listdir(target)}
-
-    def has(self, source, *arguments):
-        """Whether the program has this form for these numbers; where not, it must say so and write nothing."""
-        if self.run("--in", source, "--out", os.path.join(self.folder(), "made"), *arguments).returncode == 0:
-            return True
-        self.refused(source, *arguments, words="form")
-        return False
 
     def refused(self, source, *arguments, words=""):
         """The program must end with exit code 2, one line on standard error, and no output."""
         target = os.path.join(self.folder(), "never")
         done = self.run("--in", source, "--out", target, *arguments)
+        self.is_refusal(done, target, arguments, words)
+        return done.stderr
+
+    @staticmethod
+    def is_refusal(done, target, arguments, words):
         assert done.returncode == 2, (arguments, done)
         assert done.stdout == "" and done.stderr.endswith("\n") and done.stderr.count("\n") == 1, (arguments, done)
         assert words in done.stderr, (words, done.stderr)
         assert not os.path.exists(target), (arguments, os.listdir(target))
-        return done.stderr
 
 
 def options_of(s):
