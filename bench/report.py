@@ -60,12 +60,13 @@ def compile_time():
     return lines + [f"| {what.replace('#include', 'with')} | {s:.2f} |" for what, s in record["seconds"].items()]
 
 
-def ablation():
-    return ["```", *(results / "cpu" / "ablation.txt").read_text(encoding="utf-8").splitlines(), "```"]
+def ablation(machine):
+    return ["```", *(results / machine / "ablation.txt").read_text(encoding="utf-8").splitlines(), "```"]
 
 
 FIGURES = {
-    "peers": peers, "growth": growth, "compile_time": compile_time, "ablation": ablation,
+    "peers": peers, "growth": growth, "compile_time": compile_time,
+    "ablation": lambda: ablation("cpu"), "ablation_h200": lambda: ablation("h200"),
     "gpu": lambda: gpu_report.summary(results), "gpu_prefill": lambda: gpu_report.prefill(results),
     "gpu_decode": lambda: gpu_report.decode(results), "gpu_ablation": lambda: gpu_report.ablation(results),
     "gpu_compile_time": lambda: gpu_report.compile_time(results),
