@@ -18,7 +18,7 @@ template <class Real> struct answer_memory {
 /// y_t = (scale phi(q_t) S) / divisor, and what the design adds to it, for a tile of channels of one head: a thread has 4
 /// tokens by 4 channels. The blocks of a head take its tiles of tokens in turns.
 template <class Real, class Parts>
-__global__ void __launch_bounds__(threads)
+__global__ void __launch_bounds__(threads, 1)
     answer_kernel(const __grid_constant__ device_call<Real> c, const __grid_constant__ Parts parts,
                   const __grid_constant__ division d, const Real* workspace) {
   extern __shared__ __align__(32) unsigned char shared[];
