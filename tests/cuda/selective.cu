@@ -20,6 +20,8 @@ constexpr auto own_gate = linear_attention.with(forget::log_decay<per::channel>{
                                                 shortcut::learned{}, output::silu{}, scale::inverse_root{});
 // A gate with branches, of which only the value is known; an input gate per channel.
 constexpr auto by_value = linear_attention.with(invented::cutting{}, invented::leaky_input{}, norm::none{}, map::relu{});
+// A normaliser beside Mamba's gates, with a map.
+constexpr auto normalised = gated.with(norm::sum_undecayed{.eps = 1e-3}, map::elu_plus_one{});
 // Rates alone.
 constexpr auto by_rate = linear_attention.with(invented::channel_rates{}, input::sigmoid{}, norm::none{}, map::identity{});
 
@@ -33,14 +35,15 @@ struct in_segments {
   }
 };
 
-template <class Precision> double bound(index_t T) {
-  return std::is_same_v<Precision, fp32> ? (T > 4096 ? 1e-5 : 2e-6) : tolerance<Precision>;
+/// In float, memories longer than the usual ones add up the roundings of F (docs/03_numerics.md, Long memories).
+template <class Precision> double bound(index_t T, bool long_memory = false) {
+  return std::is_same_v<Precision, fp32> ? (T > 4096 || long_memory ? 1e-5 : 2e-6) : tolerance<Precision>;
 }
 template <class Precision, class Design, class How = by_family<gpu::selective>>
 void hold(const Design& design, const shape& s, wishes w, const How& how = {}) {
   INFO(precision_name<Precision>, ": T ", s.T, ", K ", s.K, ", V ", s.V, ", heads ", s.B * s.H);
   w.positive_keys = divides<Design>;
-  CHECK(error_on_gpu<Precision>(design, s, w, how).worst() <= bound<Precision>(s.T));
+  CHECK(error_on_gpu<Precision>(design, s, w, how).worst() <= bound<Precision>(s.T, w.rate_size < 0.1));
 }
 /// Visits each design in the precisions it is compiled for here.
 template <class Visit> void each(const Visit& visit) {
@@ -50,6 +53,7 @@ template <class Visit> void each(const Visit& visit) {
   visit.template operator()<fp32>(own_gate);
   visit.template operator()<bf16>(own_gate);
   visit.template operator()<bf16>(by_value);
+  visit.template operator()<bf16>(normalised);
   visit.template operator()<fp32>(by_rate);
 }
 
@@ -92,6 +96,8 @@ TEST_CASE("long sequences: 4096 tokens and 131072, in segments and not") {
 
 TEST_CASE("segments: what is forgotten, what is not, and states in place") {
   if (!has_gpu()) return;
+  hold<fp32>(gated, {.B = 1, .T = 5000, .K = 16, .V = 72}, {.initial_state = true, .rate_size = 0.3}, in_segments{2});
+  hold<bf16>(gated, {.B = 1, .T = 5000, .K = 16, .V = 72}, {.initial_state = true}, in_segments{3});
   for (const double rate : {1e-4, 0.02, 1.0, 1e3})
     for (const int count : {2, 3, 8}) {
       INFO("rate ", rate, ", segments ", count);
@@ -107,7 +113,7 @@ TEST_CASE("segments: what is forgotten, what is not, and states in place") {
   auto p = make_problem<fp32>(gated, s, w);
   p.S() = p.states[3], p.x.initial_state.S = p.x.final_state.S;
   REQUIRE(bool(run_on_gpu(p, in_segments{4})));
-  CHECK(compare(p, judge).worst() <= 2e-6);
+  CHECK(compare(p, judge).worst() <= bound<fp32>(s.T, true));
 }
 
 TEST_CASE("step sizes to 50, rates from -1e-4 to -1000") {

@@ -57,7 +57,7 @@ struct selective {
   template <class Design, class Precision>
   static status run_cut(const Design& design, const sequence_of<Design, Precision>& x, const stream& on, int segments) {
     if (x.k.template extent<axis::key>() > 16) return run_lanes<64, 2>(design, x, on, segments);
-    return lanes_of(x) == 2 ? run_lanes<16, 2>(design, x, on, segments) : run_lanes<16, 4>(design, x, on, segments);
+    return segments > 1 || lanes_of(x) == 2 ? run_lanes<16, 2>(design, x, on, segments) : run_lanes<16, 4>(design, x, on, segments);
   }
   template <class Sequence> static std::size_t bytes_of(const Sequence& x, int segments) {
     const index_t numbers = (x.k.template extent<axis::key>() + 1) * x.v.template extent<axis::value>();
@@ -76,7 +76,7 @@ struct selective {
   }
 
   template <class Sequence> static index_t blocks_of_head(const Sequence& x, int lanes) {
-    return (x.v.template extent<axis::value>() * lanes + 31) / 32;
+    return (x.v.template extent<axis::value>() * lanes + 127) / 128;
   }
   template <class Sequence> static index_t sequences_of(const Sequence& x) {
     return x.offsets ? x.offsets.size() - 1 : x.v.template extent<axis::batch>();
@@ -84,12 +84,12 @@ struct selective {
   template <class Sequence> static index_t blocks_of(const Sequence& x, int lanes) {
     return sequences_of(x) * x.v.template extent<axis::head>() * blocks_of_head(x, lanes);
   }
-  /// 2 or 4 lanes to a channel: whichever leaves the busiest of the GPU's schedulers, 4 to a multiprocessor, with less to do.
-  /// A warp of 8 channels costs 6 tenths of one of 16.
+  /// 2 or 4 lanes to a channel: whichever leaves the busiest multiprocessor with less to do. A block of 32 channels costs 6
+  /// tenths of one of 64.
   template <class Sequence> static int lanes_of(const Sequence& x) {
-    const index_t schedulers = 4 * index_t(device_attribute(cudaDevAttrMultiProcessorCount));
-    if (schedulers == 0) return 2;
-    const index_t wide = (blocks_of(x, 2) + schedulers - 1) / schedulers, narrow = (blocks_of(x, 4) + schedulers - 1) / schedulers;
+    const index_t many = device_attribute(cudaDevAttrMultiProcessorCount);
+    if (many == 0) return 2;
+    const index_t wide = (blocks_of(x, 2) + many - 1) / many, narrow = (blocks_of(x, 4) + many - 1) / many;
     return narrow * 6 < wide * 10 ? 4 : 2;
   }
   template <class Design, class Precision> static int segments_of(const sequence_of<Design, Precision>& x) {
@@ -108,7 +108,8 @@ struct selective {
     lanes::segmentation cut{.count = segments > 1 ? int((tokens + of_segment - 1) / of_segment) : 1, .tokens = int(of_segment)};
     const auto start = [&](index_t of_block) {
       const dim3 grid(unsigned(blocks_of_head(x, Lanes) * of_block), unsigned(x.v.template extent<axis::head>()), unsigned(sequences_of(x)));
-      return launch(lanes::selective_kernel<Design, Precision, Keys, Lanes>, grid, dim3(32), sizeof(typename walk::memory),
+      return launch(lanes::selective_kernel<Design, Precision, Keys, Lanes>, grid, dim3(32 * walk::layout::warps),
+                    walk::layout::warps * sizeof(typename walk::memory),
                     on.handle, design, x, cut);
     };
     if (cut.count <= 1) return start(1);

@@ -20,9 +20,11 @@ template <class Design, class Precision, int Keys, int Lanes> struct warp_walk {
   static constexpr int finished = round / Lanes;                  ///< tokens of a round whose y a lane finishes
   static constexpr int prepared = round * channels / (2 * 32);    ///< tokens of a round that a lane prepares two channels of
   static constexpr int pairs = channels / 2;
+  static constexpr bool cuttable = Lanes == 2 && can_be_cut<layout>;
   using preparing_type = channel_gates<layout, 2>;
   using finishing_type = channel_gates<layout, 1>;
   static constexpr bool ahead = states <= 8;  ///< whether there are registers for the next token's rows and F
+  static constexpr int at_once = ahead ? round : round / 2;  ///< tokens in a row of code, which shall fit into its cache
   using rows_type = std::conditional_t<ahead, kept_rows<states>, rows_in_memory<states>>;
 
   /// What is known of a round before it is multiplied.
@@ -37,19 +39,20 @@ template <class Design, class Precision, int Keys, int Lanes> struct warp_walk {
   };
   /// What is on its way from token to token and from round to round.
   struct pipeline {
-    rows_type rows;                  ///< of the token at work
-    array<float, ahead ? states : 1> F; ///< likewise, where there are registers for it; else what the forget gate reads
-    float w;
-    float2 behind;                   ///< the table's entry of the token after it
-    array<float, finished> y;        ///< of the round before, to be finished
+    rows_type rows;                      ///< of the token at work
+    array<float, ahead ? states : 1> F;  ///< likewise, where there are registers for it
+    float w, number;                     ///< likewise: I v, and what the forget gate reads or is
+    float2 behind;                       ///< the table's entry of the token after it
+    array<float, finished> y;            ///< of the round before, to be finished
     array<typename finishing_type::last, finished> last;
-    token* to;                       ///< where those go
+    token* to;                           ///< where those go
+    float span;                          ///< in a first pass: of the tokens up to here
   };
 
   const Design& design;
   memory& m;
   const float scale;
-  const int lane = int(threadIdx.x), c = lane % channels, q = lane / channels;
+  const int lane = int(threadIdx.x) % 32, c = lane % channels, q = lane / channels;
   lane_states<layout> own;
   key_sums<layout> sums;
 
@@ -80,55 +83,79 @@ template <class Design, class Precision, int Keys, int Lanes> struct warp_walk {
     }
     p.to += round * step;
   }
-  /// Makes token t of a round, whose table's entry is known, the one at work; and reads the next one's entry.
-  __device__ __forceinline__ void turn_to(const preparation& of_token, int t, const preparation& of_next, int next, pipeline& p) const {
-    p.rows.template load<Keys>(of_token.rows + t * layout::row + q * states);
-    if constexpr (ahead) own.decays(design.forget_gate, p.behind.x, p.F, t);
-    else p.F[0] = p.behind.x;
-    p.w = p.behind.y;
-    p.behind = of_next.table[next * channels + c];
+  /// Makes a token the one at work, whose row is given and whose entry of the table is known; and reads the entry behind it. `t`
+  /// says which of its exponentials are polynomials.
+  __device__ __forceinline__ void turn_to(const float* row, int t, const float2* entries_behind, pipeline& p) const {
+    p.rows.template load<Keys>(row + q * states);
+    p.number = p.behind.x, p.w = p.behind.y;
+    if constexpr (ahead) own.decays(design.forget_gate, p.number, p.F, t);
+    p.behind = entries_behind[c];
   }
 
-  /// Round r, of whose tokens `count` exist: all 8 where Whole.
-  template <bool Whole>
+  /// Round r, in half `half` of what is prepared, of whose tokens `count` exist: all 8 where Whole. Without Outputs the state
+  /// alone is computed, and the span.
+  template <bool Whole, bool Outputs>
   __device__ __forceinline__ void walk(const preparing_type& preparing, const finishing_type& finishing, const key_mapping<layout>& mapping,
-                                       token_feed<layout>& feed, pipeline& p, int r, int count, bool inside, index_t step) {
-    preparation &here = m.of[r % 2], &after = m.of[(r + 1) % 2];
+                                       token_feed<layout>& feed, pipeline& p, int r, int half, int count, bool inside, index_t step) {
+    preparation &here = m.of[half], &after = m.of[1 - half];
     feed.send(r + stages - 1);
     const auto keys_after = mapping.load(m.ring[(r + 1) % stages]);
     array<float4, prepared> table_after;
     prepare(preparing, r + 1, table_after);
-    finish<true>(finishing, p, after, round, inside && r > 0, step);
-    if constexpr (layout::normalises) sums.add(here.rows, here.factor, count, mapping.K, lane, scale, float(design.norm.eps));
+    const auto store_prepared = [&] {
+      mapping.store(keys_after, after.rows);
+      store(table_after, after);
+      __syncwarp();
+    };
+    if constexpr (Outputs) finish<true>(finishing, p, after, round, inside && r > 0, step);
+    if constexpr (Outputs && layout::normalises) sums.add(here.rows, here.factor, count, lane, scale, float(design.norm.eps));
 
-    array<float, round> part;
+#pragma unroll 1
+    for (int first = 0; first < round; first += at_once) {
+      const bool last_part = ahead || first + at_once == round;
+      const float* const rows = here.rows + first * layout::row;
+      const float2* const table = here.table + first * channels;
+      const float* const rows_after = last_part ? after.rows : rows + at_once * layout::row;
+      const float2* const table_behind = last_part ? after.table : table + at_once * channels;
+      if (!ahead && first == round / 2) store_prepared();
+      array<float, at_once> part;
 #pragma unroll
-    for (int t = 0; t < round; ++t) {
-      if (t == round / 2) {
-        mapping.store(keys_after, after.rows);
-        store(table_after, after);
-        __syncwarp();
+      for (int t = 0; t < at_once; ++t) {
+        if (ahead && t == round / 2) store_prepared();
+        const rows_type row = p.rows;
+        const float w = p.w, number = p.number;
+        array<float, states> F;
+        if constexpr (ahead)
+#pragma unroll
+          for (int i = 0; i < states; ++i) F[i] = p.F[i];
+        else own.decays(design.forget_gate, number, F, t);
+        turn_to(t + 1 < at_once ? rows + (t + 1) * layout::row : rows_after, (t + 1) % at_once,
+                t + 2 < at_once ? table + (t + 2) * channels : table_behind + (t + 2 - at_once) * channels, p);
+        if constexpr (!Outputs) p.span += sextant::detail::call_log(design.forget_gate, number, 1.0f);
+        part[t] = 0;
+        if (Whole || first + t < count) part[t] = own.template update<Outputs>(F, row, w);
       }
-      const rows_type rows = p.rows;
-      array<float, states> F;
-      if constexpr (ahead)
+      if constexpr (Outputs)
 #pragma unroll
-        for (int i = 0; i < states; ++i) F[i] = p.F[i];
-      else own.decays(design.forget_gate, p.F[0], F, t);
-      const float w = p.w;
-      turn_to(t + 1 < round ? here : after, (t + 1) % round, t + 2 < round ? here : after, (t + 2) % round, p);
-      part[t] = 0;
-      if (Whole || t < count) part[t] = own.update(F, rows, w);
+        for (int i = 0; i < at_once / Lanes; ++i) {
+          const float y = own.sum_over_lanes(part + i * Lanes, q);
+#pragma unroll
+          for (int j = i; j < finished; j += at_once / Lanes)
+            if (j * Lanes / at_once * at_once == first) p.y[j] = y;
+        }
     }
 
+    if constexpr (Outputs)
 #pragma unroll
-    for (int i = 0; i < finished; ++i) {
-      p.y[i] = own.sum_over_lanes(part + i * Lanes, q);
-      p.last[i] = finishing.read_last(m.ring[r % stages], i * Lanes + q);
-    }
+      for (int i = 0; i < finished; ++i) p.last[i] = finishing.read_last(m.ring[r % stages], i * Lanes + q);
     feed.store_numbers(r + stages - 1);
     ptx::await_copies<1>();
     __syncwarp();
+  }
+
+  /// Now and then the warps of a block wait for one another, so that they use the same lines of memory at about the same time.
+  static __device__ __forceinline__ void keep_step(int r) {
+    if (r % 16 == 0) __syncthreads();
   }
 
   /// The gate's logarithm at token t of the block's sequence, in the order of time, per unit of its rate.
@@ -156,8 +183,9 @@ template <class Design, class Precision, int Keys, int Lanes> struct warp_walk {
         cut.ends[(slot(x, at, cut, segment) * K + key) * V + channel] = own.S[i];
   }
   /// Leaves the segment's tokens, of the first pass those that are not forgotten; and makes the state the one before them.
+  /// Answers the span of those left out.
   template <class Sequence>
-  __device__ __forceinline__ void begin_segment(const Sequence& x, block_place& at, const segmentation& cut, int segment,
+  __device__ __forceinline__ float begin_segment(const Sequence& x, block_place& at, const segmentation& cut, int segment,
                                                 bool there, index_t channel) {
     const index_t V = x.v.template extent<axis::value>(), K = x.k.template extent<axis::key>();
     const index_t from = index_t(segment) * cut.tokens, left = at.length - from;
@@ -172,15 +200,14 @@ template <class Design, class Precision, int Keys, int Lanes> struct warp_walk {
       }
       if constexpr (layout::step_of_channel) bias = x.bias ? float(x.bias(at.h, channel)) : 0.0f;
       if constexpr (layout::step_of_head) bias = x.bias ? float(x.bias(at.h)) : 0.0f;
-      float span;
-      const int begin = tokens_to_forget<Lanes, states>(rates, cut.tokens, q, [&](int t) { return step_at(x, at, t, channel, bias); }, span);
-      if (q == 0 && there) cut.spans[slot(x, at, cut, segment) * V + channel] = span;
+      const auto log_at = [&](int t) { return step_at(x, at, t, channel, bias); };
+      const int first = cut.tokens < worth_a_look ? 0 : tokens_to_forget<Lanes, states>(rates, cut.tokens, q, log_at);
       // the initial state may lie where the final one will: the second pass finds a copy
       if (segment == 0) store_states(x, at, cut, -1, there ? channel : V);
 #pragma unroll
       for (int i = 0; i < states; ++i) own.S[i] = 0;
-      at.template keep<layout::reversed>(begin, cut.tokens - begin);
-      return;
+      at.template keep<layout::reversed>(first, cut.tokens - first);
+      return first > 0 ? infinite_span : 0.0f;
     }
     at.template keep<layout::reversed>(from, left < cut.tokens ? left : cut.tokens);
     array<float, states> sum = {}, product;
@@ -196,12 +223,13 @@ template <class Design, class Precision, int Keys, int Lanes> struct warp_walk {
       }
       if (j < 0) break;
       const float span = cut.spans[place * V + channel];
-      if (span == __int_as_float(0x7f800000)) break;
+      if (span == infinite_span) break;
 #pragma unroll
       for (int i = 0; i < states; ++i) product[i] *= ptx::exp2_approx(own.rate[i] * span);
     }
 #pragma unroll
     for (int i = 0; i < states; ++i) own.S[i] = sum[i];
+    return 0;
   }
   template <class Sequence> __device__ __forceinline__ void run(const Sequence& x, block_place at, const segmentation& cut, int segment) {
     const int V = int(x.v.template extent<axis::value>()), K = int(x.k.template extent<axis::key>());
@@ -217,9 +245,9 @@ template <class Design, class Precision, int Keys, int Lanes> struct warp_walk {
       own.rate[i] = rate;
       own.S[i] = x.initial_state.S && known ? float(x.initial_state.S(at.n, at.h, key, channel)) : 0.0f;
     }
-    if constexpr (can_be_cut<layout>)
-      if (cut.count > 1) begin_segment(x, at, cut, segment, there, there ? channel : 0);
-    const bool inside = there && !cut.first_pass;
+    float span = 0;
+    if constexpr (cuttable)
+      if (cut.count > 1) span = begin_segment(x, at, cut, segment, there, there ? channel : 0);
     const preparing_type preparing(design, x, at.h, begin, lane % pairs * 2, V);
     const finishing_type finishing(design, x, at.h, begin, c, V);
     const key_mapping<layout> mapping(design, K, lane);
@@ -245,17 +273,35 @@ template <class Design, class Precision, int Keys, int Lanes> struct warp_walk {
     pipeline p{};
     p.to = x.y.data() + at.batch() * x.y.template stride<axis::batch>() + at.template start<layout::reversed>() * stride +
            at.h * x.y.template stride<axis::head>() + channel + (q - round) * step;  // round -1
-    p.behind = m.of[0].table[c];
-    turn_to(m.of[0], 0, m.of[0], 1, p);
+    p.behind = m.of[0].table[c], p.span = span;
+    turn_to(m.of[0].rows, 0, m.of[0].table + channels, p);
     int r = 0;
+    if constexpr (cuttable)
+      if (cut.first_pass) {
 #pragma unroll 1
-    for (; r < tokens / round; ++r) walk<true>(preparing, finishing, mapping, feed, p, r, round, inside, step);
-    const int left = tokens - r * round;
-    if (left > 0) walk<false>(preparing, finishing, mapping, feed, p, r, left, inside, step), ++r;
-    if (r > 0) finish<false>(finishing, p, m.of[(r - 1) % 2], left > 0 ? left : round, inside, step);
+        for (; r < tokens / round; ++r) {
+          keep_step(r);
+          walk<true, false>(preparing, finishing, mapping, feed, p, r, r % 2, round, there, step);
+        }
+        ptx::await_copies<0>();
+        if (there && q == 0) cut.spans[slot(x, at, cut, segment) * V + channel] = p.span;
+        return store_states(x, at, cut, segment, there ? channel : V);
+      }
+    constexpr int in_a_row = ahead ? 2 : 1;
+#pragma unroll 1
+    for (; r < tokens / (in_a_row * round) * in_a_row; r += in_a_row) {
+      keep_step(r);
+#pragma unroll
+      for (int i = 0; i < in_a_row; ++i)
+        walk<true, true>(preparing, finishing, mapping, feed, p, r + i, ahead ? i : r % 2, round, there, step);
+    }
+    int left = tokens - r * round;
+#pragma unroll 1
+    for (; left > 0; ++r, left -= round)
+      walk<false, true>(preparing, finishing, mapping, feed, p, r, r % 2, left < round ? left : round, there, step);
+    if (r > 0) finish<false>(finishing, p, m.of[(r - 1) % 2], left + round, there, step);
     ptx::await_copies<0>();
 
-    if (cut.first_pass) return store_states(x, at, cut, segment, there ? channel : V);
     if (x.final_state.S && there && segment + 1 == cut.count)
 #pragma unroll
       for (int i = 0; i < states; ++i)
@@ -265,15 +311,15 @@ template <class Design, class Precision, int Keys, int Lanes> struct warp_walk {
   }
 };
 
-/// A block is a warp: 32 / Lanes channels of a segment of a head of a sequence.
+/// A block is 4 warps, each with 32 / Lanes channels of a segment of a head of a sequence.
 template <class Design, class Precision, int Keys, int Lanes>
-__global__ void __launch_bounds__(32, Keys > 16 || Lanes == 2 ? 8 : 16) selective_kernel(const Design design, const sequence_of<Design, Precision> x,
-                                                                                      const segmentation cut) {
+__global__ void __launch_bounds__(128, Lanes == 2 ? 2 : 4) selective_kernel(const Design design, const sequence_of<Design, Precision> x,
+                                                                          const segmentation cut) {
   using walk = warp_walk<Design, Precision, Keys, Lanes>;
-  extern __shared__ uint4 memory_of_warp[];
-  const int segments = cut.first_pass ? cut.count - 1 : cut.count;
-  walk{design, *reinterpret_cast<typename walk::memory*>(memory_of_warp), float(design.scale(x.k.template extent<axis::key>()))}
-      .run(x, block_place(x, int(blockIdx.x) / segments), cut, int(blockIdx.x) % segments);
+  extern __shared__ uint4 memory_of_block[];
+  const int segments = cut.first_pass ? cut.count - 1 : cut.count, warp = int(threadIdx.x) / 32;
+  walk{design, reinterpret_cast<typename walk::memory*>(memory_of_block)[warp], float(design.scale(x.k.template extent<axis::key>()))}
+      .run(x, block_place(x, int(blockIdx.x) / segments * walk::layout::warps + warp), cut, int(blockIdx.x) % segments);
 }
 
 }  // namespace sextant::gpu::lanes

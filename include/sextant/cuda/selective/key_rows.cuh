@@ -3,6 +3,7 @@
 #pragma once
 
 #include <sextant/cuda/selective/gates.cuh>
+#include <sextant/cuda/tile/approximate.cuh>
 
 namespace sextant::gpu::lanes {
 
@@ -22,6 +23,11 @@ template <class Layout> struct key_mapping {
   __device__ __forceinline__ key_mapping(const design& its_design, int its_K, int its_lane)
       : d{its_design}, K{its_K}, lane{its_lane}, k_scale{key_scale<float>(d.feature_map, its_K)} {}
 
+  /// phi of one number: for tokens of 16 bits by instructions that are good to 2^-22.
+  __device__ __forceinline__ float mapped(float x) const {
+    if constexpr (!Layout::exact && requires { float(d.feature_map(approximate(x))); }) return float(d.feature_map(approximate(x)));
+    else return d.feature_map(x);
+  }
   /// This lane's numbers of a round, as they are stored.
   struct share_of_round {
     array<together<token, at_once>, share / at_once> part;
@@ -45,7 +51,7 @@ template <class Layout> struct key_mapping {
       widen(s.part[i / at_once], numbers);
 #pragma unroll
       for (int j = 0; j < at_once; ++j)
-        if constexpr (!Layout::plain_map) numbers[j] = key + i + j < K ? d.feature_map(numbers[j] * scale_before) : 0.0f;
+        if constexpr (!Layout::plain_map) numbers[j] = key + i + j < K ? mapped(numbers[j] * scale_before) : 0.0f;
 #pragma unroll
       for (int j = 0; j < at_once; j += 4)
         store_together(row + i + j, together<float, 4>{{numbers[j], numbers[j + 1], numbers[j + 2], numbers[j + 3]}});
@@ -53,35 +59,54 @@ template <class Layout> struct key_mapping {
   }
 };
 
-/// z of norm::sum_undecayed: lane l keeps keys l and l + 32.
+/// z of norm::sum_undecayed. With 16 keys, lanes l and l + 16 both keep that of key l and answer for 4 of 8 tokens each; with
+/// more, lane l keeps those of keys l and l + 32.
 template <class Layout> struct key_sums {
-  static constexpr int each = (Layout::keys + 31) / 32;
+  static constexpr int across = Layout::keys < 32 ? Layout::keys : 32, each = Layout::keys / across;
+  static constexpr int tokens = Layout::round * across / 32;  ///< that a lane answers for
   array<float, each> z;
 
   template <class State> __device__ __forceinline__ void begin(const State& initial, index_t n, index_t h, int K, int lane) {
 #pragma unroll
-    for (int i = 0; i < each; ++i) z[i] = initial.z && i * 32 + lane < K ? float(initial.z(n, h, i * 32 + lane)) : 0.0f;
+    for (int i = 0; i < each; ++i) {
+      const int key = i * 32 + lane % across;
+      z[i] = initial.z && key < K ? float(initial.z(n, h, key)) : 0.0f;
+    }
   }
   /// z over a round whose rows lie in `rows`, `count` tokens of it, and the factor of each.
-  __device__ __forceinline__ void add(const float* rows, float* factor, int count, int K, int lane, float scale, float eps) {
+  __device__ __forceinline__ void add(const float* rows, float* factor, int count, int lane, float scale, float eps) {
+    array<float, tokens> qz = {};
+    const int first = lane / across * tokens;
 #pragma unroll
-    for (int t = 0; t < Layout::round; ++t) {
-      float qz = 0;
+    for (int i = 0; i < each; ++i) {
+      const int key = i * 32 + lane % across;
 #pragma unroll
-      for (int i = 0; i < each; ++i) {
-        const int key = i * 32 + lane;
-        if (t < count && key < K) {
-          z[i] += rows[t * Layout::row + key];
-          qz = fmaf(rows[t * Layout::row + Layout::keys + key], z[i], qz);
-        }
+      for (int t = 0; t < Layout::round; ++t) {
+        z[i] += t < count ? rows[t * Layout::row + key] : 0.0f;
+        if (t / tokens * tokens == first)
+          qz[t % tokens] = fmaf(rows[t * Layout::row + Layout::keys + key], z[i], qz[t % tokens]);
       }
+    }
+    // each step halves the tokens that a lane sums for, until each lane is left with one
+    int distance = 1;
 #pragma unroll
-      for (int distance = 16; distance > 0; distance /= 2) qz += __shfl_xor_sync(~0u, qz, distance);
-      if (lane == 0) factor[t] = scale / (qz + eps);
+    for (int left = tokens; left > 1; left /= 2, distance *= 2) {
+      const bool upper = (lane & distance) != 0;
+#pragma unroll
+      for (int i = 0; i < left / 2; ++i) {
+        const float given = upper ? qz[2 * i] : qz[2 * i + 1], kept = upper ? qz[2 * i + 1] : qz[2 * i];
+        qz[i] = kept + __shfl_xor_sync(~0u, given, distance);
+      }
+    }
+#pragma unroll
+    for (; distance < across; distance *= 2) qz[0] += __shfl_xor_sync(~0u, qz[0], distance);
+    if (lane % across < tokens) {
+      // step s kept bit s of the token in bit s of the lane
+      factor[first + lane % tokens] = scale / (qz[0] + eps);
     }
   }
   template <class State> __device__ __forceinline__ void end(const State& last, index_t n, index_t h, int K, int lane) const {
-    if (last.z)
+    if (last.z && lane < across)
 #pragma unroll
       for (int i = 0; i < each; ++i)
         if (i * 32 + lane < K) last.z(n, h, i * 32 + lane) = typename Layout::precision::state(z[i]);

@@ -20,23 +20,29 @@ struct segmentation {
   float* spans = nullptr;   ///< [B, H, count, V], as many: sums of the gate's logarithm per unit of its rate; infinity: all is forgotten
 };
 
+/// The span of tokens that are all forgotten.
+inline constexpr float infinite_span = __builtin_huge_valf();
+
 /// Whether designs can be cut: where one number per token and channel says what all keys forget.
 template <class Layout> inline constexpr bool can_be_cut =
     Layout::decay == decay_kind::state && forget_of_design<Layout>::scaled_rates && !Layout::normalises;
 
-/// The number of segments for a call of so many warps: enough to fill the GPU with 8 to a multiprocessor, none of them
+/// The number of segments for a call of so many blocks: enough to fill the GPU with two to a multiprocessor, none of them
 /// shorter than 512 tokens.
-inline int segments_for(index_t warps, index_t tokens, int multiprocessors) {
-  const index_t wanted = warps == 0 ? 1 : 8 * multiprocessors / warps;
+inline int segments_for(index_t blocks, index_t tokens, int multiprocessors) {
+  const index_t wanted = blocks == 0 ? 1 : 2 * multiprocessors / blocks;
   const index_t possible = tokens / 512;
   return int(possible < 2 || wanted < 2 ? 1 : wanted < possible ? wanted : possible);
 }
 
-/// Where in [0, tokens) the first pass begins, and the span from there on, for lane q of the `Lanes` of a channel whose keys
-/// have `rates`; `step(t)` is the gate's logarithm at token t per unit of the rate. Uniform in a warp.
+/// Segments shorter than this are walked through from their beginning: a look at them would cost as much.
+inline constexpr int worth_a_look = 1536;
+
+/// Where in [0, tokens) the first pass begins, for lane q of the `Lanes` of a channel whose keys have `rates`; `step(t)` is the
+/// gate's logarithm at token t per unit of the rate. The same for all warps of a block.
 template <int Lanes, int Count, class Step>
-__device__ __forceinline__ int tokens_to_forget(const array<float, Count>& rates, int tokens, int q, const Step& step, float& span) {
-  constexpr int at_once = 8, chunk = Lanes * at_once, apart = 32 / Lanes;
+__device__ __forceinline__ int tokens_to_forget(const array<float, Count>& rates, int tokens, int q, const Step& step) {
+  constexpr int at_once = 32, chunk = Lanes * at_once, apart = 32 / Lanes;
   float slowest = rates[0], other = rates[0];
 #pragma unroll
   for (int i = 1; i < Count; ++i) slowest = fmaxf(slowest, rates[i]), other = fminf(other, rates[i]);
@@ -45,7 +51,7 @@ __device__ __forceinline__ int tokens_to_forget(const array<float, Count>& rates
     slowest = fmaxf(slowest, __shfl_xor_sync(~0u, slowest, distance));
     other = fminf(other, __shfl_xor_sync(~0u, other, distance));
   }
-  span = 0;
+  float span = 0;
   int begin = tokens;
   while (begin > 0) {
     const int before = begin;
@@ -54,15 +60,13 @@ __device__ __forceinline__ int tokens_to_forget(const array<float, Count>& rates
 #pragma unroll
     for (int i = 0; i < at_once; ++i) {
       const int t = begin + Lanes * i + q;
-      sum += t < before ? step(t) : 0.0f;
+      const float one = step(t < before ? t : before - 1);  // without a branch, so that all are on their way at once
+      sum += t < before ? one : 0.0f;
     }
 #pragma unroll
     for (int distance = apart; distance < 32; distance *= 2) sum += __shfl_xor_sync(~0u, sum, distance);
     span += sum;
-    if (__all_sync(~0u, fmaxf(slowest * span, other * span) < -40.0f)) {
-      span = __int_as_float(0x7f800000);
-      break;
-    }
+    if (__syncthreads_and(fmaxf(slowest * span, other * span) < -40.0f)) break;
   }
   return begin;
 }

@@ -22,16 +22,18 @@ template <class Layout> struct lane_states {
       else F[i] = number;
     }
   }
-  /// S <- F S + phi(k) w; answers this lane's part of phi(q) S.
-  template <class Rows> __device__ __forceinline__ float update(const array<float, states>& F, const Rows& rows, float w) {
+  /// S <- F S + phi(k) w; answers this lane's part of phi(q) S where there are Outputs.
+  template <bool Outputs, class Rows> __device__ __forceinline__ float update(const array<float, states>& F, const Rows& rows, float w) {
     float sum = 0;
 #pragma unroll
     for (int i = 0; i < states; i += 4) {
-      const auto k = rows.k(i), q = rows.q(i);
+      const auto k = rows.k(i);
 #pragma unroll
-      for (int j = 0; j < 4; ++j) {
-        S[i + j] = fmaf(F[i + j], S[i + j], k.at[j] * w);
-        sum = i + j == 0 ? S[i + j] * q.at[j] : fmaf(S[i + j], q.at[j], sum);
+      for (int j = 0; j < 4; ++j) S[i + j] = fmaf(F[i + j], S[i + j], k.at[j] * w);
+      if constexpr (Outputs) {
+        const auto q = rows.q(i);
+#pragma unroll
+        for (int j = 0; j < 4; ++j) sum = i + j == 0 ? S[i + j] * q.at[j] : fmaf(S[i + j], q.at[j], sum);
       }
     }
     return sum;
