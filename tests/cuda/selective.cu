@@ -4,7 +4,8 @@
 
 #include <doctest/doctest.h>
 
-#include <cstring>  // memcmp
+#include <algorithm>  // min
+#include <cstring>    // memcmp
 
 #include "cuda/device_problem.cuh"
 
@@ -22,6 +23,8 @@ constexpr auto own_gate = linear_attention.with(forget::log_decay<per::channel>{
 constexpr auto by_value = linear_attention.with(invented::cutting{}, invented::leaky_input{}, norm::none{}, map::relu{});
 // A normaliser beside Mamba's gates, with a map.
 constexpr auto normalised = gated.with(norm::sum_undecayed{.eps = 1e-3}, map::elu_plus_one{});
+// Gates of keys, of which there are at most 16.
+constexpr auto of_keys = gla.with(norm::sum_undecayed{.eps = 1e-3}, input::softplus<per::channel>{}, map::relu{}, order::reversed{});
 // Rates alone.
 constexpr auto by_rate = linear_attention.with(invented::channel_rates{}, input::sigmoid{}, norm::none{}, map::identity{});
 
@@ -46,6 +49,7 @@ void hold(const Design& design, const shape& s, wishes w, const How& how = {}) {
   CHECK(error_on_gpu<Precision>(design, s, w, how).worst() <= bound<Precision>(s.T, w.rate_size < 0.1));
 }
 /// Visits each design in the precisions it is compiled for here.
+template <class Design> inline constexpr index_t most_keys = raw_granularity<typename Design::forget_type> == per::key ? 16 : 64;
 template <class Visit> void each(const Visit& visit) {
   visit.template operator()<fp32>(gated);
   visit.template operator()<bf16>(gated);
@@ -55,6 +59,8 @@ template <class Visit> void each(const Visit& visit) {
   visit.template operator()<bf16>(by_value);
   visit.template operator()<bf16>(normalised);
   visit.template operator()<fp32>(by_rate);
+  visit.template operator()<bf16>(of_keys);
+  visit.template operator()<fp32>(of_keys);
 }
 
 /// Lets `change` loose on a problem and its judge.
@@ -79,7 +85,7 @@ TEST_CASE("every size: tokens around rounds of 8, keys and channels of whole pie
   each([&]<class Precision>(const auto& design) {
     using Design = std::remove_cvref_t<decltype(design)>;
     for (const auto& [T, K, V] : sizes)
-      hold<Precision>(design, heads_for<Design>({.B = 2, .T = T, .K = K, .V = V}), {.initial_state = T != 63});
+      hold<Precision>(design, heads_for<Design>({.B = 2, .T = T, .K = std::min(K, most_keys<Design>), .V = V}), {.initial_state = T != 63});
   });
   hold<fp32>(gated, {.B = 2, .T = 21, .K = 4, .V = 4}, {});
   hold<fp32>(gated, {.B = 1, .T = 33, .K = 12, .V = 36}, {.initial_state = true});
@@ -238,8 +244,10 @@ TEST_CASE("what the family leaves to others") {
   CHECK(leaves(fp32{}, {.T = 2, .K = 68, .V = 8}));
   using namespace gpu;
   static_assert(selective::runs<decltype(by_rate), fp32> && !selective::runs<decltype(mamba2), bf16>);
-  static_assert(!selective::runs<std::remove_cvref_t<decltype(gated)>, fp64> && !selective::runs<decltype(gla), bf16>);
+  static_assert(!selective::runs<std::remove_cvref_t<decltype(gated)>, fp64> && !selective::runs<std::remove_cvref_t<decltype(retnet)>, bf16>);
   if (!has_gpu()) return;
+  auto keys = make_problem<bf16>(of_keys, {.T = 2, .K = 24, .V = 8});
+  CHECK(!selective::takes(keys.design, keys.x));
   CHECK(!leaves(bf16{}, {.T = 2, .K = 16, .V = 8}));
   CHECK(!leaves(fp32{}, {.T = 2, .K = 4, .V = 4}));
 }

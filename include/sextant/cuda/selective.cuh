@@ -10,13 +10,13 @@
 namespace sextant::gpu {
 
 /// The recurrence itself, token after token, with channels over the lanes of a warp and their states in registers, for forget
-/// gates of each key and channel (Mamba-1) and of each channel.
+/// gates of each key and channel (Mamba-1) and of each channel, and for gates of each key where keys are few.
 ///
-/// Runs every order but the global one, any input gate, forget gates that vary over channels unless they read a tensor per
-/// key, pointwise maps, no position, no convolution of v, norm::none and norm::sum_undecayed; tokens of bfloat16, half or
-/// float with sums in float. Takes K up to 64 and V whose rows are multiples of 16 bytes and lie so, any T. Deterministic.
-/// Cost: B T H K V exponentials (16 per clock and multiprocessor) and about 8 instructions for each; every token tensor is
-/// read once, q and k once for every 32 channels, from L2.
+/// Runs every order but the global one, any input gate, forget gates that vary over channels or read a tensor per key, not
+/// both, pointwise maps, no position, no convolution of v, norm::none and norm::sum_undecayed; tokens of bfloat16, half or
+/// float with sums in float. Takes K up to 64 (16 for gates of keys) and V whose rows are multiples of 16 bytes and lie so,
+/// any T. Deterministic. Cost: B T H K V exponentials (16 per clock and multiprocessor) and about 9 instructions for each;
+/// every token tensor is read once, q and k once for every 16 channels, from L2.
 struct selective {
   static constexpr const char* form = "recurrent";
 
@@ -31,12 +31,12 @@ struct selective {
   template <class Design, class Precision>
   static bool takes(const Design&, const sequence_of<Design, Precision>& x) {
     using traits = lanes::design_traits<Design, Precision>;
-    if (x.k.template extent<axis::key>() > 64 || x.v.template extent<axis::time>() > (index_t(1) << 30)) return false;
+    if (x.k.template extent<axis::key>() > (traits::forget_of_key ? 16 : 64) || x.v.template extent<axis::time>() > (index_t(1) << 30)) return false;
     if (x.v.template extent<axis::head>() > 65535 || sequences_of(x) > 65535) return false;  // the most that a grid has
     if (device_attribute(cudaDevAttrComputeCapabilityMajor) < 8) return false;
     bool fits = rows_fit(x.q) && rows_fit(x.k) && rows_fit(x.v) && rows_fit(x.y);
     if constexpr (traits::step_of_channel) fits = fits && rows_fit(x.dt);
-    if constexpr (traits::forget_of_channel) fits = fits && rows_fit(x.forget);
+    if constexpr (traits::forget_of_channel || traits::forget_of_key) fits = fits && rows_fit(x.forget);
     if constexpr (traits::input_of_channel) fits = fits && rows_fit(x.input);
     if constexpr (traits::has_gate) fits = fits && rows_fit(x.gate);
     return fits;
@@ -56,8 +56,12 @@ struct selective {
   /// With a number of segments of the caller's choice, for which the workspace must be enough; at most T / 8.
   template <class Design, class Precision>
   static status run_cut(const Design& design, const sequence_of<Design, Precision>& x, const stream& on, int segments) {
-    if (x.k.template extent<axis::key>() > 16) return run_lanes<64, 2>(design, x, on, segments);
-    return segments > 1 || lanes_of(x) == 2 ? run_lanes<16, 2>(design, x, on, segments) : run_lanes<16, 4>(design, x, on, segments);
+    if constexpr (lanes::design_traits<Design, Precision>::forget_of_key) {
+      return run_lanes<16, 2>(design, x, on, 1);
+    } else {
+      if (x.k.template extent<axis::key>() > 16) return run_lanes<64, 2>(design, x, on, segments);
+      return segments > 1 || lanes_of(x) == 2 ? run_lanes<16, 2>(design, x, on, segments) : run_lanes<16, 4>(design, x, on, segments);
+    }
   }
   template <class Sequence> static std::size_t bytes_of(const Sequence& x, int segments) {
     const index_t numbers = (x.k.template extent<axis::key>() + 1) * x.v.template extent<axis::value>();

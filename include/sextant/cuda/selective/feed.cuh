@@ -40,7 +40,7 @@ template <class Layout> struct token_feed {
   static constexpr int pieces_of_channels = Layout::channels * int(sizeof(token)) / 16;
   static constexpr int rings = 1 + int(Layout::step_of_channel) + int(Layout::forget_of_channel) + int(Layout::input_of_channel) +
                                int(Layout::has_gate);
-  static constexpr int pieces = round * (rings * pieces_of_channels + 2 * pieces_of_keys);
+  static constexpr int pieces = round * (rings * pieces_of_channels + (Layout::forget_of_key ? 3 : 2) * pieces_of_keys);
   static constexpr int shares = (pieces + 31) / 32;
   static constexpr int nowhere = 1 << 30;  ///< a row that no round has
 
@@ -77,6 +77,7 @@ template <class Layout> struct token_feed {
       if constexpr (Layout::has_gate) take<pieces_of_channels>(own[i], number, x.gate, ring->gate.at, at, at.h, begin, valid);
       take<pieces_of_keys>(own[i], number, x.k, ring->keys[0], at, at.key_head, 0, K);
       take<pieces_of_keys>(own[i], number, x.q, ring->keys[1], at, at.key_head, 0, K);
+      if constexpr (Layout::forget_of_key) take<pieces_of_keys>(own[i], number, x.forget, ring->forget_keys.at, at, at.h, 0, K);
     }
     if constexpr (Layout::step_of_head) begin_numbers(dt_head, x.dt, at);
     if constexpr (Layout::forget_of_head) begin_numbers(forget_head, x.forget, at);

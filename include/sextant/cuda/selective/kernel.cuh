@@ -29,7 +29,7 @@ template <class Design, class Precision, int Keys, int Lanes> struct warp_walk {
 
   /// What is known of a round before it is multiplied.
   struct preparation {
-    alignas(16) array<float, round * layout::row> rows;  ///< phi(k) and phi(q)
+    alignas(16) array<float, round * layout::row> rows;  ///< phi(k), phi(q), and F where it is the same for all channels
     alignas(16) array<float2, round * channels> table;   ///< what the forget gate reads or is, and w = I v
     alignas(16) array<float, round> factor;              ///< of y, where the design divides
   };
@@ -88,7 +88,14 @@ template <class Design, class Precision, int Keys, int Lanes> struct warp_walk {
   __device__ __forceinline__ void turn_to(const float* row, int t, const float2* entries_behind, pipeline& p) const {
     p.rows.template load<Keys>(row + q * states);
     p.number = p.behind.x, p.w = p.behind.y;
-    if constexpr (ahead) own.decays(design.forget_gate, p.number, p.F, t);
+    if constexpr (layout::decay == decay_kind::row) {
+#pragma unroll
+      for (int i = 0; i < states; i += 4) {
+        const auto F = load_together<4>(row + 2 * Keys + q * states + i);
+#pragma unroll
+        for (int j = 0; j < 4; ++j) p.F[i + j] = F.at[j];
+      }
+    } else if constexpr (ahead) own.decays(design.forget_gate, p.number, p.F, t);
     p.behind = entries_behind[c];
   }
 
@@ -250,7 +257,7 @@ template <class Design, class Precision, int Keys, int Lanes> struct warp_walk {
       if (cut.count > 1) span = begin_segment(x, at, cut, segment, there, there ? channel : 0);
     const preparing_type preparing(design, x, at.h, begin, lane % pairs * 2, V);
     const finishing_type finishing(design, x, at.h, begin, c, V);
-    const key_mapping<layout> mapping(design, K, lane);
+    const key_mapping<layout> mapping(design, x, at.h, lane);
     if constexpr (layout::normalises) sums.begin(x.initial_state, at.n, at.h, K, lane);
 
     if (K < Keys) {  // keys beyond K: zeros that no copy overwrites

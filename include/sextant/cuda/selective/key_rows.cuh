@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/// @file  What a token says to the keys: phi(k) and phi(q) as floats for all channels of a warp, and the normaliser.
+/// @file  What a token says to the keys: phi(k), phi(q) and F as floats for all channels of a warp, and the normaliser.
 #pragma once
 
 #include <sextant/cuda/selective/gates.cuh>
@@ -7,7 +7,7 @@
 
 namespace sextant::gpu::lanes {
 
-/// Maps a round's k and q, each lane its share: the first 16 lanes k, the others q.
+/// Maps a round's k and q, each lane its share: the first 16 lanes k, the others q; and evaluates forget gates of keys.
 template <class Layout> struct key_mapping {
   using token = typename Layout::token;
   using design = typename Layout::design;
@@ -16,12 +16,23 @@ template <class Layout> struct key_mapping {
   static constexpr int share = Layout::round * keys / half;  ///< numbers of a lane, neighbours
   static constexpr int at_once = share * int(sizeof(token)) > 16 ? 16 / int(sizeof(token)) : share;
 
+  static constexpr int F_share = Layout::forget_of_key ? Layout::round * keys / 32 : 1;  ///< likewise
+
   const design& d;
   const int K, lane;
   const float k_scale;
+  array<float, F_share> rate;  ///< of the forget gate, for this lane's keys
 
-  __device__ __forceinline__ key_mapping(const design& its_design, int its_K, int its_lane)
-      : d{its_design}, K{its_K}, lane{its_lane}, k_scale{key_scale<float>(d.feature_map, its_K)} {}
+  template <class Sequence>
+  __device__ __forceinline__ key_mapping(const design& its_design, const Sequence& x, index_t h, int its_lane)
+      : d{its_design}, K{int(x.k.template extent<axis::key>())}, lane{its_lane}, k_scale{key_scale<float>(d.feature_map, K)} {
+    if constexpr (Layout::forget_of_key)
+#pragma unroll
+      for (int i = 0; i < F_share; ++i) {
+        const int key = (lane * F_share + i) % keys;
+        rate[i] = forget_of_design<Layout>::rate(x, h, 0, key < K ? key : 0);
+      }
+  }
 
   /// phi of one number: for tokens of 16 bits by instructions that are good to 2^-22.
   __device__ __forceinline__ float mapped(float x) const {
@@ -31,12 +42,14 @@ template <class Layout> struct key_mapping {
   /// This lane's numbers of a round, as they are stored.
   struct share_of_round {
     array<together<token, at_once>, share / at_once> part;
+    together<token, F_share> F;
   };
   __device__ __forceinline__ share_of_round load(const arrivals& from) const {
     share_of_round s;
     const token* const raw = from.keys[lane >= half ? 1 : 0] + lane % half * share;
 #pragma unroll
     for (int i = 0; i < share / at_once; ++i) s.part[i] = load_together<at_once>(raw + i * at_once);
+    if constexpr (Layout::forget_of_key) s.F = load_together<F_share>(from.forget_keys.at + lane * F_share);
     return s;
   }
   /// Those, mapped, where they belong among the rows `to`.
@@ -55,6 +68,15 @@ template <class Layout> struct key_mapping {
 #pragma unroll
       for (int j = 0; j < at_once; j += 4)
         store_together(row + i + j, together<float, 4>{{numbers[j], numbers[j + 1], numbers[j + 2], numbers[j + 3]}});
+    }
+    if constexpr (Layout::forget_of_key) {
+      static_assert(F_share == 4);
+      array<float, F_share> F;
+      widen(s.F, F);
+#pragma unroll
+      for (int i = 0; i < F_share; ++i) F[i] = forget_of_design<Layout>{d.forget_gate}(F[i], rate[i]);
+      const int first = lane * F_share;
+      store_together(to + first / keys * Layout::row + 2 * keys + first % keys, together<float, 4>{{F[0], F[1], F[2], F[3]}});
     }
   }
 };

@@ -12,16 +12,18 @@ namespace sextant::gpu::lanes {
 /// Count elements. The compilers' warnings about signs want the cast in one place.
 template <class Element, int Count> using array = Element[static_cast<std::size_t>(Count)];
 
-/// How a forget gate that varies over channels is evaluated.
+/// How a forget gate that varies over channels or keys is evaluated.
 enum class decay_kind {
   fixed,    ///< reads no token: computed once, in registers
   channel,  ///< the same for all keys: once per token and channel, with v
   state,    ///< of a number per channel and a rate per key: once per token, channel and key
-  other,    ///< does not vary over channels, or reads a tensor per key
+  row,      ///< the same for all channels, of a tensor per key: once per token and key, with k
+  other,    ///< of a tensor per key and channel; or of none of these
 };
 
 template <class Gate> consteval decay_kind decay_kind_of() {
   constexpr per raw = raw_granularity<Gate>, rate = rate_granularity<Gate>, both = granularity<Gate>;
+  if (raw == per::key && both == per::key) return decay_kind::row;
   if ((both != per::channel && both != per::key_channel) || raw == per::key || raw == per::key_channel) return decay_kind::other;
   if (raw == per::nothing) return decay_kind::fixed;
   return rate == per::key || rate == per::key_channel ? decay_kind::state : decay_kind::channel;
@@ -40,6 +42,7 @@ template <class Design, class Precision> struct design_traits {
   static constexpr per step = sextant::detail::step_granularity<Design>;
   static constexpr bool step_of_channel = step == per::channel, step_of_head = step == per::head;
   static constexpr bool forget_of_channel = own_of<forget_type>(per::channel), forget_of_head = own_of<forget_type>(per::head);
+  static constexpr bool forget_of_key = own_of<forget_type>(per::key);
   static constexpr bool input_of_channel = own_of<input_type>(per::channel), input_of_head = own_of<input_type>(per::head);
   static constexpr bool has_input = !std::is_same_v<input_type, input::one>;
   static constexpr bool has_gate = sextant::detail::has_output_gate<Design>;
@@ -64,7 +67,8 @@ template <class Design, class Precision, int Keys, int Lanes> struct warp_layout
   /// One exponential in so many goes to the multiply-add units, which have room left. In float it is the first of a lane's
   /// keys, of each token: where state space models have their longest memory, and errors have longest to add up.
   static constexpr int polynomial_every = base::exact ? states : Keys > 16 ? 8 : 32;
-  static constexpr int row = 2 * Keys + 4;  ///< floats of phi(k) and phi(q) of one token; 4 more against bank conflicts
+  /// Floats of phi(k), phi(q) and, where it is the same for all channels, F of one token; 4 more against bank conflicts.
+  static constexpr int row = (base::forget_of_key ? 3 : 2) * Keys + 4;
 
   template <bool Has, class Element, int Count> struct array_if {
     alignas(16) array<Element, Has ? Count : 1> at;
@@ -80,6 +84,7 @@ template <class Design, class Precision, int Keys, int Lanes> struct warp_layout
     of_channels<base::input_of_channel> input;
     of_channels<base::has_gate> gate;
     alignas(16) array<token, round * Keys> keys[2];  ///< k, q
+    array_if<base::forget_of_key, token, round * Keys> forget_keys;
     of_head<base::step_of_head> dt_head;
     of_head<base::forget_of_head> forget_head;
     of_head<base::input_of_head> input_head;
