@@ -15,8 +15,10 @@ void time_step(benchmark::State& bench, const Design& design, const test::shape&
     benchmark::ClobberMemory();
   }
   const index_t W = state_width<typename Design::map_type>(s.K);
-  bench.counters["bytes"] = benchmark::Counter(double(2 * 4 * s.B * s.H * W * s.V), benchmark::Counter::kIsIterationInvariantRate);
-  bench.counters["tokens"] = benchmark::Counter(double(s.B), benchmark::Counter::kIsIterationInvariantRate);
+  using benchmark::Counter;
+  const auto rate = [](index_t n) { return Counter(double(n), Counter::kIsIterationInvariantRate); };
+  bench.counters["bytes"] = rate(2 * 4 * s.B * s.H * W * s.V);
+  bench.counters["tokens"] = rate(s.B);
   bench.SetLabel(name(design));
 }
 

@@ -110,7 +110,8 @@ TEST_CASE("chunked: gates of exactly 0 and exactly 1") {
   check_gates([](index_t, index_t) { return 0.0; }, "ones");
   check_gates([infinity](index_t, index_t) { return -infinity; }, "zeros");
   check_gates([infinity](index_t t, index_t) { return t % 7 == 3 ? -infinity : 0.0; }, "a zero among ones");
-  check_gates([infinity](index_t t, index_t key) { return (t + key) % 30 == 3 ? -infinity : -0.1; }, "zeros here and there");
+  check_gates([infinity](index_t t, index_t key) { return (t + key) % 30 == 3 ? -infinity : -0.1; },
+              "zeros here and there");
 }
 TEST_CASE("chunked: gates above 1") {
   // Nothing is forgotten here, errors of gates among it: few tokens.
@@ -135,6 +136,15 @@ TEST_CASE("chunked: many heads of one key head, and many channels of one head") 
   check(mlstm.with(heads::single{}), {.T = 30, .K = 8, .V = 600});
   check(two_mamba, {.T = 50, .Hk = 2, .H = 2, .K = 24, .V = 9});  // 300 keys in the state
   check(linear_attention, {.B = 3, .T = 30, .Hk = 7, .H = 7, .K = 40, .V = 24});
+}
+TEST_CASE("chunked: y of whole vectors goes where it belongs from the products, unless a chunk leaves their range") {
+  const shape s{.B = 2, .T = 100, .Hk = 2, .H = 2, .K = 20, .V = 32}, wide{.T = 70, .K = 300, .V = 32};
+  CHECK(error_of<fp32>(gla, s, {.initial_state = true}, form::chunked{}).worst() <= 2e-6);
+  CHECK(error_of<fp64>(gla.with(order::reversed{}), s, {.initial_state = true}, form::chunked{}).worst() <= 1e-12);
+  CHECK(error_of<fp32>(gla, wide, {.initial_state = true}, form::chunked{}).worst() <= 2e-6);
+  const auto some = [](index_t t, index_t) { return t < 50 ? -5.0 : -0.01; };
+  const auto halved = per_key.with(norm::none{}, scale::constant{0.5});
+  check_gate(halved, {.T = 100, .K = 9, .V = 32}, some, "by tokens, then products");
 }
 TEST_CASE("chunked: nothing to do") {
   for (const shape& s : {shape{.B = 0, .T = 40, .K = 5, .V = 7}, shape{.T = 0, .K = 5, .V = 7},

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/// @file  The final state in place of the initial one: also where a head's channels are divided among items that all read z.
+/// @file  The final state in place of the initial one: also where a head's channels go to items that all read z.
 #include <doctest/doctest.h>
 
 #include <algorithm>  // copy

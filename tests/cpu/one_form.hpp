@@ -21,7 +21,8 @@ template <class Visit> void each_granularity(const Visit& visit) {
   visit("no gate, sum", base.with(norm::sum{.eps = 0.125}, map::elu_plus_one{}, output::silu{}));
   visit("no gate, sum, turned", base.with(norm::sum{}, map::elu_plus_one{}, position::rotary_1d{}, order::reversed{}));
   visit("constant", base.with(forget::constant{}, position::rotary_1d{}));
-  visit("per head", base.with(forget::exponential{}, input::softplus<per::head>{}, shortcut::learned{}, heads::grouped{}));
+  visit("per head",
+        base.with(forget::exponential{}, input::softplus<per::head>{}, shortcut::learned{}, heads::grouped{}));
   visit("per head, sum", base.with(forget::softplus{}, norm::sum{.eps = 0.125}, order::reversed{}));
   visit("per head, sum undecayed", base.with(forget::log_decay<per::head>{}, norm::sum_undecayed{}, input::sigmoid{}));
   visit("per key", base.with(forget::log_sigmoid<per::key>{.temperature = 4}, shortcut::learned{}));
@@ -37,12 +38,14 @@ template <class Visit> void each_granularity(const Visit& visit) {
 }
 
 /// abs_max divides too, by sums that strong gates let come near 0 against their terms.
-template <class Design> inline constexpr bool divides_by_a_sum = !std::is_same_v<typename Design::norm_type, norm::none>;
+template <class Design>
+inline constexpr bool divides_by_a_sum = !std::is_same_v<typename Design::norm_type, norm::none>;
 
 /// A form of a design, in both precisions and on both backends, for all kinds of calls.
 template <class Form, class Design> void check_form(const char* name, const Design& design, const Form& form) {
   const auto check = [&](const shape& s, const wishes& w, const char* what) {
-    INFO(std::string(name), ", ", std::string(what), ", T ", s.T, ", K ", s.K, ", V ", s.V, std::string(w.initial_state ? ", from a state" : ""));
+    INFO(std::string(name), ", ", std::string(what), ", T ", s.T, ", K ", s.K, ", V ", s.V,
+         std::string(w.initial_state ? ", from a state" : ""));
     CHECK(error_of<fp32>(design, s, w, form, cpu::serial{}).worst() <= 2e-6);
     CHECK(error_of<fp64>(design, s, w, form, cpu::parallel{.memory = {}, .threads = 3}).worst() <= 1e-12);
   };
@@ -94,7 +97,8 @@ template <class Form, class Design> void check_in_place(const char* name, const 
   CHECK(compare(answer, judge).worst() <= 1e-12);
 }
 
-/// The workspace is what workspace_bytes() says, whatever T (a picture's sides count); a byte less is refused and nothing written.
+/// The workspace is what workspace_bytes() says, whatever T (a picture's sides count); a byte less is refused and
+/// nothing written.
 template <class Form, class Design> void check_workspace(const char* name, const Design& design, const Form& form) {
   INFO(std::string(name));
   shape s = everyday_shape<Design>();

@@ -71,6 +71,11 @@ TEST_CASE_TEMPLATE("arithmetic is that of the lanes, bit by bit", Vector, REGIST
     CHECK(every_lane<Vector>(1 - a, [&](int i) { return Real(1) - a[i]; }));
     CHECK(every_lane<Vector>(abs(a), [&](int i) { return std::fabs(a[i]); }));
     CHECK(every_lane<Vector>(sqrt(abs(a)), [&](int i) { return std::sqrt(std::fabs(a[i])); }));
+    const Vector positive = abs(a) + Real(0x1p-60);
+    for (int i = 0; i < Vector::lanes; ++i)
+      CHECK(std::fabs(double(reciprocal(positive)[i]) * double(positive[i]) - 1) <=
+            2 * double(std::numeric_limits<Real>::epsilon()));
+    CHECK(every_lane<Vector>(reciprocal(Vector(Real(1))), [](int) { return Real(1); }));
     Vector sum = a, difference = a, product = a, quotient = a;
     CHECK(every_lane<Vector>(sum += b, [&](int i) { return a[i] + b[i]; }));
     CHECK(every_lane<Vector>(difference -= b, [&](int i) { return a[i] - b[i]; }));

@@ -2,6 +2,8 @@
 /// @file  Decays inside a chunk of tokens: one number per token (a head's gate), or one per token and key.
 #pragma once
 
+#include <utility>  // integer_sequence
+
 #include <sextant/cpu/chunk_keys.hpp>
 
 namespace sextant::cpu::inline SEXTANT_CPU_ISA {
@@ -47,7 +49,7 @@ template <class Real> struct head_decays {
         const vector decay = math::exp2((up - vector::load(upper + s)) + (low - vector::load(lower + s)));
         vector weight = decay * vector::load(scores + t * ld + s);
         if (inputs != nullptr) weight *= vector::load(inputs + s);
-        if (s + lanes<Real> > t + 1) weight = select(simd_mask<Real>::first(t + 1 - s), weight, vector(Real(0)));
+        if (s + lanes < Real >> t + 1) weight = select(simd_mask<Real>::first(t + 1 - s), weight, vector(Real(0)));
         weight.store(weights + t * ld + s);
       }
     }
@@ -55,7 +57,7 @@ template <class Real> struct head_decays {
 };
 
 /// Queries and keys scaled by decays that vary over keys. With E_t = F_1 ... F_t,
-///   q'_t = q_t E_t,  k'_s = k_s / E_s,  k''_s = k_s E_last / E_s:
+///   q'_t = scale q_t E_t,  k'_s = k_s / E_s,  k''_s = k_s E_last / E_s:
 /// q'_t . k'_s is the weight of token s in token t. Products of gates and not sums of logarithms, so that a ratio of
 /// two E has no more than the errors of the gates between them.
 template <class Real> struct key_decays {
@@ -69,21 +71,42 @@ template <class Real> struct key_decays {
   /// Scales `count` rows of `ld` numbers, `width` of them keys, then zeros up to `whole`. False where an E leaves
   /// [2^-60, 2^60], the range in which all of this is right: then nothing here is of use.
   bool scale(const Real* F, index_t count, index_t width, index_t whole, index_t ld, const Real* plain_q,
-             const Real* plain_k) const {
+             const Real* plain_k, Real factor) const {
+    const rows_of_gates rows{F, plain_q, plain_k, count, width, ld, factor};
+    bool fits = true;
+    index_t i = 0;
+    for (; i + 4 * lanes<Real> <= whole; i += 4 * lanes<Real>)
+      fits &= scale_columns(rows, i, std::make_integer_sequence<int, 4>{});
+    for (; i < whole; i += lanes<Real>) fits &= scale_columns(rows, i, std::make_integer_sequence<int, 1>{});
+    return fits;
+  }
+
+ private:
+  struct rows_of_gates {
+    const Real *F, *q, *k;
+    index_t count, width, ld;
+    Real factor;
+  };
+  /// Some vectors of keys, from i on: whole lines of a row one after another, and chains of products side by side.
+  template <int... I>
+  SEXTANT_INLINE bool scale_columns(const rows_of_gates& rows, index_t i, std::integer_sequence<int, I...>) const {
     using vector = simd<Real>;
-    vector least(Real(1)), most(Real(1));
-    for (index_t i = 0; i < whole; i += lanes<Real>) {
-      const auto real = simd_mask<Real>::first(width - i);
-      vector e(Real(1));
-      for (index_t at = i; at < i + count * ld; at += ld) {
-        e = select(real, e * vector::load(F + at), e);
-        least = min(e, least), most = max(e, most);
-        (vector::load(plain_q + at) * e).store(q + at);
-        (vector::load(plain_k + at) / e).store(k + at);
-      }
-      e.store(E + i);
-      for (index_t at = i; at < i + count * ld; at += ld) (vector::load(k + at) * e).store(k_last + at);
+    const index_t ld = rows.ld, end = i + rows.count * ld;
+    const vector factor(rows.factor);
+    const simd_mask<Real> real[] = {simd_mask<Real>::first(rows.width - i - I * lanes<Real>)...};
+    vector e[] = {vector(Real(1 + 0 * I))...}, least(Real(1)), most(Real(1));
+    for (index_t row = i; row < end; row += ld) {
+      const auto scale_one = [&](vector & product, simd_mask<Real> is_real, index_t at) __attribute__((always_inline)) {
+        product = select(is_real, product * vector::load(rows.F + at), product);
+        least = min(product, least), most = max(product, most);
+        (vector::load(rows.q + at) * (product * factor)).store(q + at);
+        (vector::load(rows.k + at) * reciprocal(product)).store(k + at);
+      };
+      (scale_one(e[I], real[I], row + I * lanes<Real>), ...);
     }
+    (e[I].store(E + i + I * lanes<Real>), ...);
+    for (index_t row = i; row < end; row += ld)
+      ((vector::load(k + row + I * lanes<Real>) * e[I]).store(k_last + row + I * lanes<Real>), ...);
     return !any(least < Real(0x1p-60)) && !any(most > Real(0x1p60));
   }
 };

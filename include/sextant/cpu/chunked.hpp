@@ -161,14 +161,15 @@ template <class Real> struct chunked {
     switch (varies) {
       case per::nothing: column_without_decay(w, state, sums); break;
       case per::head: column_of_head_decay(w, state, sums); break;
-      default: column_of_key_decay(w, state, sums); break;
+      default:
+        if (column_of_key_decay(w, state, sums)) return;
     }
     finish.store(p, w, y, v, p.normalises() ? factor : nullptr);
   }
   void column_without_decay(const window& w, Real* state, Real* sums) {
     if (p.normalises())
       normalise(w, rows.turns(p) ? plain_scores : scores, rows.q_plain, rows.k_plain, nullptr, nullptr, nullptr, sums);
-    products(w, rows.q, rows.k, u, scores, nullptr, nullptr, state);
+    products(w, rows.q, rows.k, u, scores, nullptr, nullptr, state, {y, values});
   }
   void column_of_head_decay(const window& w, Real* state, Real* sums) {
     using vector = simd<Real>;
@@ -192,13 +193,17 @@ template <class Real> struct chunked {
       for (index_t c = s * values; c < s * values + finish.whole; c += lanes<Real>)
         (by * vector::load(u + c)).store(u_last + c);
     }
-    products(w, rows.q, rows.k, u_last, weights, by_head.from_start, keep, state);
+    products(w, rows.q, rows.k, u_last, weights, by_head.from_start, keep, state, {y, values});
   }
-  void column_of_key_decay(const window& w, Real* state, Real* sums) {
-    if (!by_key.scale(gates.F, w.count, p.width, rows.whole, rows.ld, rows.q, rows.k)) return by_tokens(w, state, sums);
+  /// True where y is stored already: the queries may take the scale along, so that nothing is left to be done to q S.
+  bool column_of_key_decay(const window& w, Real* state, Real* sums) {
+    const bool straight = finish.only_scales(p, w) && !p.normalises();
+    if (!by_key.scale(gates.F, w.count, p.width, rows.whole, rows.ld, rows.q, rows.k, straight ? p.scale : Real(1)))
+      return by_tokens(w, state, sums), false;
     rows.products(by_key.q, by_key.k, rows.ld, p.width, w.count, scores);
     if (decayed_normaliser() && rows.turns(p)) {
-      by_key_plain.scale(gates.F, w.count, p.width, rows.whole, rows.ld, rows.q_plain, rows.k_plain);
+      by_key_plain.scale(gates.F, w.count, p.width, rows.whole, rows.ld, rows.q_plain, rows.k_plain,
+                         Real(1));
       rows.products(by_key_plain.q, by_key_plain.k, rows.ld, p.width, w.count, plain_weights);
       normalise(w, plain_weights, by_key_plain.q, by_key_plain.k_last, nullptr, nullptr, by_key.E, sums);
     } else if (decayed_normaliser()) {
@@ -206,7 +211,10 @@ template <class Real> struct chunked {
     } else if (p.normalises()) {
       normalise(w, plain_scores, rows.q_plain, rows.k_plain, nullptr, nullptr, nullptr, sums);
     }
-    products(w, by_key.q, by_key.k_last, u, scores, nullptr, by_key.E, state);
+    matrix_rows<Real> out{y, values};
+    if (straight) out = {finish.place(p, w), p.direction() * p.y.time / index_t(sizeof(Real))};
+    products(w, by_key.q, by_key.k_last, u, scores, nullptr, by_key.E, state, out);
+    return straight;
   }
   /// The recurrence itself, for a chunk whose decays per key leave the range of products.
   void by_tokens(const window& w, Real* state, Real* sums) {
@@ -232,15 +240,15 @@ template <class Real> struct chunked {
     }
   }
 
-  /// y = start (.) (q S) + within u, and S <- keep (.) S + k^T u'. Null factors are ones.
+  /// out = start (.) (q S) + within u, and S <- keep (.) S + k^T u'. Null factors are ones.
   void products(const window& w, const Real* q, const Real* k, const Real* u_end, const Real* within,
-                const Real* start, const Real* keeps, Real* state) {
+                const Real* start, const Real* keeps, Real* state, const matrix_rows<Real>& out) {
     constexpr index_t panel = 2 * lanes<Real>;
     for (index_t key = 0; key == 0 || key < p.width; key += slab) {
       const index_t keys = p.width - key < slab ? p.width - key : slab;
       Real* const S_rows = state + key * values;
       const bool is_last = key + slab >= p.width;
-      detail::tile_work<Real> reads{q + key, rows.ld, 1,     S_rows,  values, y, values, start, 0,
+      detail::tile_work<Real> reads{q + key, rows.ld, 1,     S_rows,  values, out.data, out.row, start, 0,
                                     key > 0 ? update::add : update::overwrite,
                                     within,  rows.square_ld, u, values, &ahead};
       detail::tile_work<Real> writes{k + key, 1, rows.ld, u_end, values, S_rows, values,

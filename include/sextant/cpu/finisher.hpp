@@ -31,6 +31,14 @@ template <class Real> struct finisher {
     }
     local.start(p, w);
   }
+  /// Where y of the window's first token and channel is, for a y of plain numbers.
+  static Real* place(const plan<Real>& p, const window& w) {
+    return reinterpret_cast<Real*>(p.y.at(p.batch(w.n), p.place(w.n, w.t), w.h) + w.v * p.y.value);
+  }
+  /// Whether y is scale (q S) and no more, in whole vectors of plain numbers.
+  static bool only_scales(const plan<Real>& p, const window& w) {
+    return is_plain(p.y) && !p.d && !p.lepe && !p.output_gate && w.values % lanes<Real> == 0;
+  }
   /// sums[w.count][ld] holds q S and is overwritten; values[w.count][ld] the ungated v; factor[w.count] scale /
   /// divisor, or null for `scale` alone.
   void store(const plan<Real>& p, const window& w, Real* sums, const Real* values, const Real* factor) const {

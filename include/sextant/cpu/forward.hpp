@@ -102,7 +102,8 @@ status compute(const Design& design, const Form& form, const On& on, const seque
   });
 }
 template <class Design, class Form, class Precision, class On>
-std::size_t bytes_to_compute(const Design& design, const Form& form, const On& on, const sequence_of<Design, Precision>& x) {
+std::size_t bytes_to_compute(const Design& design, const Form& form, const On& on,
+                             const sequence_of<Design, Precision>& x) {
   using Real = typename Precision::accumulator;
   status found;
   plan<Real> p = make_plan(design, x, found);
@@ -112,7 +113,8 @@ std::size_t bytes_to_compute(const Design& design, const Form& form, const On& o
   });
 }
 template <class Design, class Form, class Precision, class On>
-const char* form_to_compute(const Design& design, const Form& form, const On&, const sequence_of<Design, Precision>& x) {
+const char* form_to_compute(const Design& design, const Form& form, const On&,
+                            const sequence_of<Design, Precision>& x) {
   status found;
   const auto p = make_plan(design, x, found);
   return with_form<Design>(form, p, [](const auto& f) { return std::remove_cvref_t<decltype(f)>::name; });

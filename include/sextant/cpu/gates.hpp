@@ -161,7 +161,8 @@ template <class Real> struct gate_tiles {
     for (index_t t = 0; t < w.count; ++t)
       for (index_t i = 0; i < keys; ++i) {
         Real* const to = raw_box + (t * box_keys + i) * box_lanes;
-        x.read(x.at(p.batch(w.n), p.place(w.n, w.t + t), w.h) + (key + i) * x.key + (w.v + c) * x.value, x.value, count, to);
+        const std::byte* const from = x.at(p.batch(w.n), p.place(w.n, w.t + t), w.h);
+        x.read(from + (key + i) * x.key + (w.v + c) * x.value, x.value, count, to);
         zero_tail(to, count, box_lanes);
       }
     return {raw_box, box_keys * box_lanes, box_lanes, 1};

@@ -10,8 +10,8 @@ namespace sextant::cpu::inline SEXTANT_CPU_ISA {
 
 /// The global form, for order::global (Katharopoulos et al. 2020, equation 6; MILA):
 ///   S = sum of k_t^T (I_t (.) v_t),  z = sum of k_t,  then  y_t = (scale q_t S) / (q_t z + eps, or 1) + shortcut.
-/// Products of matrices over tiles of tokens; O(T (2 K' V)) per head; memory does not grow with T. An item is a sequence
-/// and columns of one or more key heads. abs_max takes a pass before, for the largest gate.
+/// Products of matrices over tiles of tokens; O(T (2 K' V)) per head; memory does not grow with T. An item is a
+/// sequence and columns of one or more key heads. abs_max takes a pass before, for the largest gate.
 template <class Real> struct global {
   static index_t items(const plan<Real>& p, int workers) { return divide_chunks(p, workers).items(p.sequences); }
 
@@ -131,7 +131,8 @@ template <class Real> struct global {
     using vector = simd<Real>;
     if (p.d) read_channels(p, p.v, w, v, values, finish.whole);
     finish.start(p, w);
-    multiply<Real>(w.count, finish.whole, p.width, {turned, keys_ld}, {state(at), values}, {y, values}, update::overwrite);
+    multiply<Real>(w.count, finish.whole, p.width, {turned, keys_ld}, {state(at), values}, {y, values},
+                   update::overwrite);
     if (p.normalises()) {
       const Real least = Real(math::exp(-m[at]));
       for (index_t t = 0; t < w.count; ++t) {

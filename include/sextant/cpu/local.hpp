@@ -7,7 +7,8 @@
 namespace sextant::cpu::inline SEXTANT_CPU_ISA {
 
 /// Adds, to rows of channels, the convolution of v around their tokens and its bias. Nine multiply-adds for each
-/// number, with the nine weights of some channels in registers along a row of the image. Rows of v are read where they are if
+/// number, with the nine weights of some channels in registers along a row of the image. Rows of v are read where they
+/// are if
 /// they are plain numbers and whole vectors, else as copies, three for each token and not nine.
 template <class Real> struct local_shortcut {
   static constexpr index_t span = 16;  // tokens whose neighbours are copied at once

@@ -16,11 +16,14 @@ template <class Real> struct reading_rows {
   }
 };
 
-template <class Gate, class Real> [[gnu::noinline]] void plan_gate(gate_plan<Real>& to, const Gate& gate) {
+/// A gate's place in the plan. Only the functions that some form asks for are compiled: its value, its logarithm, or
+/// both.
+template <class Gate, class Real, bool Value, bool Logarithm>
+[[gnu::noinline]] void plan_gate(gate_plan<Real>& to, const Gate& gate) {
   to.part = &gate;
-  to.value = &gate_box<Gate, Real, false>;
-  to.logarithm = &gate_box<Gate, Real, true>;
   to.is_one = std::is_same_v<Gate, input::one> || std::is_same_v<Gate, forget::one>;
+  if constexpr (Value) to.value = &gate_box<Gate, Real, false>;
+  if constexpr (Logarithm) to.logarithm = &gate_box<Gate, Real, true>;
   // A gate that reads nothing and yet is not 1 is one number per head.
   to.varies = granularity<Gate> == per::nothing && !to.is_one ? per::head : granularity<Gate>;
   to.raw_varies = raw_granularity<Gate>;
@@ -38,8 +41,12 @@ plan<typename Precision::accumulator> make_plan(const Design& design, const sequ
   using forget_type = typename Design::forget_type;
   plan<Real> p;
   bind_call<reading_rows<Real>>(p, design, x, found);
-  plan_gate(p.input, design.input_gate);
-  plan_gate(p.forget, design.forget_gate);
+  // abs_max's stabiliser takes logarithms alone; elsewhere they are wanted of decays that one number per token holds.
+  using input_type = typename Design::input_type;
+  constexpr bool stabilised = std::is_same_v<typename Design::norm_type, norm::abs_max>;
+  constexpr bool by_head = granularity<forget_type> == per::nothing || granularity<forget_type> == per::head;
+  plan_gate<input_type, Real, !stabilised, stabilised>(p.input, design.input_gate);
+  plan_gate<forget_type, Real, !stabilised, stabilised || by_head>(p.forget, design.forget_gate);
   p.input.raw = p.input_raw;
   p.forget.raw = p.forget_raw;
   if constexpr (sextant::detail::has_default_rate<forget_type>)

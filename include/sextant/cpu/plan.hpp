@@ -51,8 +51,8 @@ template <class Real> struct gate_plan {
   bool is_one = false, from_step = false;
 };
 
-/// A call and its parts, every part behind a function that fills a tile. Forms are templates on Real alone, so a thousand
-/// designs share one instantiation of each form, and a part's functions are shared by all its designs.
+/// A call and its parts, every part behind a function that fills a tile. Forms are templates on Real alone, so a
+/// thousand designs share one instantiation of each form, and a part's functions are shared by all its designs.
 template <class Real> struct plan : call<Real, tensor<Real>> {
   gate_plan<Real> input, forget;
   Real (*default_rate)(index_t head) = nullptr;

@@ -13,7 +13,7 @@ template <class Real> struct rotation {
   Real *cosine = nullptr, *sine = nullptr;  // [rows][width]
   double *theta = nullptr;                  // [width / 2]
   index_t width = 0, ld = 0;
-  index_t by_row = 0;                       // the pairs before this one turn by the pixel's row, the others by its column
+  index_t by_row = 0;                       // pairs before this one turn by the pixel's row, others by its column
 
   static index_t rows(const plan<Real>& p, index_t tile) {
     if (p.position == position_kind::rotary_1d) return tile;

@@ -36,7 +36,7 @@ template <class Stored, class Real> void store_row(const Real* from, index_t cou
 /// Whether a gate's value is found as 2 to the power of its logarithm: a forget gate that offers nothing else. Its
 /// exponent needs no more digits than one multiplication keeps, since F is small where the exponent is large.
 template <class Gate, class Number>
-inline constexpr bool is_power = Gate::answers == part::forget_gate && sextant::detail::vectorised_of<Gate>() &&
+inline constexpr bool is_power = Gate::answers == part::forget_gate&& sextant::detail::vectorised_of<Gate>() &&
                                  !sextant::detail::offers_value<Gate, Number>;
 template <class Number> inline constexpr auto log2_e = static_cast<typename Number::value_type>(1.4426950408889634);
 /// The rate that `base_2_logarithm` takes.
@@ -48,12 +48,16 @@ template <class Gate, class Number> SEXTANT_INLINE Number base_2_logarithm(const
   return sextant::detail::proportional_of<Gate>() ? logarithm : logarithm * log2_e<Number>;
 }
 
+/// Whether a gate may meet a first operand that does not vary over lanes: where a rate does, or nothing is read.
+template <class Gate>
+inline constexpr bool reads_numbers = rate_granularity<Gate> != per::nothing || raw_granularity<Gate> == per::nothing;
+
 /// A gate over a box of tokens x keys x lanes. Operands and results are padded rows: whole vectors are read and
 /// written. The second operand does not vary over tokens.
 template <class Gate, class Real, bool Logarithm>
 void gate_box(const void* part, index_t tokens, index_t keys, index_t count, operand<Real> x, operand<Real> a,
               Real* out, index_t out_token, index_t out_key) {
-  const Gate& gate = *static_cast<const Gate*>(part);
+  const Gate gate = *static_cast<const Gate*>(part);  // a copy: what is stored to `out` cannot change its numbers
   const auto call = [&gate](auto xi, auto ai) __attribute__((always_inline)) {
     if constexpr (Logarithm) return gate_log(gate, xi, ai);
     else if constexpr (is_power<Gate, decltype(xi)>) return math::exp2(base_2_logarithm(gate, xi, ai));
@@ -68,10 +72,12 @@ void gate_box(const void* part, index_t tokens, index_t keys, index_t count, ope
         vector ai = a.lane != 0 ? vector::load(as + i) : vector(*as);
         if constexpr (!Logarithm && is_power<Gate, vector>) ai = base_2_rate<Gate>(ai);
         index_t t = 0;
-        if (x.lane == 0) {
-          for (; t < tokens; ++t) call(vector(xs[t * x.token]), ai).store(to + t * out_token + i);
-          continue;
-        }
+        // Numbers per lane are all that a gate without a rate reads, so that one does without the other loop.
+        if constexpr (reads_numbers<Gate>)
+          if (x.lane == 0) {
+            for (; t < tokens; ++t) call(vector(xs[t * x.token]), ai).store(to + t * out_token + i);
+            continue;
+          }
         if constexpr (!Logarithm && is_power<Gate, vector>)
           for (; t + 4 <= tokens; t += 4) {
             const Real* const x_t = xs + t * x.token + i;

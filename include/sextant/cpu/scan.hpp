@@ -14,8 +14,8 @@ namespace sextant::cpu::inline SEXTANT_CPU_ISA {
 ///   2. the transitions applied one after another: the state before every segment;
 ///   3. every segment from its own initial state, as the recurrent form does it.
 /// O(T K' V) per head, about twice the work of the recurrent form: for many cores and few heads and channels. The
-/// memory, a state and its decays for each segment, does not grow with T. Gates above 1 whose product over a segment leaves the
-/// range of numbers give NaN here, where the recurrence may stay finite.
+/// memory, a state and its decays for each segment, does not grow with T. Gates above 1 whose product over a segment
+/// leaves the range of numbers give NaN here, where the recurrence may stay finite.
 template <class Real> struct scan {
   static constexpr int phases = 3;
   static constexpr index_t tile = recurrent<Real>::tile, least_segments = 8, most_segments = 256;
@@ -92,7 +92,8 @@ template <class Real> struct scan {
     const per varies = tokens.gates.varies(p), z_varies = p.norm == norm_kind::sum ? varies : per::nothing;
     for (index_t at = first + 1; at < first + count; ++at) {
       for (index_t key = 0; key < tokens.keys; ++key)
-        step(state_of(at - 1) + key * tokens.values, state_of(at) + key * tokens.values, tokens.values, varies, at, key);
+        step(state_of(at - 1) + key * tokens.values, state_of(at) + key * tokens.values, tokens.values, varies, at,
+             key);
       if (p.normalises()) step_normaliser(normaliser_of(at - 1), normaliser_of(at), z_varies, at);
     }
   }
@@ -101,11 +102,11 @@ template <class Real> struct scan {
     using vector = simd<Real>;
     const Real* const F = decay_of(at);
     for (index_t c = 0; c < size; c += lanes<Real>) {
-      const vector decay = varies == per::nothing       ? vector(Real(1))
-                           : varies == per::head        ? vector(F[0])
-                           : varies == per::key         ? vector(F[key])
-                           : varies == per::channel     ? vector::load(F + c)
-                                                        : vector::load(F + key * size + c);
+      const vector decay = varies == per::nothing   ? vector(Real(1))
+                           : varies == per::head    ? vector(F[0])
+                           : varies == per::key     ? vector(F[key])
+                           : varies == per::channel ? vector::load(F + c)
+                                                    : vector::load(F + key * size + c);
       const transition<vector> segment{decay, vector::load(S + c)};
       segment(vector::load(before + c)).store(S + c);
     }

@@ -146,6 +146,8 @@ template <class Real, int Lanes> struct simd {
     return from_vector(
         __builtin_bit_cast(detail::vector<Real, Lanes>, __builtin_bit_cast(bits, a.data) & all_but_sign));
   }
+  /// 1 / a within one unit in the last place, where a and the result are normal numbers; beyond, no promise.
+  SEXTANT_INLINE friend simd reciprocal(simd a) { return from_vector(detail::inverse<Real, Lanes>(a.data)); }
   SEXTANT_INLINE friend simd sqrt(simd a) { return from_vector(detail::square_root<Real, Lanes>(a.data)); }
   /// a b + c, rounded once where the instruction set has it, else twice.
   SEXTANT_INLINE friend simd fma(simd a, simd b, simd c) {

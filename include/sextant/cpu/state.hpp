@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/// @file  The state of one head between the tiles of a call: in the caller's memory where that lies well, else in scratch.
+/// @file  The state of one head between the tiles of a call: in the caller's memory where that lies well, or scratch.
 #pragma once
 
 #include <sextant/cpu/tile.hpp>

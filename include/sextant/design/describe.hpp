@@ -108,7 +108,8 @@ template <class Design> constexpr design_description describe(const Design& desi
     r.add({"lepe", "[H, V, 3, 3]", "weights of the depthwise convolution of v"});
     r.add({"lepe_bias", "[H, V]", "its bias, 0 if absent", true});
   }
-  if (detail::is_local<D> || detail::turns_2d<D>) r.add({"grid", "{height, width}", "T = height width pixels, row by row"});
+  if (detail::is_local<D> || detail::turns_2d<D>)
+    r.add({"grid", "{height, width}", "T = height width pixels, row by row"});
   if (detail::turns_1d<D>) r.add({"first_position", "a number", "position of the first token, 0 if absent", true});
   if (detail::has_output_gate<D>) r.add({"gate", "[B, T, H, V]", "the output gate, before silu"});
   r.add({"offsets", "[n + 1]", "packed sequences 0, T_0, T_0 + T_1, ... of B = 1", true});
@@ -163,7 +164,8 @@ template <class Precision = fp32, class Design> constexpr operation_counts count
                 (detail::is_learned<D> && detail::has_output_gate<D> ? s.V : 0) + (detail::is_local<D> ? 9 * s.V : 0));
   const bool constant_gate = raw_granularity<forget_type> == per::nothing;
   c.exps = N * (2 * over(step) + (constant_gate ? 0 : over(gate)) +
-                (reads_own<input_type> ? over(raw_granularity<input_type>) : 0) + (detail::has_output_gate<D> ? s.V : 0));
+                (reads_own<input_type> ? over(raw_granularity<input_type>) : 0) +
+                (detail::has_output_gate<D> ? s.V : 0));
   if (std::is_same_v<typename D::map_type, map::elu_plus_one>) c.exps += 2 * s.B * s.T * s.Hk * s.K;
   c.bytes = index_t(sizeof(typename Precision::token)) *
             (2 * s.B * s.T * s.Hk * s.K + 2 * N * s.V +

@@ -22,10 +22,10 @@ concept expanding_map = component<M> && requires(const M m, const double* x, ind
 ///     template <class Real> void expand(const Real* x, index_t K, Real* phi) const;
 ///
 /// Either may scale the keys alone before the map: `template <class Real> Real key_scale(index_t K) const`.
-/// An expansion may say what it does to products, phi(q).phi(k) as a function of q.k, so that a form that computes scores
-/// needs no expanded rows for them: `template <class Real> Real product(Real dot) const`; and what its number `at` alone
-/// is, so that many threads of a GPU share its work: `template <class Real> Real element(const Real* x, index_t K,
-/// index_t at) const`.
+/// An expansion may say what it does to products, phi(q).phi(k) as a function of q.k, so that a form that computes
+/// scores needs no expanded rows for them: `template <class Real> Real product(Real dot) const`; and what its number
+/// `at` alone is, so that many threads of a GPU share its work: `template <class Real> Real element(const Real* x,
+/// index_t K, index_t at) const`.
 template <class M> concept feature_map = detail::pointwise_map<M> || detail::expanding_map<M>;
 
 /// The number of keys of the state for q and k of K numbers.

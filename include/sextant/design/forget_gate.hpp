@@ -65,7 +65,8 @@ template <per Varies = per::head> struct log_decay {
 /// F = sigmoid(forget)^(1/temperature), per key (GLA: Yang et al. 2024, arXiv 2312.06635, with temperature 16), or per
 /// head (mLSTM's forget gate, temperature 1).
 template <per Varies = per::key> struct log_sigmoid {
-  static_assert(Varies != per::nothing, "forget::log_sigmoid reads a tensor: per head, key, channel, or key and channel");
+  static_assert(Varies != per::nothing,
+                "forget::log_sigmoid reads a tensor: per head, key, channel, or key and channel");
   static constexpr part answers = part::forget_gate;
   static constexpr const char* name = Varies == per::head  ? "log_sigmoid_head"
                                       : Varies == per::key ? "log_sigmoid"
@@ -75,7 +76,7 @@ template <per Varies = per::key> struct log_sigmoid {
   static constexpr per raw = Varies;
   float temperature = 1;
   template <class Real> SEXTANT_FN constexpr Real log(Real x) const {
-    return math::log_sigmoid(x) / Real(temperature);
+    return math::log_sigmoid(x) * (Real(1) / Real(temperature));
   }
 };
 

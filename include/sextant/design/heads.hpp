@@ -4,7 +4,8 @@
 
 #include <sextant/design/part.hpp>
 
-/// Heads. v and y have H heads of V channels, q and k have Hk heads of K keys; head h reads q, k of head floor(h Hk / H).
+/// Heads. v and y have H heads of V channels, q and k have Hk heads of K keys; head h reads q, k of head
+/// floor(h Hk / H).
 namespace sextant::heads {
 
 /// Hk = H = 1: all channels share one query and one key (Mamba).

@@ -40,15 +40,15 @@ struct mean {
   double eps = 1e-6;
 };
 
-/// y = scale q S / (max(|scale q z|, 1) + eps exp(m)), z_t = F z_{t-1} + I_t k_t with a per-head input gate (mLSTM: Beck
-/// et al. 2024, arXiv 2405.04517). Computed with the stabiliser m_t = max(log F_t + m_{t-1}, log I_t): the state holds
-/// S exp(-m), z exp(-m) and m, so that an input gate of any size stays in range.
+/// y = scale q S / (max(|scale q z|, 1) + eps exp(m)), z_t = F z_{t-1} + I_t k_t with a per-head input gate (mLSTM:
+/// Beck et al. 2024, arXiv 2405.04517). Computed with the stabiliser m_t = max(log F_t + m_{t-1}, log I_t): the state
+/// holds S exp(-m), z exp(-m) and m, so that an input gate of any size stays in range.
 struct abs_max {
   static constexpr part answers = part::norm;
   static constexpr const char* name = "abs_max";
   static constexpr const char* formula =
-      "y = scale q S / (max(|scale q z|, exp(-m)) + eps), z_t = F' z_{t-1} + I' k_t, m_t = max(log F + m_{t-1}, log I), "
-      "F' = exp(log F + m_{t-1} - m_t), I' = exp(log I - m_t)";
+      "y = scale q S / (max(|scale q z|, exp(-m)) + eps), z_t = F' z_{t-1} + I' k_t, m_t = max(log F + m_{t-1}, "
+      "log I), F' = exp(log F + m_{t-1} - m_t), I' = exp(log I - m_t)";
   double eps = 0;
 };
 

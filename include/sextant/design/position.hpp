@@ -31,7 +31,8 @@ struct rotary_1d {
 struct rotary_2d {
   static constexpr part answers = part::position;
   static constexpr const char* name = "rotary_2d";
-  static constexpr const char* formula = "pairs of all Hk K numbers turned by i theta_m, then by j theta_m, theta_m = base^(-m/(Hk K/4))";
+  static constexpr const char* formula =
+      "pairs of all Hk K numbers turned by i theta_m, then by j theta_m, theta_m = base^(-m/(Hk K/4))";
   double base = 10000;
 };
 

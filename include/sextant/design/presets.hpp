@@ -35,7 +35,8 @@ inline constexpr auto retnet =
 inline constexpr auto gla = linear_attention.with(forget::log_sigmoid<per::key>{.temperature = 16}, norm::none{},
                                                   map::identity{}, scale::inverse_root{});
 
-/// mLSTM (Beck et al. 2024, arXiv 2405.04517): exponential input gate, sigmoid forget gate, max(|q z|, 1), scale K^-0.5.
+/// mLSTM (Beck et al. 2024, arXiv 2405.04517): exponential input gate, sigmoid forget gate, max(|q z|, 1), scale
+/// K^-0.5.
 inline constexpr auto mlstm = linear_attention.with(input::exponential{}, forget::log_sigmoid<per::head>{},
                                                     norm::abs_max{}, map::identity{}, scale::inverse_root{});
 
@@ -43,8 +44,8 @@ inline constexpr auto mlstm = linear_attention.with(input::exponential{}, forget
 inline constexpr auto mila = linear_attention.with(norm::mean{}, shortcut::local{}, block::mila{},
                                                    position::rotary_2d{}, order::global{});
 
-/// 2Mamba (arXiv 2602.17363): weights (q.k)^2 / K under the A-mask exp(-softplus(forget)), sum-normalised. The K^-0.5 of
-/// the scores goes to the keys before the map: (q . K^-0.5 k)^2.
+/// 2Mamba (arXiv 2602.17363): weights (q.k)^2 / K under the A-mask exp(-softplus(forget)), sum-normalised. The K^-0.5
+/// of the scores goes to the keys before the map: (q . K^-0.5 k)^2.
 inline constexpr auto two_mamba =
     linear_attention.with(forget::softplus{}, map::squared{.scale_keys = true});
 

@@ -8,7 +8,8 @@ namespace sextant {
 
 /// What a stretch of tokens does to a state: S -> F (.) S + S', written (F, S'). One token of a design is
 ///   (F_t, k_t^T (I_t (.) v_t)),  and of its normaliser (F_t, k_t);
-/// `scan_operator` joins stretches, so that a recurrence over T tokens can be cut anywhere and its pieces taken at once.
+/// `scan_operator` joins stretches, so that a recurrence over T tokens can be cut anywhere and its pieces taken at
+/// once.
 ///
 /// The product (.) is that of the numbers themselves, so State and Decay are whatever has + and *: a float, a double, a
 /// dual number, a vector of lanes, an array with element-wise arithmetic. Decay may be coarser than State, such as one
