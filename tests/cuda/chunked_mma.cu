@@ -27,12 +27,12 @@ struct on_one_multiprocessor : by_family<gpu::chunked_mma> {
 // Designs: of the library's own parts there is one kernel for all whose decays are a head's, and one for decays per key.
 constexpr auto channel_gated = linear_attention.with(input::softplus<per::channel>{}, norm::none{}, map::relu{},
                                                      shortcut::learned{}, heads::single{});
-constexpr auto undecayed = linear_attention.with(forget::log_decay<per::head>{}, norm::sum_undecayed{}, order::reversed{},
-                                                 output::silu{});
+constexpr auto undecayed =
+    linear_attention.with(forget::log_decay<per::head>{}, norm::sum_undecayed{}, order::reversed{}, output::silu{});
 constexpr auto per_key = linear_attention.with(norm::none{}, map::identity{}, forget::log_decay<per::key>{});
 constexpr auto keyed_sum = per_key.with(norm::sum{.eps = 1e-3}, input::sigmoid{}, map::elu_plus_one{});
-constexpr auto keyed_undecayed = per_key.with(norm::sum_undecayed{}, order::reversed{}, heads::grouped{},
-                                              shortcut::learned{}, output::silu{});
+constexpr auto keyed_undecayed =
+    per_key.with(norm::sum_undecayed{}, order::reversed{}, heads::grouped{}, shortcut::learned{}, output::silu{});
 
 template <class Visit> void each_design(const Visit& visit) {
   visit("linear_attention", linear_attention);
@@ -73,7 +73,8 @@ double error_after(const Design& design, const shape& s, const wishes& w, const 
 constexpr auto gates_of = [](double number, std::size_t apart) {
   return [number, apart](auto& p) {
     auto& gates = p.tokens.back();
-    for (std::size_t i = 0; i < gates.size(); i += apart) gates[i] = std::remove_cvref_t<decltype(gates[i])>(float(number));
+    for (std::size_t i = 0; i < gates.size(); i += apart)
+      gates[i] = std::remove_cvref_t<decltype(gates[i])>(float(number));
   };
 };
 
@@ -81,8 +82,10 @@ constexpr auto gates_of = [](double number, std::size_t apart) {
 
 TEST_CASE("every size: keys, channels and tokens around tiles") {
   if (!has_gpu()) return;
-  struct size { index_t T, K, V; };
-  constexpr size sizes[] = {{0, 3, 5},    {1, 1, 1},    {15, 2, 3},    {16, 16, 16},   {17, 7, 15},   {31, 33, 17},
+  struct size {
+    index_t T, K, V;
+  };
+  constexpr size sizes[] = {{0, 3, 5},    {1, 1, 1},    {15, 2, 3},    {16, 16, 16},  {17, 7, 15},    {31, 33, 17},
                             {63, 64, 64}, {64, 65, 31}, {65, 100, 33}, {129, 24, 65}, {33, 192, 100}, {35, 256, 130}};
   each_design([&](const char* name, const auto& design) {
     INFO(std::string(name));
@@ -97,9 +100,11 @@ TEST_CASE("blocks with all of a head's channels, as where heads alone fill a GPU
   const auto wide = [](const auto& design, auto precision, index_t K, index_t V, double bound) {
     using P = decltype(precision);
     const shape s{.B = 1, .T = 130, .Hk = 1, .H = 1, .K = K, .V = V};
-    CHECK(error_on_gpu<P>(design, s, {.initial_state = true, .positive_keys = true}, on_one_multiprocessor{}).worst() <= bound);
+    CHECK(error_on_gpu<P>(design, s, {.initial_state = true, .positive_keys = true}, on_one_multiprocessor{}).worst() <=
+          bound);
   };
-  for (const auto& [K, V] : {std::pair<index_t, index_t>{64, 64}, {64, 128}, {128, 128}, {180, 128}, {256, 128}, {128, 200}}) {
+  for (const auto& [K, V] :
+       {std::pair<index_t, index_t>{64, 64}, {64, 128}, {128, 128}, {180, 128}, {256, 128}, {128, 200}}) {
     INFO("K ", K, ", V ", V);
     wide(mlstm, fp32{}, K, V, 2e-6);
     wide(mlstm, bf16{}, K, V, tolerance<bf16>);
@@ -116,6 +121,22 @@ TEST_CASE("long sequences: 4096 tokens and 131072") {
   hold(linear_attention, long_one, {}), hold(linear_attention, longest, {});
   hold(gla, long_one, {}), hold(gla, longest, {});
   hold(mlstm, long_one, {});
+}
+
+TEST_CASE("long sequences of few heads are cut into segments, the state passed on between them") {
+  if (!has_gpu()) return;
+  const wishes w{.initial_state = true};
+  const shape s{.B = 1, .T = 1601, .Hk = 1, .H = 1, .K = 20, .V = 150};
+  hold(linear_attention, s, w);
+  hold(retnet, s, w);
+  hold(undecayed, s, w);
+  hold(channel_gated, s, w);
+  hold(gla, s, w);
+  hold(keyed_sum, s, w);
+  hold(keyed_undecayed, {.B = 1, .T = 1601, .Hk = 1, .H = 2, .K = 20, .V = 40}, w);
+  auto p = make_problem<bf16>(gla, s, w);
+  status found;
+  CHECK(gpu::chunked_mma::plan_of(p.design, p.x, gpu::make_call(p.design, p.x, found), 100).segments > 1);
 }
 
 TEST_CASE("memories of thousands of tokens: the same decay at each of them") {
@@ -157,7 +178,8 @@ TEST_CASE("step sizes to 50, rates to -1000; input gates to exp(60)") {
       CHECK(error(mamba2, {.B = 1, .T = 70, .Hk = 2, .H = 4, .K = 16, .V = 24}, w, fp32{}) <= 2e-6);
     }
   for (const double size : {1e-3, 5.0, 60.0})
-    CHECK(error(mlstm, {.B = 1, .T = 150, .Hk = 2, .H = 2, .K = 16, .V = 24}, {.initial_state = true, .gate_size = size}, fp32{}) <= 2e-6);
+    CHECK(error(mlstm, {.B = 1, .T = 150, .Hk = 2, .H = 2, .K = 16, .V = 24},
+                {.initial_state = true, .gate_size = size}, fp32{}) <= 2e-6);
 }
 
 TEST_CASE("a gate that is not a number is seen from its token on, in its head alone") {
@@ -186,7 +208,8 @@ TEST_CASE("packed sequences, empty ones among them, and offsets that are none") 
     INFO(std::string(name));
     hold(design, heads_for<std::remove_cvref_t<decltype(design)>>({.B = 1, .T = 155, .K = 20, .V = 18}), w);
   });
-  auto p = make_problem<fp32>(gla, {.B = 1, .T = 20, .Hk = 2, .H = 2, .K = 8, .V = 8}, {.offsets = {-7, 5, 3, 1000000, 20}});
+  auto p =
+      make_problem<fp32>(gla, {.B = 1, .T = 20, .Hk = 2, .H = 2, .K = 8, .V = 8}, {.offsets = {-7, 5, 3, 1000000, 20}});
   CHECK(bool(run_on_gpu(p, by_mma)));  // useless numbers, and nothing else touched
 }
 
@@ -245,13 +268,15 @@ TEST_CASE("gates of one's own") {
   constexpr auto base = linear_attention.with(norm::none{}, map::identity{});
   const shape s{.B = 1, .T = 50, .Hk = 2, .H = 2, .K = 12, .V = 9};
   CHECK(error(base.with(invented::branching{}), s, {.initial_state = true}, fp32{}) <= 2e-6);
-  CHECK(error(base.with(input::softplus<per::head>{}, invented::stepped_keys{}), s, {.initial_state = true}, fp32{}) <= 2e-6);
+  CHECK(error(base.with(input::softplus<per::head>{}, invented::stepped_keys{}), s, {.initial_state = true}, fp32{}) <=
+        2e-6);
 }
 
 TEST_CASE("20 runs give the same bits") {
   if (!has_gpu()) return;
   const auto repeat = [](const auto& design, auto precision) {
-    auto p = make_problem<decltype(precision)>(design, {.B = 3, .T = 200, .Hk = 2, .H = 2, .K = 80, .V = 72}, {.initial_state = true});
+    auto p = make_problem<decltype(precision)>(design, {.B = 3, .T = 200, .Hk = 2, .H = 2, .K = 80, .V = 72},
+                                               {.initial_state = true});
     REQUIRE(bool(run_on_gpu(p, by_mma)));
     const auto y = p.y();
     const auto S = p.S();

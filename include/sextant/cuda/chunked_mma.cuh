@@ -21,9 +21,9 @@ using map_choice_of = detail::choice_for<map_choice, Map, map::identity, map::el
 /// What the kernel of a design reads its gates and its map from: the same for all designs of the library's own parts whose
 /// decays are of one kind.
 template <bool Keyed, class Design>
-using parts_of = gates_and_map<detail::input_choice<typename Design::input_type>,
-                               forget_choice<Keyed, typename Design::forget_type>,
-                               map_choice_of<typename Design::map_type>>;
+using parts_of =
+    gates_and_map<detail::input_choice<typename Design::input_type>, forget_choice<Keyed, typename Design::forget_type>,
+                  map_choice_of<typename Design::map_type>>;
 
 }  // namespace mma
 
@@ -42,33 +42,40 @@ struct chunked_mma {
 
   template <class Design> static constexpr bool keyed = granularity<typename Design::forget_type> == per::key;
 
-  template <class Design, class Precision> static constexpr bool runs = [] {
+  template <class Design, class Precision>
+  static constexpr bool runs = [] {
     using namespace sextant::detail;
     using token = typename Precision::token;
     constexpr per forget = granularity<typename Design::forget_type>;
-    return (std::is_same_v<token, bfloat16> || std::is_same_v<token, float16> || std::is_same_v<token, float>) &&
-           std::is_same_v<typename Precision::state, float> && std::is_same_v<typename Precision::accumulator, float> &&
+    return (std::is_same_v<token, bfloat16> || std::is_same_v<token, float16> ||
+            std::is_same_v<token, float>)&&std::is_same_v<typename Precision::state, float> &&
+           std::is_same_v<typename Precision::accumulator, float> &&
            (forget == per::nothing || forget == per::head || forget == per::key) && !is_local<Design> &&
            !turns_1d<Design> && !turns_2d<Design> && pointwise_map<typename Design::map_type> &&
            !std::is_same_v<typename Design::order_type, order::global>;
   }();
 
-  template <class Design, class Precision> static bool takes(const Design& design, const sequence_of<Design, Precision>& x) {
+  template <class Design, class Precision>
+  static bool takes(const Design& design, const sequence_of<Design, Precision>& x) {
     status found;
     const auto c = make_call(design, x, found);
     const index_t many = index_t(1) << 30;
     if (c.keys < 1 || c.keys > 256 || c.values < 1 || c.values >= many || c.tokens >= many) return false;
     if (c.sequences * c.heads * ((c.values + 15) / 16) >= many) return false;
-    if (!adjacent(c.q.key, c.q) || !adjacent(c.k.key, c.k) || !adjacent(c.v.value, c.v) || !adjacent(c.y.value, c.y)) return false;
+    if (!adjacent(c.q.key, c.q) || !adjacent(c.k.key, c.k) || !adjacent(c.v.value, c.v) || !adjacent(c.y.value, c.y))
+      return false;
     if (c.output_gate && !adjacent(c.output_gate.value, c.output_gate)) return false;
-    if (raw_granularity<typename Design::forget_type> == per::key && !adjacent(c.forget_raw.key, c.forget_raw)) return false;
+    if (raw_granularity<typename Design::forget_type> == per::key && !adjacent(c.forget_raw.key, c.forget_raw))
+      return false;
     if (device_attribute(cudaDevAttrComputeCapabilityMajor) < 8) return false;
     const mma::block_plan p = plan_of(design, x, c);
-    return p.tokens > 0 && (p.slices == 1 || !shares_state(c));
+    return p.tokens > 0 && (p.slices == 1 || p.segments > 1 || !shares_state(c));
   }
   template <class Design, class Precision>
-  static std::size_t workspace_bytes(const Design&, const sequence_of<Design, Precision>&) {
-    return 0;
+  static std::size_t workspace_bytes(const Design& design, const sequence_of<Design, Precision>& x) {
+    status found;
+    const auto c = make_call(design, x, found);
+    return std::size_t(mma::handed_state::bytes(c, plan_of(design, x, c)));
   }
   template <class Design, class Precision>
   static status run(const Design& design, const sequence_of<Design, Precision>& x, const stream& on) {
@@ -83,27 +90,45 @@ struct chunked_mma {
                                  int multiprocessors = device_attribute(cudaDevAttrMultiProcessorCount)) {
     using token = typename Precision::token;
     constexpr bool raw_rows = raw_granularity<typename Design::forget_type> == per::key;
-    mma::block_plan p = mma::make_block_plan<token>(c, keyed<Design>, raw_rows, shares_state(c), shared_bytes_of_block(), multiprocessors);
+    mma::block_plan p = mma::make_block_plan<token>(c, keyed<Design>, raw_rows, shares_state(c),
+                                                    shared_bytes_of_block(), multiprocessors);
     p.maps = !std::is_same_v<typename Design::map_type, map::identity> || c.key_scale != 1.0f;
     p.pieces_of_keys = in_words(c.q, c.keys, 16) && in_words(c.k, c.keys, 16);
     p.pieces_of_values = in_words(c.v, c.values, 16);
     p.pieces_of_raw = raw_rows && in_words(c.forget_raw, c.keys, 16);
-    p.pieces_of_y = in_words(c.y, 4, 4 * c.y.element) && (!c.output_gate || in_words(c.output_gate, 4, 4 * c.y.element));
+    p.pieces_of_y =
+        in_words(c.y, 4, 4 * c.y.element) && (!c.output_gate || in_words(c.output_gate, 4, 4 * c.y.element));
     return p;
   }
   /// Runs a call as a plan says.
   template <class Design, class Token>
-  static status run_plan(const Design& design, const device_call<float>& c, const mma::block_plan& p, Token, const stream& on) {
+  static status run_plan(const Design& design, const device_call<float>& c, const mma::block_plan& p, Token,
+                         const stream& on) {
     constexpr bool by_key = keyed<Design>;
     using parts_type = mma::parts_of<by_key, Design>;
     parts_type parts;
     parts.input = detail::choose_gate<decltype(parts.input)>(design.input_gate);
     parts.forget = detail::choose_gate<decltype(parts.forget)>(design.forget_gate);
     parts.map.which = parts.map.parts.take(design.feature_map);
-    const index_t blocks = c.sequences * c.heads * p.slices;
-    if (blocks == 0) return {};
-    return launch(&mma::chunked_mma_kernel<Token, by_key, parts_type>, dim3(unsigned(blocks)), dim3(unsigned(p.threads())),
-                  std::size_t(p.bytes), on.handle, c, parts, p);
+    const index_t heads = c.sequences * c.heads;
+    if (heads == 0) return {};
+    const auto walk = [&](const mma::block_plan& its_plan, int segments) {
+      return launch(&mma::chunked_mma_kernel<Token, by_key, parts_type>, dim3(unsigned(heads * segments * p.slices)),
+                    dim3(unsigned(p.threads())), std::size_t(p.bytes), on.handle, c, parts, its_plan);
+    };
+    if (p.segments == 1) return walk(p, 1);
+    mma::block_plan its_plan = p;
+    its_plan.handed = reinterpret_cast<float*>(on.memory.data);
+    its_plan.states_only = true;
+    if (const status done = walk(its_plan, p.segments - 1); !done) return done;
+    its_plan.states_only = false;
+    const index_t numbers = c.keys * c.values + c.keys;
+    if (const status done =
+            launch(&mma::pass_on_kernel<device_call<float>>, dim3(unsigned((numbers + 255) / 256), unsigned(heads)),
+                   dim3(256), 0, on.handle, c, its_plan);
+        !done)
+      return done;
+    return walk(its_plan, p.segments);
   }
 
  private:
@@ -115,8 +140,8 @@ struct chunked_mma {
   /// Whether rows of `count` numbers are whole words of so many bytes, at multiples of them.
   static bool in_words(const tensor<float>& x, index_t count, index_t bytes) {
     const auto whole = [bytes](index_t n) { return n % bytes == 0; };
-    return whole(index_t(reinterpret_cast<std::uintptr_t>(x.data))) && whole(x.batch) && whole(x.time) && whole(x.head) &&
-           whole(count * x.element);
+    return whole(index_t(reinterpret_cast<std::uintptr_t>(x.data))) && whole(x.batch) && whole(x.time) &&
+           whole(x.head) && whole(count * x.element);
   }
 };
 

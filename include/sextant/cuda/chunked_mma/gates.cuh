@@ -30,12 +30,12 @@ __device__ __forceinline__ float exp2_minus_one(float x) {
 }
 
 /// The numbers that a token's gates are computed from, as they are stored.
-template <class Token> struct raw_gates {
-  Token dt{}, input{}, forget{};
-};
+template <class Token> struct raw_gates { Token dt{}, input{}, forget{}; };
 
 /// The gates of one head: what they read, and what they are called with. Tokens are stored as `Token`, parameters as float.
 template <class Token, class Parts> struct gate_reader {
+  using scalar = part_scalar<Token>;
+
   const device_call<float>& c;
   const Parts& parts;
   int batch, h;
@@ -56,7 +56,7 @@ template <class Token, class Parts> struct gate_reader {
     return raw;
   }
   /// softplus(dt + bias).
-  static __device__ float step(Token dt, float bias) { return math::softplus(ptx::as_float(dt) + bias); }
+  static __device__ float step(Token dt, float bias) { return float(math::softplus(scalar(ptx::as_float(dt) + bias))); }
   __device__ float bias(index_t channel) const {
     return c.bias ? parameter(c.bias.at(0, 0, h) + channel * c.bias.value) : 0.0f;
   }
@@ -66,11 +66,17 @@ template <class Token, class Parts> struct gate_reader {
   __device__ float input_raw(const raw_gates<Token>& raw, float its_bias) const {
     return parts.input.from_step ? step(raw.dt, its_bias) : ptx::as_float(raw.input);
   }
+  /// The gates themselves.
+  __device__ float log_forget(float raw, float rate) const {
+    return float(parts.forget.logarithm(scalar(raw), scalar(rate)));
+  }
+  __device__ float log_input(float raw) const { return float(parts.input.logarithm(scalar(raw), scalar(0.0f))); }
+  __device__ float input(float raw) const { return float(parts.input.value(scalar(raw), scalar(0.0f))); }
   /// I of one channel, of a gate per channel.
   __device__ float input_of_channel(index_t at, index_t channel) const {
     const tensor<float>& x = parts.input.from_step ? c.dt : c.input_raw;
     const Token raw = stored(x.at(batch, at, h) + channel * x.value);
-    return parts.input.value(parts.input.from_step ? step(raw, bias(channel)) : ptx::as_float(raw), 0.0f);
+    return input(parts.input.from_step ? step(raw, bias(channel)) : ptx::as_float(raw));
   }
   __device__ float rate(index_t key) const {
     if (parts.forget.rate == per::nothing) return 0.0f;
@@ -88,7 +94,8 @@ template <class Token, bool Keyed, class Parts> struct head_gates {
   int lane;
   raw_gates<Token> first{}, second{};
 
-  __device__ head_gates(const gate_reader<Token, Parts>& its_reader, int its_lane) : reader{its_reader}, lane{its_lane} {}
+  __device__ head_gates(const gate_reader<Token, Parts>& its_reader, int its_lane)
+      : reader{its_reader}, lane{its_lane} {}
 
   /// Whether the head forgets, admits by a gate, and keeps the two in range by a stabiliser.
   __device__ bool forgets() const { return !Keyed && !reader.parts.forget.is_one; }
@@ -116,15 +123,14 @@ template <class Token, bool Keyed, class Parts> struct head_gates {
     // One piece of code for both tokens: gates may be long.
 #pragma unroll 1
     for (int i = 0; i < 2; ++i) {
-      const auto& parts = reader.parts;
       const raw_gates<Token> raw{i == 0 ? first.dt : second.dt, i == 0 ? first.input : second.input,
                                  i == 0 ? first.forget : second.forget};
       real its_log_F = 0, its_log_I = 0;
       float its_I = 1.0f;
       if (2 * lane + i < count) {
-        if (forgets()) its_log_F = real(parts.forget.logarithm(reader.forget_raw(raw, to.bias), to.rate));
-        if (stabilises()) its_log_I = real(parts.input.logarithm(reader.input_raw(raw, to.bias), 0.0f));
-        else if (admits()) its_I = parts.input.value(reader.input_raw(raw, to.bias), 0.0f);
+        if (forgets()) its_log_F = real(reader.log_forget(reader.forget_raw(raw, to.bias), to.rate));
+        if (stabilises()) its_log_I = real(reader.log_input(reader.input_raw(raw, to.bias)));
+        else if (admits()) its_I = reader.input(reader.input_raw(raw, to.bias));
       }
       if (i == 0) log_F[0] = its_log_F, log_I[0] = its_log_I, I[0] = its_I;
       else log_F[1] = its_log_F, log_I[1] = its_log_I, I[1] = its_I;
@@ -137,10 +143,10 @@ template <class Token, bool Keyed, class Parts> struct head_gates {
       const real before = __shfl_up_sync(~0u, sum, d, 8);
       if (lane % 8 >= d) sum += before;
     }
-    const real whole = __shfl_sync(~0u, sum, 7, 8);
+    const real whole = __shfl_sync(~0u, sum, 7, 8), earlier = __shfl_up_sync(~0u, sum, 1, 8);
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
-      const real cum = i == 0 ? sum - high : sum;
+      const real cum = i == 1 ? sum : lane % 8 == 0 ? low : earlier + low;
       const int t = 2 * lane + i;
       const float left = ptx::exp2_approx(float(whole - cum)), its_I = I[i];
       to.upper[t] = float(cum);
@@ -151,6 +157,9 @@ template <class Token, bool Keyed, class Parts> struct head_gates {
       to.entering[t] = left * its_I;
     }
     if (lane % 8 == 0) to.taken[lane / 8] = exp2_minus_one(float(whole));
+    const double of_two = double(whole) + double(__shfl_xor_sync(~0u, whole, 8));
+    const double of_chunk = of_two + __shfl_xor_sync(~0u, of_two, 16);
+    if (lane == 0) to.total += of_chunk;
   }
 
  private:

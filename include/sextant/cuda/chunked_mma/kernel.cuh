@@ -3,6 +3,7 @@
 #pragma once
 
 #include <sextant/cuda/chunked_mma/output.cuh>
+#include <sextant/cuda/chunked_mma/segments.cuh>
 
 namespace sextant::gpu::mma {
 
@@ -17,22 +18,28 @@ template <class Token, bool Keyed, class Parts> struct slice_walk {
   const Parts& parts;
   const block_plan& plan;
   unsigned char* const shared;
-  const stretch s;
-  const int n, h;
   const int lane, warp;
-  const int slab, channel;          // of this warp's state: which 64 keys, the first of 16 channels within the block
-  const int first_channel;          // of the block
-  const int values;                 // of the block that exist
+  const int slab, channel;   // of this warp's state: which 64 keys, the first of 16 channels within the block
+  const int length, values;  // tokens, and channels of the block that exist
   head_gates<Token, Keyed, Parts> gates;
   slab_state S;
 
   __device__ slice_walk(const device_call<float>& call, const Parts& its_parts, const block_plan& its_plan,
-                       unsigned char* memory, int sequence, int head, int first)
-      : c{call}, parts{its_parts}, plan{its_plan}, shared{memory}, s{call.sequence(sequence)}, n{sequence}, h{head},
-        lane{int(threadIdx.x) % 32}, warp{int(threadIdx.x) / 32}, slab{warp / (its_plan.slice / 16)},
-        channel{warp % (its_plan.slice / 16) * 16}, first_channel{first},
-        values{int(call.values - first < its_plan.slice ? call.values - first : its_plan.slice)},
-        gates{gate_reader<Token, Parts>{call, its_parts, int(s.batch), head}, lane} {}
+                        unsigned char* memory, const stretch& s, const block_place& place)
+      : c{call},
+        parts{its_parts},
+        plan{its_plan},
+        shared{memory},
+        lane{int(threadIdx.x) % 32},
+        warp{int(threadIdx.x) / 32},
+        slab{warp / (its_plan.slice / 16)},
+        channel{warp % (its_plan.slice / 16) * 16},
+        length{int(s.length)},
+        values{int(call.values - place.first_channel < its_plan.slice ? call.values - place.first_channel
+                                                                      : its_plan.slice)},
+        gates{gate_reader<Token, Parts>{call, its_parts, int(s.batch), place.head}, lane} {
+    start(s, place);
+  }
 
   /// Whether tokens decay, and enter, by factors of the head; whether a gate multiplies channels; whether z is not decayed.
   __device__ bool per_head() const { return !Keyed && (gates.forgets() || gates.stabilises()); }
@@ -41,8 +48,9 @@ template <class Token, bool Keyed, class Parts> struct slice_walk {
   __device__ bool undecayed() const { return c.norm == norm_kind::sum_undecayed; }
 
   __device__ void run() {
-    start();
-    const int chunks = int((s.length + plan.tokens - 1) / plan.tokens);
+    __syncthreads();
+    const int chunks = (length + plan.tokens - 1) / plan.tokens;
+    const stretch& s = reinterpret_cast<const chunk_gates*>(shared + plan.gates)->s;
     if (warp == 0) gates.read_ahead(s, 0, count_of(0));
     for (int i = 1 - plan.stages; i < chunks; ++i) {
       __syncthreads();
@@ -68,16 +76,21 @@ template <class Token, bool Keyed, class Parts> struct slice_walk {
       } else if (warp == 0) {
         compute_gates(memory, t, count_of(i));
       }
-      score(plan, memory, int(c.keys));
+      if (!plan.states_only) score(plan, memory, int(c.keys));
       __syncthreads();
-      weigh(plan, memory, per_head(), admits(), wanted());
-      if (c.normalises() && !(Keyed && undecayed())) advance_normaliser(memory);
+      if (!plan.states_only) weigh(plan, memory, per_head(), admits(), wanted());
+      if constexpr (Keyed && ends_one_sided<Token>) {
+        make_one_sided(plan, memory, count_of(i));
+        if (wanted() != summed::nothing) __syncthreads();
+      }
+      if (wanted() != summed::nothing) advance_normaliser(memory);
       __syncthreads();
-      if (c.normalises() && !(Keyed && undecayed()))
-        query_normaliser(plan, memory, per_head() && !undecayed() ? memory.gates->from_start : nullptr);
+      if (wanted() != summed::nothing && !plan.states_only)
+        query_normaliser(c, plan, memory, per_head() && !undecayed() ? memory.gates->from_start : nullptr);
       advance(memory);
+      if (Keyed && plan.states_only) add_up_decays(memory);
       __syncthreads();
-      output_rows<Token>(c, plan, h, first_channel, values).write(memory, s, t, count_of(i), gates_channels());
+      if (!plan.states_only) write_rows(c, plan, memory, values, t, count_of(i), gates_channels());
       if (Keyed && threadIdx.x < 4) memory.gates->steep[threadIdx.x] = 0;
     }
     finish();
@@ -85,48 +98,95 @@ template <class Token, bool Keyed, class Parts> struct slice_walk {
 
  private:
   __device__ int count_of(int chunk) const {
-    const int left = int(s.length) - chunk * plan.tokens;
+    const int left = length - chunk * plan.tokens;
     return left < plan.tokens ? left : plan.tokens;
   }
-  __device__ float* state_at(const tensor<float>& x, int i) const {
-    return reinterpret_cast<float*>(x.at(n, 0, h) + key_of(i) * x.key + (first_channel + channel_of(i)) * x.value);
+  __device__ float* state_at(const tensor<float>& x, const block_place& at, int i) const {
+    return reinterpret_cast<float*>(x.at(at.sequence, 0, at.head) + key_of(i) * x.key +
+                                    (at.first_channel + channel_of(i)) * x.value);
   }
   __device__ bool state_exists(int i) const { return key_of(i) < c.keys && channel_of(i) < values; }
-  __device__ float* normaliser_at(const tensor<float>& x, int key) const {
-    return reinterpret_cast<float*>(x.at(n, 0, h) + key * x.key);
+  static __device__ float* normaliser_at(const tensor<float>& x, const block_place& at, int key) {
+    return reinterpret_cast<float*>(x.at(at.sequence, 0, at.head) + key * x.key);
+  }
+  __device__ handed_state handed(const block_place& at, int to) const {
+    return handed_state(c, plan, at.sequence * c.heads + at.head, to);
   }
 
   /// Zeros wherever rows have padding, ones wherever there is no gate, the states as they are given.
-  __device__ void start() {
-    for (int i = int(threadIdx.x) * 4; i < plan.bytes; i += int(blockDim.x) * 4) *reinterpret_cast<int*>(shared + i) = 0;
+  __device__ void start(const stretch& s, const block_place& at) {
+    for (int i = int(threadIdx.x) * 4; i < plan.bytes; i += int(blockDim.x) * 4)
+      *reinterpret_cast<int*>(shared + i) = 0;
     __syncthreads();
     const chunk_memory<Token> memory(shared, plan, 0);
+    const bool is_handed = plan.segments > 1 && !plan.states_only, is_given = plan.segments == 1;
     for (int i = int(threadIdx.x); i < 64; i += int(blockDim.x))
       memory.gates->from_start[i] = memory.gates->entering[i] = memory.gates->admitted[i] = 1.0f;
-    if (c.z_in)
-      for (int i = int(threadIdx.x); i < c.keys; i += int(blockDim.x))
-        memory.z[plan.steps() * plan.keys() + i] = *normaliser_at(c.z_in, i);
+    float* const z = memory.z + plan.steps() * plan.keys();
+    for (int i = int(threadIdx.x); i < c.keys; i += int(blockDim.x)) {
+      if (Keyed) memory.total[i] = 1.0f;
+      if (is_handed && c.normalises()) z[i] = handed(at, at.segment).z[i];
+      else if (is_given && c.z_in) z[i] = *normaliser_at(c.z_in, at, i);
+    }
     if (threadIdx.x == 0) {
-      gates.start(*memory.gates, c.m_in ? *normaliser_at(c.m_in, 0) : 0.0f);
-      memory.gates->key_head = int(c.key_head(h));
+      gates.start(*memory.gates, c.m_in ? *normaliser_at(c.m_in, at, 0) : 0.0f);
+      const auto rows_of = [&](const tensor<float>& x, index_t head, int channel) -> row_source {
+        return {x.at(s.batch, s.place(0), head) + channel * x.value, s.backwards ? -x.time : x.time};
+      };
+      chunk_gates& rows = *memory.gates;
+      const index_t key_head = c.key_head(at.head);
+      rows.loaded[0] = rows_of(c.q, key_head, 0), rows.loaded[1] = rows_of(c.k, key_head, 0);
+      rows.loaded[2] = rows_of(c.v, at.head, at.first_channel), rows.loaded[3] = rows_of(c.forget_raw, at.head, 0);
+      rows.y = rows_of(c.y, at.head, at.first_channel);
+      rows.output_gate = rows_of(c.output_gate, at.head, at.first_channel);
+      rows.d = c.d ? c.d.at(0, 0, at.head) + at.first_channel * c.d.value : nullptr;
+      rows.s = s;
     }
 #pragma unroll
-    for (int i = 0; i < slab_keys / 2; ++i)
-      S[i / 4][i % 4] = c.S_in && state_exists(i) ? *state_at(c.S_in, i) : 0.0f;
+    for (int i = 0; i < slab_keys / 2; ++i) {
+      S[i / 4][i % 4] = 0.0f;
+      if (!state_exists(i)) continue;
+      if (is_given && c.S_in) S[i / 4][i % 4] = *state_at(c.S_in, at, i);
+      if (is_handed)
+        S[i / 4][i % 4] = handed(at, at.segment).S[key_of(i) * c.values + at.first_channel + channel_of(i)];
+    }
   }
-  /// The states as they are now; those of the head by its first block.
+  /// The states as they are now: the call's by the last segment, else what the next one is handed. Those of the head by its
+  /// first block.
   __device__ void finish() {
-    if (c.S_out)
+    const block_place at(c, plan);
+    const bool hands_over = plan.states_only, ends = !hands_over && at.segment == plan.segments - 1;
+    if (!hands_over && !ends) return;
 #pragma unroll
-      for (int i = 0; i < slab_keys / 2; ++i)
-        if (state_exists(i)) *state_at(c.S_out, i) = S[i / 4][i % 4];
-    if (first_channel != 0) return;
+    for (int i = 0; i < slab_keys / 2; ++i) {
+      if (!state_exists(i)) continue;
+      if (hands_over)
+        handed(at, at.segment + 1).S[key_of(i) * c.values + at.first_channel + channel_of(i)] = S[i / 4][i % 4];
+      else if (c.S_out) *state_at(c.S_out, at, i) = S[i / 4][i % 4];
+    }
+    if (at.first_channel != 0) return;
     const chunk_memory<Token> memory(shared, plan, 0);
     __syncthreads();
-    if (c.z_out)
-      for (int i = int(threadIdx.x); i < c.keys; i += int(blockDim.x))
-        *normaliser_at(c.z_out, i) = memory.z[plan.steps() * plan.keys() + i];
-    if (c.m_out && threadIdx.x == 0) *normaliser_at(c.m_out, 0) = float(memory.gates->m);
+    const float* const z = memory.z + plan.steps() * plan.keys();
+    for (int i = int(threadIdx.x); i < c.keys; i += int(blockDim.x)) {
+      if (hands_over) {
+        const handed_state to = handed(at, at.segment + 1);
+        if (c.normalises()) to.z[i] = z[i];
+        if (Keyed) to.left[i] = memory.total[i];
+        else if (i == 0) to.left[0] = ptx::exp2_approx(float(memory.gates->total));
+      } else if (c.z_out) {
+        *normaliser_at(c.z_out, at, i) = z[i];
+      }
+    }
+    if (ends && c.m_out && threadIdx.x == 0) *normaliser_at(c.m_out, at, 0) = float(memory.gates->m);
+  }
+  /// What decays per key have left of the segment's beginning.
+  __device__ void add_up_decays(const chunk_memory<Token>& memory) {
+    for (int key = int(threadIdx.x); key < plan.keys(); key += int(blockDim.x))
+      for (int step = 0; step < plan.steps(); ++step) {
+        const int at = step * plan.keys() + key;
+        memory.total[key] *= ends_one_sided<Token> ? 1.0f + memory.first[at] : memory.first[at] * memory.second[at];
+      }
   }
   __device__ int key_of(int i) const { return slab * slab_keys + i / 4 * 8 + lane % 4 * 2 + i % 2; }
   __device__ int channel_of(int i) const { return channel + lane / 4 + i % 4 / 2 * 8; }
@@ -138,13 +198,15 @@ template <class Token, bool Keyed, class Parts> struct slice_walk {
     const int count = count_of(i);
     // One piece of code for all tensors.
 #pragma unroll 1
-    for (int which = 0; which < (Keyed && plan.raw_rows ? 4 : 3); ++which) {
-      const tensor<float>& x = which == 0 ? c.q : which == 1 ? c.k : which == 2 ? c.v : c.forget_raw;
+    for (int which = plan.states_only ? 1 : 0; which < (Keyed && plan.raw_rows ? 4 : 3); ++which) {
       Token* const to = which == 0 ? memory.q : which == 1 ? memory.k : which == 2 ? memory.v : memory.raw;
-      const int stride = which == 0 ? plan.q_stride : which == 1 ? plan.k_stride : which == 2 ? plan.v_stride : plan.raw_stride;
+      const int stride = which == 0   ? plan.q_stride
+                         : which == 1 ? plan.k_stride
+                         : which == 2 ? plan.v_stride
+                                      : plan.raw_stride;
       const bool pieces = which == 2 ? plan.pieces_of_values : which == 3 ? plan.pieces_of_raw : plan.pieces_of_keys;
-      copy_rows(to, stride, row_walk(x, s, which < 2 ? memory.gates->key_head : h, t, which == 2 ? first_channel * x.value : 0), count,
-                plan.tokens, which == 2 ? values : int(c.keys), pieces);
+      copy_rows(to, stride, memory.gates->loaded[which], t, count, plan.tokens, which == 2 ? values : int(c.keys),
+                pieces);
     }
   }
 
@@ -153,14 +215,15 @@ template <class Token, bool Keyed, class Parts> struct slice_walk {
     if (plan.maps) {
 #pragma unroll 1
       for (int which = 0; which < 2; ++which)
-        map_rows(parts.map, which == 0 ? memory.q : memory.k, which == 0 ? plan.q_stride : plan.k_stride, count, int(c.keys),
-                 which == 0 ? 1.0f : c.key_scale);
+        map_rows(parts.map, which == 0 ? memory.q : memory.k, which == 0 ? plan.q_stride : plan.k_stride, count,
+                 int(c.keys), which == 0 ? 1.0f : c.key_scale);
     }
     if (gates_channels()) {
+      const int first = int(blockIdx.x) % plan.slices * plan.slice;
       for (int row = warp; row < count; row += int(blockDim.x) / 32)
         for (int i = lane; i < values; i += 32) {
           Token& v = memory.v[row * plan.v_stride + i];
-          const float I = gates.reader.input_of_channel(s.place(t + row), first_channel + i);
+          const float I = gates.reader.input_of_channel(memory.gates->s.place(t + row), first + i);
           v = ptx::as_stored<Token>(ptx::as_float(v) * I);
         }
     }
@@ -169,8 +232,8 @@ template <class Token, bool Keyed, class Parts> struct slice_walk {
   __device__ void compute_gates(const chunk_memory<Token>& memory, int t, int count) {
     if (!gates.any()) return;
     gates.compute(*memory.gates, count);
-    const int next = t + plan.tokens, left = int(s.length) - next;
-    if (left > 0) gates.read_ahead(s, next, left < plan.tokens ? left : plan.tokens);
+    const int next = t + plan.tokens, left = length - next;
+    if (left > 0) gates.read_ahead(memory.gates->s, next, left < plan.tokens ? left : plan.tokens);
   }
 
   /// What the normaliser sums up of a step's own tokens; with decays per key that it does not share, it has done so.
@@ -180,32 +243,46 @@ template <class Token, bool Keyed, class Parts> struct slice_walk {
   }
   /// A normaliser that does not share the decays per key has its turn before they go into queries and keys.
   __device__ void normalise_undecayed(const chunk_memory<Token>& memory) {
-    const auto nothing = [](int, int) { return 0.0f; };
-    score(plan, memory, int(c.keys));
+    const auto same = [](int, int, float2 z) { return z; };
+    if (!plan.states_only) score(plan, memory, int(c.keys));
     __syncthreads();
-    sum_scores(plan, memory);
-    mma::advance_normaliser(plan, memory, nullptr, nothing, nothing, nothing);
+    if (!plan.states_only) sum_scores(plan, memory);
+    mma::advance_normaliser(plan, memory, nullptr, same, same, same);
     __syncthreads();
-    query_normaliser(plan, memory, nullptr);
+    if (!plan.states_only) query_normaliser(c, plan, memory, nullptr);
   }
   __device__ void advance_normaliser(const chunk_memory<Token>& memory) {
     const chunk_gates& gate = *memory.gates;
-    const auto nothing = [](int, int) { return 0.0f; };
+    const auto same = [](int, int, float2 z) { return z; };
     if constexpr (Keyed) {
-      const auto at = [&](const float* factors, int step, int key) { return factors[step * plan.keys() + key]; };
-      const auto before = [&](int step, int key) { return gate.steep[step] ? 0.0f : at(memory.first, step, key); };
-      const auto between = [&](int step, int key) {
-        if (!gate.steep[step]) return 0.0f;
-        const float first = at(memory.first, step, key), second = at(memory.second, step, key);
-        return fmaf(first, second, first + second);
+      const auto times = [&](const float* factors, int step, int key, float2 z) -> float2 {
+        const float2 f = load_pair(factors + step * plan.keys() + key);
+        return {z.x * f.x, z.y * f.y};
       };
-      const auto after = [&](int step, int key) { return gate.steep[step] ? 0.0f : at(memory.second, step, key); };
+      const auto is_one_sided = [&](int step) { return ends_one_sided<Token> || gate.steep[step]; };
+      const auto before = [&](int step, int key, float2 z) {
+        return is_one_sided(step) ? z : times(memory.first, step, key, z);
+      };
+      const auto after = [&](int step, int key, float2 z) {
+        return is_one_sided(step) ? z : times(memory.second, step, key, z);
+      };
+      const auto between = [&](int step, int key, float2 z) -> float2 {
+        if constexpr (ends_one_sided<Token>) {
+          const float2 f = load_pair(memory.first + step * plan.keys() + key);
+          return {fmaf(z.x, f.x, z.x), fmaf(z.y, f.y, z.y)};
+        } else {
+          return gate.steep[step] ? times(memory.second, step, key, times(memory.first, step, key, z)) : z;
+        }
+      };
       mma::advance_normaliser(plan, memory, nullptr, before, between, after);
     } else {
       const bool decays = per_head() && !undecayed();
-      const auto between = [&](int step, int) { return decays ? gate.taken[step] : 0.0f; };
-      mma::advance_normaliser(plan, memory, c.norm == norm_kind::abs_max ? gate.entering : decays ? gate.left : nullptr, nothing,
-                              between, nothing);
+      const auto between = [&](int step, int, float2 z) -> float2 {
+        const float taken = decays ? gate.taken[step] : 0.0f;
+        return {fmaf(z.x, taken, z.x), fmaf(z.y, taken, z.y)};
+      };
+      const float* const weights = c.norm == norm_kind::abs_max ? gate.entering : decays ? gate.left : nullptr;
+      mma::advance_normaliser(plan, memory, weights, same, between, same);
     }
   }
 
@@ -216,42 +293,49 @@ template <class Token, bool Keyed, class Parts> struct slice_walk {
     const chunk_gates& gate = *memory.gates;
     for (int step = 0; step < plan.steps(); ++step) {
       const int t = step * step_tokens, at = step * plan.keys() + slab * slab_keys + lane % 4 * 2;
-      const bool steep = Keyed && gate.steep[step];
+      const bool one_sided = ends_one_sided<Token> || gate.steep[step];
       const auto first = [&](int j) { return load_pair(memory.first + at + 8 * j); };
       const auto second = [&](int j) { return load_pair(memory.second + at + 8 * j); };
-      if (Keyed && !steep) decay(S, first);
+      if (Keyed && !one_sided) multiply_keys(S, first);
       float Y[2][4] = {};
-      products::query_state(Y, S, memory.q + t * plan.q_stride + slab * slab_keys, plan.q_stride, lane);
+      if (!plan.states_only)
+        products::query_state(Y, S, memory.q + t * plan.q_stride + slab * slab_keys, plan.q_stride, lane);
       typename products::values V;
       products::load_values(V, memory.v + t * plan.v_stride + channel, plan.v_stride, lane);
-      if (per_head()) {
+      if (!plan.states_only) {
+        if (per_head()) {
 #pragma unroll
-        for (int n = 0; n < 2; ++n) {
-          const float2 by = load_pair(gate.from_start + t + 8 * n + lane % 4 * 2);
-          Y[n][0] *= by.x, Y[n][1] *= by.y, Y[n][2] *= by.x, Y[n][3] *= by.y;
+          for (int n = 0; n < 2; ++n) {
+            const float2 by = load_pair(gate.from_start + t + 8 * n + lane % 4 * 2);
+            Y[n][0] *= by.x, Y[n][1] *= by.y, Y[n][2] *= by.x, Y[n][3] *= by.y;
+          }
         }
-      }
-      if (slab == 0) products::apply_weights(Y, V, memory.weights + t * products::weight_stride, lane);
-      float* const y = memory.y + (slab * plan.tokens + t + lane % 4 * 2) * plan.y_stride + channel + lane / 4;
+        if (slab == 0)
+          products::apply_weights(Y, V, memory.weights + t * products::weight_stride,
+                                  plan.tokens * products::weight_stride, lane);
+        float* const y = memory.y + (slab * plan.tokens + t + lane % 4 * 2) * plan.y_stride + channel + lane / 4;
 #pragma unroll
-      for (int i = 0; i < 8; ++i) y[(i / 4 * 8 + i % 2) * plan.y_stride + i % 4 / 2 * 8] = Y[i / 4][i % 4];
+        for (int i = 0; i < 8; ++i) y[(i / 4 * 8 + i % 2) * plan.y_stride + i % 4 / 2 * 8] = Y[i / 4][i % 4];
+      }
       if (scales) products::scale_values(V, gate.entering + t, lane);
-      if (steep) decay(S, first), decay(S, second);
+      if constexpr (Keyed && ends_one_sided<Token>) decay(S, first);
+      else if (Keyed && one_sided) multiply_keys(S, first), multiply_keys(S, second);
       if (per_head()) decay(S, [taken = gate.taken[step]](int) { return float2{taken, taken}; });
       products::enter(S, V, memory.k + t * plan.k_stride + slab * slab_keys, plan.k_stride, lane);
-      if (Keyed && !steep) decay(S, second);
+      if (Keyed && !one_sided) multiply_keys(S, second);
     }
   }
 };
 
 template <class Token, bool Keyed, class Parts>
-__global__ void __launch_bounds__(512, 1) chunked_mma_kernel(const __grid_constant__ device_call<float> c,
-                                                          const __grid_constant__ Parts parts,
-                                                          const __grid_constant__ block_plan plan) {
+__global__ void __launch_bounds__(512, 1)
+    chunked_mma_kernel(const __grid_constant__ device_call<float> c, const __grid_constant__ Parts parts,
+                       const __grid_constant__ block_plan plan) {
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
   extern __shared__ __align__(16) unsigned char shared[];
-  const int head = int(blockIdx.x) / plan.slices, part = int(blockIdx.x) % plan.slices, heads = int(c.heads);
-  slice_walk<Token, Keyed, Parts>(c, parts, plan, shared, head / heads, head % heads, part * plan.slice).run();
+  const block_place place(c, plan);
+  slice_walk<Token, Keyed, Parts>(c, parts, plan, shared, cut(c.sequence(place.sequence), plan, place.segment), place)
+      .run();
 #endif
 }
 

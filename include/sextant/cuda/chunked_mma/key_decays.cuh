@@ -12,14 +12,17 @@ namespace sextant::gpu::mma {
 // In a step that is steep, where some exponent leaves the reach,
 //   q_t -> q_t 2^g_t, k_t -> k_t 2^(g_15 - g_t)        and scores are computed pair by pair;
 //   S -> 2^g_15 S between the queries and the keys.
+// Tokens in float go on to the second form once there are scores: a factor of S that is near 1 is then known by its
+// distance from 1, and thousands of steps do not add up its rounding.
+template <class Token> inline constexpr bool ends_one_sided = sizeof(Token) == 4;
 
 /// How far exponents may lie from 0 in a step that is not steep. bfloat16: 50 nats, products of two such factors are far
 /// from the ends of a float's range. float: as far as sums of logarithms are exact. float16: as far as its own range allows.
 template <class Token> inline constexpr float reach = std::is_same_v<Token, bfloat16> ? 72.5f : 8.0f;
 
 /// Decays per key of a chunk: a lane has two keys and four tokens, four lanes a step.
-///   g [tokens][g_stride], middle, first, second [steps][keys]: m, 2^m - 1, 2^(g_15 - m) - 1;
-///   raw [tokens][raw_stride]: log2 F_t in place of the raw numbers, for tokens in float
+///   g [tokens][g_stride], middle, first, second [steps][keys]: m, 2^m, 2^(g_15 - m); for tokens in float the first is
+///   2^g_15 - 1, and in raw [tokens][raw_stride] log2 F_t takes the place of the raw numbers
 template <class Token, class Parts>
 __device__ void decay_keys(const gate_reader<Token, Parts>& reader, const stretch& s, const block_plan& plan,
                            const chunk_memory<Token>& memory, int t, int count) {
@@ -32,21 +35,32 @@ __device__ void decay_keys(const gate_reader<Token, Parts>& reader, const stretc
     const float low_rate = low_exists ? reader.rate(key) : 0.0f, high_rate = high_exists ? reader.rate(key + 1) : 0.0f;
     float2 g[4];
     forget.parts.template visit<int>(forget.which, [&](const auto& gate) {
-#pragma unroll
-      for (int j = 0; j < 4; ++j) {
-        g[j] = float2{};
-        if (row + j >= count) continue;
+      const auto log2_of = [&](int at) -> float2 {
+        if (at >= count) return {};
         float2 x;
-        if (plan.raw_rows) x = load_pair(memory.raw + (row + j) * plan.raw_stride + key);
-        else x.x = x.y = reader.forget_raw(reader.read(s.place(t + row + j), reader.reads_forget(), false), memory.gates->bias);
-        if (low_exists) g[j].x = not_vanishing(float(gate_log(gate, scalar(x.x), scalar(low_rate))) * log2_e);
-        if (high_exists) g[j].y = not_vanishing(float(gate_log(gate, scalar(x.y), scalar(high_rate))) * log2_e);
+        if (plan.raw_rows) x = load_pair(memory.raw + at * plan.raw_stride + key);
+        else
+          x.x = x.y = reader.forget_raw(reader.read(s.place(t + at), reader.reads_forget(), false), memory.gates->bias);
+        const float low = float(gate_log(gate, scalar(x.x), scalar(low_rate))) * log2_e;
+        const float high = float(gate_log(gate, scalar(x.y), scalar(high_rate))) * log2_e;
+        return {low_exists ? not_vanishing(low) : 0.0f, high_exists ? not_vanishing(high) : 0.0f};
+      };
+      if constexpr (sizeof(Token) == 4) {
+        // One at a time: a gate in float is long.
+#pragma unroll 1
+        for (int j = 0; j < 4; ++j) {
+          const float2 log2_F = log2_of(row + j);
+          store_pair(memory.raw + (row + j) * plan.raw_stride + key, log2_F.x, log2_F.y);
+        }
+      } else {
+#pragma unroll
+        for (int j = 0; j < 4; ++j) g[j] = log2_of(row + j);
       }
       return 0;
     });
 #pragma unroll
     for (int j = 0; j < 4; ++j) {
-      if constexpr (sizeof(Token) == 4) store_pair(memory.raw + (row + j) * plan.raw_stride + key, g[j].x, g[j].y);
+      if constexpr (sizeof(Token) == 4) g[j] = load_pair(memory.raw + (row + j) * plan.raw_stride + key);
       if (j > 0) g[j].x += g[j - 1].x, g[j].y += g[j - 1].y;
     }
     float2 sum = g[3];
@@ -70,12 +84,17 @@ __device__ void decay_keys(const gate_reader<Token, Parts>& reader, const stretc
     const float2 m{middle_of(g[0].x, g[3].x), middle_of(g[0].y, g[3].y)};
     bool leaves = false;
 #pragma unroll
-    for (int j = 0; j < 4; ++j) leaves = leaves || fabsf(g[j].x - m.x) > reach<Token> || fabsf(g[j].y - m.y) > reach<Token>;
+    for (int j = 0; j < 4; ++j)
+      leaves = leaves || fabsf(g[j].x - m.x) > reach<Token> || fabsf(g[j].y - m.y) > reach<Token>;
     if (leaves) memory.gates->steep[step] = 1;
     const int at = step * plan.keys() + key;
     if (quarter == 0) store_pair(memory.middle + at, m.x, m.y);
-    if (quarter == 1) store_pair(memory.first + at, exp2_minus_one(m.x), exp2_minus_one(m.y));
-    if (quarter == 3) store_pair(memory.second + at, exp2_minus_one(g[3].x - m.x), exp2_minus_one(g[3].y - m.y));
+    if (quarter == 3) {
+      if constexpr (ends_one_sided<Token>)
+        store_pair(memory.first + at, exp2_minus_one(g[3].x), exp2_minus_one(g[3].y));
+      else store_pair(memory.first + at, ptx::exp2_approx(m.x), ptx::exp2_approx(m.y));
+      store_pair(memory.second + at, ptx::exp2_approx(g[3].x - m.x), ptx::exp2_approx(g[3].y - m.y));
+    }
   }
 }
 
@@ -111,9 +130,27 @@ __device__ void scale_rows(const block_plan& plan, const chunk_memory<Token>& me
   }
 }
 
+/// From the first form to the second, of the steps that are not steep.
+template <class Token>
+__device__ void make_one_sided(const block_plan& plan, const chunk_memory<Token>& memory, int count) {
+  const int lane = int(threadIdx.x) % 32;
+  for (int row = int(threadIdx.x) / 32; row < count; row += int(blockDim.x) / 32) {
+    const int step = row / step_tokens;
+    if (memory.gates->steep[step]) continue;
+    for (int i = 2 * lane; i < plan.keys(); i += 64) {
+      Token *const q = memory.q + row * plan.q_stride + i, *const k = memory.k + row * plan.k_stride + i;
+      const float2 a = load_pair(q), b = load_pair(k), m = load_pair(memory.middle + step * plan.keys() + i);
+      const float2 by = load_pair(memory.second + step * plan.keys() + i);
+      store_pair(q, a.x * ptx::exp2_approx(m.x), a.y * ptx::exp2_approx(m.y));
+      store_pair(k, b.x * by.x, b.y * by.y);
+    }
+  }
+}
+
 /// What is left of a key's number from token s to token t >= s of a steep step: 2^(log2 F_{s+1} + ... + log2 F_t).
 template <class Token>
-__device__ __forceinline__ float decay_between(const block_plan& plan, const chunk_memory<Token>& memory, int s, int t, int key) {
+__device__ __forceinline__ float decay_between(const block_plan& plan, const chunk_memory<Token>& memory, int s, int t,
+                                               int key) {
   if constexpr (sizeof(Token) == 4) {
     float sum = 0.0f;
     for (int row = s + 1; row <= t; ++row) sum += memory.raw[row * plan.raw_stride + key];

@@ -8,13 +8,14 @@ namespace sextant::gpu::mma {
 
 /// One chunk of a head in shared memory.
 template <class Token> struct chunk_memory {
-  Token *q, *k, *v, *raw;         // of the stage
-  Token* weights;                 // [tokens][weight_stride]: of the step's tokens (columns) for each token (row)
-  float *first, *second, *middle; // [steps][keys]: decays per key
-  float* scores;                  // [tokens][score_stride]: q k^T within each step, in the place of y
-  float* g;                       // [tokens][g_stride]: sums of logarithms per key, in the place of y
-  float* y;                       // [slabs][tokens][y_stride]: what each slab of keys answers
-  float* z;                       // [steps + 1][keys]: the normaliser before each step; the last one, after the chunk
+  Token *q, *k, *v, *raw;  // of the stage
+  Token* weights;          // [parts][tokens][weight_stride]: of the step's tokens (columns) for each token (row)
+  float *first, *second, *middle;  // [steps][keys]: decays per key
+  float* total;                    // [keys]: what a segment leaves of each key
+  float* scores;                   // [tokens][score_stride]: q k^T within each step, in the place of y
+  float* g;                        // [tokens][g_stride]: sums of logarithms per key, in the place of y
+  float* y;                        // [slabs][tokens][y_stride]: what each slab of keys answers
+  float* z;                        // [steps + 1][keys]: the normaliser before each step; the last one, after the chunk
   chunk_gates* gates;
 
   __device__ chunk_memory(unsigned char* shared, const block_plan& p, int stage) {
@@ -24,6 +25,7 @@ template <class Token> struct chunk_memory {
     weights = reinterpret_cast<Token*>(shared + p.weights);
     first = reinterpret_cast<float*>(shared + p.first), second = reinterpret_cast<float*>(shared + p.second);
     middle = reinterpret_cast<float*>(shared + p.middle), g = reinterpret_cast<float*>(shared + p.g);
+    total = reinterpret_cast<float*>(shared + p.total);
     scores = y = reinterpret_cast<float*>(shared + p.y);
     z = reinterpret_cast<float*>(shared + p.z), gates = reinterpret_cast<chunk_gates*>(shared + p.gates);
   }

@@ -17,21 +17,25 @@ inline constexpr int score_stride = 24;
 /// How a block works, known when the call is made: one kernel serves all sizes. Each warp holds the state of 16 channels and
 /// 64 keys in its registers; `slice` channels and `slabs` times 64 keys make a block.
 struct block_plan {
-  int slice = 64;                ///< channels of a block: 16, 32, 64 or 128
-  int slabs = 1;                 ///< of 64 keys: 1 to 4
-  int tokens = 64;               ///< of a chunk, what is loaded together: 16, 32 or 64
-  int stages = 2;                ///< chunks in shared memory: the next one arrives while one is worked on
-  int slices = 1;                ///< blocks of a head
-  int warps = 4;                 ///< of a block: those that hold the state, and others that help in all that comes before it
+  int slice = 64;          ///< channels of a block: 16, 32, 64 or 128
+  int slabs = 1;           ///< of 64 keys: 1 to 4
+  int tokens = 64;         ///< of a chunk, what is loaded together: 16, 32 or 64
+  int stages = 2;          ///< chunks in shared memory: the next one arrives while one is worked on
+  int slices = 1;          ///< blocks of a head
+  int warps = 4;           ///< of a block: those that hold the state, and others that help in all that comes before it
+  int segments = 1;        ///< of a sequence, side by side
+  int segment_tokens = 0;  ///< of each but the last, whole chunks
+  bool states_only = false;              ///< whether a block computes the state that its segment adds to, and no y
+  float* handed = nullptr;               ///< what segments hand over; see segments.cuh
   bool keyed = false, raw_rows = false;  ///< decays per key; their raw numbers are rows to load
-  bool maps = false;             ///< queries and keys pass through a map
-  bool pieces_of_keys = false, pieces_of_values = false, pieces_of_raw = false;  ///< rows are multiples of 16 bytes
-  bool pieces_of_y = false;      ///< four neighbours of y (and of the output gate) are one word
+  bool maps = false;                     ///< queries and keys pass through a map
+  bool pieces_of_keys = false, pieces_of_values = false, pieces_of_raw = false;  ///< rows are whole pieces of 16 bytes
+  bool pieces_of_y = false;  ///< four neighbours of y (and of the output gate) are one word
   int q_stride = 0, k_stride = 0, v_stride = 0, raw_stride = 0, g_stride = 0, y_stride = 0;  // numbers of a row
   // scores [tokens][score_stride] and g [tokens][g_stride] lie where y does, which comes after them
   // Where things lie in shared memory, in bytes: of the first stage, from one stage to the next, of all else.
   int q = 0, k = 0, v = 0, raw = 0, stage = 0;
-  int first = 0, second = 0, middle = 0, weights = 0, y = 0, g = 0, z = 0, gates = 0, bytes = 0;
+  int first = 0, second = 0, middle = 0, total = 0, weights = 0, y = 0, g = 0, z = 0, gates = 0, bytes = 0;
 
   SEXTANT_FN int keys() const { return slab_keys * slabs; }
   SEXTANT_FN int steps() const { return tokens / step_tokens; }
@@ -43,7 +47,8 @@ struct block_plan {
     using products = warp_products<Token>;
     int at = 0;
     const auto take = [&at](int& where, int size) { where = at, at += (size + 15) / 16 * 16; };
-    q_stride = keys() + products::q_padding, k_stride = keys() + products::k_padding, v_stride = slice + products::v_padding;
+    q_stride = keys() + products::q_padding, k_stride = keys() + products::k_padding,
+    v_stride = slice + products::v_padding;
     raw_stride = keys() + 8, g_stride = keys() + 8, y_stride = slice + 4;
     const int size = int(sizeof(Token));
     take(q, tokens * q_stride * size);
@@ -55,7 +60,8 @@ struct block_plan {
     take(first, keyed ? steps() * keys() * 4 : 0);
     take(second, keyed ? steps() * keys() * 4 : 0);
     take(middle, keyed ? steps() * keys() * 4 : 0);
-    take(weights, tokens * products::weight_stride * size);
+    take(total, keyed ? keys() * 4 : 0);
+    take(weights, products::weight_parts * tokens * products::weight_stride * size);
     const int scores = tokens * score_stride * 4, working = scores + (keyed ? tokens * g_stride * 4 : 0);
     take(y, slabs * tokens * y_stride * 4 > working ? slabs * tokens * y_stride * 4 : working);
     g = y + scores;
@@ -63,6 +69,12 @@ struct block_plan {
     take(gates, 4096);
     bytes = at;
   }
+};
+
+/// Where the rows of a sequence lie in memory: the first that the state meets, and from each to the next, in bytes.
+struct row_source {
+  std::byte* first;
+  index_t step;
 };
 
 /// What the gates of a head say about the tokens of a chunk; cum_t is the sum of log2 F from the first token of the step of
@@ -75,18 +87,23 @@ struct chunk_gates {
   float admitted[64];          ///< I_t
   float entering[64];          ///< left_t I_t
   float bound[64];             ///< exp(-m_t)
-  float qz[64];                ///< what q_t says to the normaliser's state
+  float factor[64];            ///< what y_t is multiplied by: scale and normaliser
   float row_sum[64];           ///< of the weights of the step's tokens
   float taken[4];              ///< 2^cum_15 - 1 of each step
   int steep[4];                ///< whether decays per key leave the reach in a step
   double m;                    ///< the stabiliser after the chunk
+  double total;                ///< the logarithms of base 2 of all decays of a segment so far
   float rate, bias;            ///< of the head
-  int key_head;                ///< the head of q and k that it reads
+  row_source loaded[4];        ///< q, k, v and raw decays per key
+  row_source y, output_gate;
+  const std::byte* d;  ///< the number of the block's first channel, or null
+  stretch s;           ///< the tokens of the block
 };
 static_assert(sizeof(chunk_gates) <= 4096);
 
-/// Divides a call of numbers of `Token`: as many channels to a block as leave every multiprocessor one, and as long chunks
-/// as its memory holds. `whole` asks for all channels of a head in one block. Tokens are 0 where nothing fits.
+/// Divides a call of numbers of `Token`. Where heads and slices of their channels leave multiprocessors idle, long sequences
+/// are cut into segments; else, as many channels to a block as leave every multiprocessor one. Chunks are as long as a
+/// block's memory holds. `whole` asks for all channels of a head in one block. Tokens are 0 where nothing fits.
 template <class Token>
 block_plan make_block_plan(const device_call<float>& c, bool keyed, bool raw_rows, bool whole, std::size_t room,
                            index_t multiprocessors) {
@@ -96,10 +113,23 @@ block_plan make_block_plan(const device_call<float>& c, bool keyed, bool raw_row
   const index_t heads = c.sequences * c.heads, V = c.values;
   const auto count = [&](int slice) { return (V + slice - 1) / slice; };
   p.slice = 128;
-  const auto leaves_some_idle = [&] { return !whole && heads * count(p.slice) < multiprocessors * 3 / 4; };
-  while (p.slice > 16 && (p.state_warps() > 16 || p.slice / 2 >= V || leaves_some_idle())) p.slice /= 2;
+  while (p.slice > 16 && (p.state_warps() > 16 || p.slice / 2 >= V)) p.slice /= 2;
+  // A segment costs half as much again, and is worth it from 256 tokens on.
+  constexpr index_t shortest = 256;
+  if (heads > 0 && c.offsets == nullptr && c.norm != norm_kind::abs_max) {
+    const index_t most = c.tokens / shortest, idle = multiprocessors / (heads * count(p.slice));
+    const index_t wanted = idle < most ? idle : most;
+    if (wanted > 2) {
+      p.segment_tokens = int((c.tokens + wanted * 64 - 1) / (wanted * 64) * 64);
+      p.segments = int((c.tokens + p.segment_tokens - 1) / p.segment_tokens);
+    }
+  }
+  const auto leaves_some_idle = [&] {
+    return !whole && p.segments == 1 && heads * count(p.slice) < multiprocessors * 3 / 4;
+  };
+  while (p.slice > 16 && leaves_some_idle()) p.slice /= 2;
   p.slices = int(count(p.slice));
-  const bool alone = heads * p.slices <= multiprocessors;
+  const bool alone = heads * p.slices * p.segments <= multiprocessors;
   const int least = alone ? 16 : 8;
   p.warps = p.state_warps() > least ? p.state_warps() : least;
   for (p.tokens = 64; p.tokens >= step_tokens; p.tokens /= 2)

@@ -23,6 +23,17 @@ template <class Token> __device__ __forceinline__ void store_pair(Token* to, flo
   else *reinterpret_cast<std::uint32_t*>(to) = detail::round_pair<Token>(x, y);
 }
 
+/// Four neighbouring numbers of a row.
+template <class Token> __device__ __forceinline__ float4 load_four(const Token* from) {
+  if constexpr (sizeof(Token) == 4) return *reinterpret_cast<const float4*>(from);
+  else {
+    const uint2 words = *reinterpret_cast<const uint2*>(from);
+    float4 four;
+    detail::widen_pair<Token>(words.x, four.x, four.y), detail::widen_pair<Token>(words.y, four.z, four.w);
+    return four;
+  }
+}
+
 /// The state that a warp holds: 16 channels (rows) by 64 keys, S[j] being the sums of keys 8 j .. 8 j + 7.
 inline constexpr int slab_keys = 64;
 using slab_state = float[slab_keys / 8][4];
@@ -36,17 +47,26 @@ template <class By> __device__ __forceinline__ void decay(slab_state& S, const B
     S[j][2] = fmaf(S[j][2], f.x, S[j][2]), S[j][3] = fmaf(S[j][3], f.y, S[j][3]);
   }
 }
+/// S <- by S, likewise.
+template <class By> __device__ __forceinline__ void multiply_keys(slab_state& S, const By& by) {
+#pragma unroll
+  for (int j = 0; j < slab_keys / 8; ++j) {
+    const float2 f = by(j);
+    S[j][0] *= f.x, S[j][1] *= f.y, S[j][2] *= f.x, S[j][3] *= f.y;
+  }
+}
 
 /// The products that a warp of the chunked kernel takes over 16 tokens, V^T being 16 channels by 16 tokens:
 ///   query_state    Y^T = S^T Q^T                       Y[n]: tokens 8 n .. 8 n + 7
 ///   apply_weights  Y^T += V^T W^T                      W: of earlier tokens (columns) for later ones (rows)
 ///   enter          S^T += V^T K
 ///   score          sums += Q K^T for 8 of the keys' tokens
-/// Rows lie in shared memory, `stride` numbers from one to the next. For tokens of 16 bits; S is rounded to them where it
-/// is queried, for float16 after division by a power of two that keeps it in range.
+/// Rows lie in shared memory, `stride` numbers from one to the next. For tokens of 16 bits: S is rounded to them where it
+/// is queried, for float16 after division by a power of two that keeps it in range; weights are sums of two numbers of 16
+/// bits, the second `part` numbers behind the first, as a single one may be all that a token's answer is made of.
 template <class Token> struct warp_products {
   static constexpr int q_padding = 8, k_padding = 8, v_padding = 8;  ///< numbers behind a row that spread it over banks
-  static constexpr int weight_stride = 24;
+  static constexpr int weight_stride = 24, weight_parts = 2;
   using values = std::uint32_t[4];
 
   static __device__ __forceinline__ void query_state(float (&Y)[2][4], const slab_state& S, const Token* q, int stride,
@@ -80,11 +100,25 @@ template <class Token> struct warp_products {
       V[i] = detail::round_pair<Token>(low * f.x, high * f.y);
     }
   }
-  static __device__ __forceinline__ void apply_weights(float (&Y)[2][4], const values& V, const Token* weights, int lane) {
-    std::uint32_t b[4];
-    ptx::load_matrices(b, ptx::shared_address(weights + (lane / 16 * 8 + lane % 8) * weight_stride + lane / 8 % 2 * 8));
-    ptx::multiply_add<Token>(Y[0], V, b[0], b[1]);
-    ptx::multiply_add<Token>(Y[1], V, b[2], b[3]);
+  static __device__ __forceinline__ void apply_weights(float (&Y)[2][4], const values& V, const Token* weights,
+                                                       int part, int lane) {
+    const std::uint32_t rows =
+        ptx::shared_address(weights + (lane / 16 * 8 + lane % 8) * weight_stride + lane / 8 % 2 * 8);
+#pragma unroll
+    for (int i = 0; i < weight_parts; ++i) {
+      std::uint32_t b[4];
+      ptx::load_matrices(b, rows + i * part * int(sizeof(Token)));
+      ptx::multiply_add<Token>(Y[0], V, b[0], b[1]);
+      ptx::multiply_add<Token>(Y[1], V, b[2], b[3]);
+    }
+  }
+  /// Two neighbouring weights, as their parts.
+  static __device__ __forceinline__ void store_weights(Token* to, int part, float x, float y) {
+    const std::uint32_t word = detail::round_pair<Token>(x, y);
+    float low, high;
+    detail::widen_pair<Token>(word, low, high);
+    *reinterpret_cast<std::uint32_t*>(to) = word;
+    store_pair(to + part, x - low, y - high);
   }
   static __device__ __forceinline__ void enter(slab_state& S, const values& V, const Token* k, int stride, int lane) {
     const std::uint32_t rows = ptx::shared_address(k + (lane / 8 % 2 * 8 + lane % 8) * stride + lane / 16 * 8);
@@ -96,8 +130,8 @@ template <class Token> struct warp_products {
       for (int n = 0; n < 2; ++n) ptx::multiply_add<Token>(S[2 * i + n], V, b[2 * n], b[2 * n + 1]);
     }
   }
-  static __device__ __forceinline__ void score(float (&sums)[4], const Token* q, int q_stride, const Token* k, int k_stride,
-                                               int keys, int lane) {
+  static __device__ __forceinline__ void score(float (&sums)[4], const Token* q, int q_stride, const Token* k,
+                                               int k_stride, int keys, int lane) {
     std::uint32_t q_rows = ptx::shared_address(q + lane % 16 * q_stride + lane / 16 * 8);
     std::uint32_t k_rows = ptx::shared_address(k + lane % 8 * k_stride + lane / 8 % 2 * 8);
     float odd[4] = {};
@@ -135,7 +169,7 @@ template <class Token> struct warp_products {
 /// Terms of a product come in the order 0, 2, 4, 6, 1, 3, 5, 7, which is that of neighbours in S and in rows.
 template <> struct warp_products<float> {
   static constexpr int q_padding = 8, k_padding = 4, v_padding = 4;
-  static constexpr int weight_stride = 24;
+  static constexpr int weight_stride = 24, weight_parts = 1;
   using values = float[8];  // channels g and g + 8 of token 2 t, of 2 t + 1; the same of tokens + 8
 
   /// A factor in two parts.
@@ -177,8 +211,7 @@ template <> struct warp_products<float> {
   }
   static __device__ __forceinline__ void load_values(values& V, const float* v, int stride, int lane) {
 #pragma unroll
-    for (int i = 0; i < 8; ++i)
-      V[i] = v[(i / 4 * 8 + lane % 4 * 2 + i % 4 / 2) * stride + lane / 4 + i % 2 * 8];
+    for (int i = 0; i < 8; ++i) V[i] = v[(i / 4 * 8 + lane % 4 * 2 + i % 4 / 2) * stride + lane / 4 + i % 2 * 8];
   }
   static __device__ __forceinline__ void scale_values(values& V, const float* by, int lane) {
 #pragma unroll
@@ -188,13 +221,16 @@ template <> struct warp_products<float> {
 #pragma unroll
     for (int i = 0; i < 8; ++i) a[i / 4].split(i % 4, V[i]);
   }
-  static __device__ __forceinline__ void apply_weights(float (&Y)[2][4], const values& V, const float* weights, int lane) {
+  static __device__ __forceinline__ void apply_weights(float (&Y)[2][4], const values& V, const float* weights, int,
+                                                       int lane) {
     parts<4> a[2];
     split_values(a, V);
 #pragma unroll
     for (int i = 0; i < 4; ++i)
-      multiply(Y[i / 2], a[i % 2], load_factor(weights + (lane / 4 + i / 2 * 8) * weight_stride + i % 2 * 8 + lane % 4 * 2));
+      multiply(Y[i / 2], a[i % 2],
+               load_factor(weights + (lane / 4 + i / 2 * 8) * weight_stride + i % 2 * 8 + lane % 4 * 2));
   }
+  static __device__ __forceinline__ void store_weights(float* to, int, float x, float y) { store_pair(to, x, y); }
   static __device__ __forceinline__ void enter(slab_state& S, const values& V, const float* k, int stride, int lane) {
     parts<4> a[2];
     split_values(a, V);
@@ -212,8 +248,8 @@ template <> struct warp_products<float> {
       for (int i = 0; i < 4; ++i) S[j][i] += added[i];
     }
   }
-  static __device__ __forceinline__ void score(float (&sums)[4], const float* q, int q_stride, const float* k, int k_stride,
-                                               int keys, int lane) {
+  static __device__ __forceinline__ void score(float (&sums)[4], const float* q, int q_stride, const float* k,
+                                               int k_stride, int keys, int lane) {
     const float* const q_row = q + lane / 4 * q_stride + lane % 4 * 2;
     const float* const k_row = k + lane / 4 * k_stride + lane % 4 * 2;
     // Eight products at a time are added outside the tensor core.

@@ -10,37 +10,31 @@ namespace sextant::gpu::mma {
 /// The scalar type of maps and of gates per key: what is rounded to 16 bits afterwards may be computed approximately.
 template <class Token> using part_scalar = std::conditional_t<sizeof(Token) == 2, approximate, float>;
 
-/// Where the rows of a chunk lie in memory: the first one, and from each to the next, in bytes.
-struct row_walk {
-  const std::byte* first;
-  index_t step;
-
-  __device__ row_walk(const tensor<float>& x, const stretch& s, index_t head, index_t t, index_t offset)
-      : first{x.at(s.batch, s.place(t), head) + offset}, step{s.backwards ? -x.time : x.time} {}
-};
-
-/// Begins to copy `count` rows of `width` numbers, and writes zeros into those behind, up to `rows`. Pieces of 16 bytes, or
-/// number by number.
+/// Begins to copy `count` rows of `width` numbers, the first of which is row t of the sequence, and writes zeros into those
+/// behind, up to `rows`. Pieces of 16 bytes, or number by number.
 template <class Token>
-__device__ void copy_rows(Token* to, int stride, const row_walk& from, int count, int rows, int width, bool pieces) {
+__device__ void copy_rows(Token* to, int stride, const row_source& source, int t, int count, int rows, int width,
+                          bool pieces) {
   if (pieces) {
     constexpr int piece = 16 / int(sizeof(Token));
     const int per_row = width / piece;
     const int shift = 32 - __clz(per_row - 1);  // of the next power of two
-    const int at = int(threadIdx.x) & ((1 << shift) - 1);
+    const int at = int(threadIdx.x) & ((1 << shift) - 1), first = int(threadIdx.x) >> shift;
     const int rows_at_once = int(blockDim.x) >> shift;
-    if (at >= per_row || int(threadIdx.x) >> shift >= rows_at_once) return;
-    for (int row = int(threadIdx.x) >> shift; row < rows; row += rows_at_once) {
-      Token* const place = to + row * stride + at * piece;
-      if (row < count) ptx::copy_async<16>(ptx::shared_address(place), from.first + row * from.step + at * 16);
-      else *reinterpret_cast<uint4*>(place) = uint4{0, 0, 0, 0};
+    if (at >= per_row || first >= rows_at_once) return;
+    const std::byte* from = source.first + (t + first) * source.step + at * 16;
+    const index_t step = rows_at_once * source.step;
+    to += first * stride + at * piece;
+    for (int row = first; row < rows; row += rows_at_once, from += step, to += rows_at_once * stride) {
+      if (row < count) ptx::copy_async<16>(ptx::shared_address(to), from);
+      else *reinterpret_cast<uint4*>(to) = uint4{0, 0, 0, 0};
     }
   } else {
     const int lane = int(threadIdx.x) % 32;
     for (int row = int(threadIdx.x) / 32; row < rows; row += int(blockDim.x) / 32)
       for (int i = lane; i < width; i += 32)
         to[row * stride + i] =
-            row < count ? reinterpret_cast<const Token*>(from.first + row * from.step)[i] : Token(0.0f);
+            row < count ? reinterpret_cast<const Token*>(source.first + (t + row) * source.step)[i] : Token(0.0f);
   }
 }
 

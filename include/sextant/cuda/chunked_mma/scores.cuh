@@ -8,8 +8,7 @@ namespace sextant::gpu::mma {
 
 /// Scores q k^T of a chunk, a warp at a time the 16 tokens of a step (rows) and eight of them (columns). The last warps
 /// come first: the first one has the gates to compute. Steep steps have theirs already.
-template <class Token>
-__device__ void score(const block_plan& plan, const chunk_memory<Token>& memory, int keys) {
+template <class Token> __device__ void score(const block_plan& plan, const chunk_memory<Token>& memory, int keys) {
   const int lane = int(threadIdx.x) % 32, warps = int(blockDim.x) / 32;
   for (int i = warps - 1 - int(threadIdx.x) / 32; i < 2 * plan.steps(); i += warps) {
     const int from = i / 2 * step_tokens, half = i % 2 * 8;
@@ -27,7 +26,8 @@ enum class summed { nothing, scores, decayed, weights };
 
 /// Turns scores into weights, two at a time, and sums up what the normaliser wants of each row.
 template <class Token>
-__device__ void weigh(const block_plan& plan, const chunk_memory<Token>& memory, bool per_head, bool admits, summed what) {
+__device__ void weigh(const block_plan& plan, const chunk_memory<Token>& memory, bool per_head, bool admits,
+                      summed what) {
   chunk_gates& gates = *memory.gates;
   for (int i = int(threadIdx.x); i < plan.tokens * step_tokens / 2; i += int(blockDim.x)) {
     const int t = i / 8, column = i % 8 * 2, s = t / step_tokens * step_tokens + column;
@@ -36,14 +36,17 @@ __device__ void weigh(const block_plan& plan, const chunk_memory<Token>& memory,
 #pragma unroll
     for (int j = 0; j < 2; ++j) {
       const float undecayed = weight[j];
-      if (per_head) weight[j] *= ptx::exp2_approx((gates.upper[t] - gates.upper[s + j]) + (gates.lower[t] - gates.lower[s + j]));
+      if (per_head)
+        weight[j] *= ptx::exp2_approx((gates.upper[t] - gates.upper[s + j]) + (gates.lower[t] - gates.lower[s + j]));
       const float decayed = weight[j];
       if (admits) weight[j] *= gates.admitted[s + j];
       const float term = what == summed::scores ? undecayed : what == summed::decayed ? decayed : weight[j];
       if (s + j <= t) sum += term;
       else weight[j] = 0.0f;
     }
-    store_pair(memory.weights + t * warp_products<Token>::weight_stride + column, weight[0], weight[1]);
+    constexpr int stride = warp_products<Token>::weight_stride;
+    warp_products<Token>::store_weights(memory.weights + t * stride + column, plan.tokens * stride, weight[0],
+                                        weight[1]);
     if (what == summed::nothing) continue;
 #pragma unroll
     for (int d = 1; d < 8; d *= 2) sum += __shfl_xor_sync(~0u, sum, d);
@@ -59,50 +62,61 @@ template <class Token> __device__ void sum_scores(const block_plan& plan, const 
   }
 }
 
-/// How z meets a step, as S does: times 1 + before(step, key) before its queries, times 1 + between(step, key) before its
-/// keys enter, each times weights[t] (1 without any), times 1 + after(step, key) afterwards. Lane by lane a key of a step;
-/// what is left of the steps before it is known to all four lanes of a key.
+/// z before each step of a chunk and after it. z(step, key) is what the step's queries meet; before(), between() and
+/// after() answer what becomes of z, of two keys, before the queries, between them and the keys, and after those. Keys enter
+/// times weights[t], 1 without any. A lane sums up two keys of eight tokens; what has come before a step is known to all.
 template <class Token, class Before, class Between, class After>
 __device__ void advance_normaliser(const block_plan& plan, const chunk_memory<Token>& memory, const float* weights,
                                    const Before& before, const Between& between, const After& after) {
-  const int lane = int(threadIdx.x) % 32, mine = lane / 8, steps = plan.steps();
+  const int lane = int(threadIdx.x) % 32, group = lane / 4, steps = plan.steps();
   float* const last = memory.z + steps * plan.keys();
-  for (int key = int(threadIdx.x) / 32 * 8 + lane % 8; key < plan.keys(); key += int(blockDim.x) / 32 * 8) {
-    float added = 0.0f;
-    if (mine < steps) {
-#pragma unroll 4
-      for (int j = 0; j < step_tokens; ++j) {
-        const int t = mine * step_tokens + (j + mine) % step_tokens;  // each lane's rows in banks of their own
-        const float k = ptx::as_float(memory.k[t * plan.k_stride + key]);
-        added = weights == nullptr ? added + k : fmaf(weights[t], k, added);
+  for (int key = int(threadIdx.x) / 32 * 8 + lane % 4 * 2; key < plan.keys(); key += int(blockDim.x) / 32 * 8) {
+    float2 added{};
+    if (group / 2 < steps) {
+#pragma unroll 2
+      for (int j = 0; j < 8; ++j) {
+        const int t = group * 8 + (j ^ group);  // the lanes' rows lie in banks of their own
+        const float2 k = load_pair(memory.k + t * plan.k_stride + key);
+        const float weight = weights == nullptr ? 1.0f : weights[t];
+        added.x = fmaf(weight, k.x, added.x), added.y = fmaf(weight, k.y, added.y);
       }
     }
-    float z = last[key];
-    __syncwarp();
+    added.x += __shfl_xor_sync(~0u, added.x, 4), added.y += __shfl_xor_sync(~0u, added.y, 4);
+    float2 z = load_pair(last + key);
     for (int step = 0; step < steps; ++step) {
-      const float its = __shfl_sync(~0u, added, step * 8 + lane % 8);
-      z = fmaf(before(step, key), z, z);
-      if (mine == step) memory.z[step * plan.keys() + key] = z;
-      z = fmaf(between(step, key), z, z) + its;
-      z = fmaf(after(step, key), z, z);
+      const int from = step * 8 + lane % 4;
+      const float low = __shfl_sync(~0u, added.x, from), high = __shfl_sync(~0u, added.y, from);
+      z = before(step, key, z);
+      if (group == 2 * step) store_pair(memory.z + step * plan.keys() + key, z.x, z.y);
+      z = between(step, key, z);
+      z.x += low, z.y += high;
+      z = after(step, key, z);
     }
-    if (mine == 0) last[key] = z;
+    __syncwarp();
+    if (group == 0) store_pair(last + key, z.x, z.y);
   }
 }
-/// q_t . z for every token of a chunk, times its decay where one is given.
+/// What y_t is multiplied by: the scale, divided by what q_t says to the normaliser's state and its step's tokens. Eight
+/// lanes a token.
 template <class Token>
-__device__ void query_normaliser(const block_plan& plan, const chunk_memory<Token>& memory, const float* from_start) {
+__device__ void query_normaliser(const device_call<float>& c, const block_plan& plan, const chunk_memory<Token>& memory,
+                                 const float* from_start) {
   const int lane = int(threadIdx.x) % 32;
-  for (int t = int(threadIdx.x) / 32; t < plan.tokens; t += int(blockDim.x) / 32) {
+  chunk_gates& gates = *memory.gates;
+  for (int t = int(threadIdx.x) / 32 * 4 + lane / 8; t < plan.tokens; t += int(blockDim.x) / 32 * 4) {
+    const Token* const q_row = memory.q + t * plan.q_stride;
+    const float* const z_row = memory.z + t / step_tokens * plan.keys();
     float sum = 0.0f;
-    for (int i = 2 * lane; i < plan.keys(); i += 64) {
-      const float2 q = load_pair(memory.q + t * plan.q_stride + i);
-      const float2 z = load_pair(memory.z + t / step_tokens * plan.keys() + i);
-      sum = fmaf(q.x, z.x, fmaf(q.y, z.y, sum));
+    for (int i = lane % 8 * 4; i < plan.keys(); i += 32) {
+      const float4 q = load_four(q_row + i), z = load_four(z_row + i);
+      sum = fmaf(q.x, z.x, fmaf(q.y, z.y, fmaf(q.z, z.z, fmaf(q.w, z.w, sum))));
     }
 #pragma unroll
-    for (int d = 16; d > 0; d /= 2) sum += __shfl_xor_sync(~0u, sum, d);
-    if (lane == 0) memory.gates->qz[t] = from_start == nullptr ? sum : from_start[t] * sum;
+    for (int d = 1; d < 8; d *= 2) sum += __shfl_xor_sync(~0u, sum, d);
+    if (lane % 8 != 0) continue;
+    const float qz = fmaf(sum, from_start == nullptr ? 1.0f : from_start[t], gates.row_sum[t]);
+    const float divisor = c.norm == norm_kind::abs_max ? fmaxf(fabsf(c.scale * qz), gates.bound[t]) : qz;
+    gates.factor[t] = c.scale / (divisor + c.eps);
   }
 }
 
