@@ -269,6 +269,22 @@ TEST_CASE("131072 tokens") {
   holds<fp16>(undecayed, s, {.positive_keys = true});
 }
 
+TEST_CASE("a gate of one's own, that divides and branches and has no logarithm") {
+  if (!has_hopper()) return;
+  for (const index_t T : {1, 200})
+    holds<bf16>(plain.with(invented::branching{}), {.B = 1, .T = T, .Hk = 2, .H = 2, .K = 64, .V = 64}, {.initial_state = true});
+}
+
+TEST_CASE("few heads and many tokens: segments, whether they forget or not") {
+  if (!has_hopper()) return;
+  const shape s{.B = 1, .T = 10000, .Hk = 1, .H = 2, .K = 64, .V = 64};
+  for (const double rate : {1e-4, 0.01, 1.0}) holds<bf16>(mamba2, s, {.initial_state = true, .rate_size = rate});
+  holds<bf16>(plain, {.B = 1, .T = 5000, .Hk = 1, .H = 1, .K = 128, .V = 128}, {.initial_state = true});
+  holds<fp16>(decaying, {.B = 1, .T = 4000, .Hk = 1, .H = 1, .K = 128, .V = 128}, {.gate_size = 0.1});
+  holds<bf16>(decaying.with(order::reversed{}), {.B = 1, .T = 4001, .Hk = 1, .H = 1, .K = 64, .V = 64},
+              {.initial_state = true, .gate_size = 0.02});
+}
+
 TEST_CASE("what it does not take, it says") {
   if (!has_hopper()) return;
   const auto taken = [](const auto& design, const shape& s) {

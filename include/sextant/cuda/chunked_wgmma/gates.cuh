@@ -5,6 +5,7 @@
 #include <sextant/cuda/chunked_wgmma/plan.cuh>
 #include <sextant/cuda/ptx/math.cuh>
 #include <sextant/cuda/tile/activation.cuh>
+#include <sextant/cuda/tile/approximate.cuh>
 #include <sextant/cuda/tile/packet.cuh>
 
 namespace sextant::gpu::wgmma {
@@ -32,6 +33,17 @@ template <class Token> __device__ __forceinline__ uint2 entering_pair(float firs
   } else {
     return {__float_as_uint(first), __float_as_uint(second)};
   }
+}
+
+/// A part's answer in float. Its functions are the special function unit's, and no division of its becomes a call of a
+/// subroutine, for which a warp that gave registers away has none.
+template <class Gate> __device__ __forceinline__ float value_of_gate(const Gate& gate, float x, float rate) {
+  return float(gate_value(gate, approximate(x), approximate(rate)));
+}
+template <class Gate> __device__ __forceinline__ float log_of_gate(const Gate& gate, float x, float rate) {
+  if constexpr (sextant::detail::offers_log<Gate, approximate>)
+    return float(sextant::detail::call_log(gate, approximate(x), approximate(rate)));
+  else return logf(float(sextant::detail::call_value(gate, approximate(x), approximate(rate))));
 }
 
 /// Writes two numbers, of positions 2 lane and 2 lane + 1, where their rows are.
@@ -92,10 +104,10 @@ template <class Design, class Precision> struct head_gates {
     else if constexpr (reads_step<forget_type>) x = delta;
     if constexpr (raw_gates<Design, Precision>::has_input) i = widened(raw.input);
     else if constexpr (reads_step<input_type>) i = delta;
-    log2_f = gate_log(design.forget_gate, x, rate);
+    log2_f = log_of_gate(design.forget_gate, x, rate);
     if constexpr (!sextant::detail::proportional_of<forget_type>()) log2_f *= log2_e;
     log2_f = log2_f < -256.0f ? -256.0f : log2_f;
-    admitted = gate_value(design.input_gate, i, 0.0f);
+    admitted = value_of_gate(design.input_gate, i, 0.0f);
   }
 };
 

@@ -11,8 +11,7 @@ namespace sextant::gpu::wgmma {
 
 /// phi of one number; exponentials are the special function unit's, whose error is far below a rounding to 16 bits.
 template <class Map> __device__ __forceinline__ float map_number(const Map& map, float x) {
-  if constexpr (requires { float(map(approximate(x))); }) return float(map(approximate(x)));
-  else return map(x);
+  return float(map(approximate(x)));
 }
 
 /// The query and key rows of a chunk, by the 128 threads of the score warpgroup: a thread has 8 neighbouring keys of every

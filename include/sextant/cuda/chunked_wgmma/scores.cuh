@@ -152,7 +152,7 @@ __device__ void run_scores(const Call& call, const chunked_block<Plan>& block, c
           const int row = 16 * warp + lane / 4 + 8 * i;
           float seen = memory.qz[row];
           if constexpr (Plan::decays) seen *= gates.from_start[row];
-          if (lane % 4 == 0) memory.factor[buffer][row] = call.scale / (sums[i] + seen + call.eps);
+          if (lane % 4 == 0) memory.factor[buffer][row] = call.scale * ptx::reciprocal_approx(sums[i] + seen + call.eps);
         }
       }
     }
