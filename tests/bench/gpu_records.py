@@ -39,7 +39,7 @@ with tempfile.TemporaryDirectory() as folder:
         call(bench / "record.py", "--peers", results / "new.json", "--results", results)
     kept = json.loads((results / "h200" / "peers.json").read_text(encoding="utf-8"))
     assert [(p["peer"], p["case"]) for p in kept if p["peer"] == "older"] == [("older", "gla")] and len(kept) == 4
-    line = "| `mamba2` | B8 T4096 H32 K128 V64, 1 shared | bf16 | 0.200 | 0.075 | 38 % | quick | 0.500 | 2.40x |"
+    line = "| `mamba2` | B8 T4096 H32 K128 V64, 1 q and k | bf16 | 0.200 | 0.075 | 38 % | quick | 0.500 | 2.40x |"
     holds(line, call(bench / "report.py", "--results", results, "--print", "gpu").stdout)
     both = call(bench / "report.py", "--results", results, "--print", "gpu_prefill").stdout
     holds(line, both)
