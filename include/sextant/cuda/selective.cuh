@@ -53,13 +53,14 @@ struct selective {
   static status run(const Design& design, const sequence_of<Design, Precision>& x, const stream& on) {
     return run_cut(design, x, on, segments_of(x));
   }
-  /// With a number of segments of the caller's choice, for which the workspace must be enough; at most T / 8.
+  /// With a number of segments of the caller's choice, for which the workspace must be enough; at most T / 8. Calls that
+  /// cannot be cut, of more than 16 keys among them, have one.
   template <class Design, class Precision>
   static status run_cut(const Design& design, const sequence_of<Design, Precision>& x, const stream& on, int segments) {
     if constexpr (lanes::design_traits<Design, Precision>::forget_of_key) {
       return run_lanes<16, 2>(design, x, on, 1);
     } else {
-      if (x.k.template extent<axis::key>() > 16) return run_lanes<64, 2>(design, x, on, segments);
+      if (x.k.template extent<axis::key>() > 16) return run_lanes<64, 2>(design, x, on, 1);
       return segments > 1 || lanes_of(x) == 2 ? run_lanes<16, 2>(design, x, on, segments) : run_lanes<16, 4>(design, x, on, segments);
     }
   }
@@ -69,18 +70,20 @@ struct selective {
   }
 
  private:
-  /// Rows of whole pieces of 16 bytes, at multiples of 16 bytes.
+  /// Rows of whole pieces of 16 bytes, at multiples of 16 bytes; 8 tokens are less than 2 GiB apart.
   template <class View> static bool rows_fit(const View& rows) {
     constexpr index_t bytes = sizeof(typename View::element_type);
     if (reinterpret_cast<std::uintptr_t>(rows.data()) % 16 != 0) return false;
     if (rows.extent(View::rank - 1) * bytes % 16 != 0 || rows.stride(View::rank - 1) != 1) return false;
+    const index_t apart = rows.template stride<axis::time>() * bytes * 8;
+    if (apart >= (index_t(1) << 31) || apart <= -(index_t(1) << 31)) return false;
     for (int r = 0; r + 1 < View::rank; ++r)
       if (rows.extent(r) > 1 && rows.stride(r) * bytes % 16 != 0) return false;
     return true;
   }
 
   template <class Sequence> static index_t blocks_of_head(const Sequence& x, int lanes) {
-    return (x.v.template extent<axis::value>() * lanes + 127) / 128;
+    return (x.v.template extent<axis::value>() * lanes + 31) / 32;
   }
   template <class Sequence> static index_t sequences_of(const Sequence& x) {
     return x.offsets ? x.offsets.size() - 1 : x.v.template extent<axis::batch>();
@@ -88,17 +91,17 @@ struct selective {
   template <class Sequence> static index_t blocks_of(const Sequence& x, int lanes) {
     return sequences_of(x) * x.v.template extent<axis::head>() * blocks_of_head(x, lanes);
   }
-  /// 2 or 4 lanes to a channel: whichever leaves the busiest multiprocessor with less to do. A block of 32 channels costs 6
-  /// tenths of one of 64.
+  /// 2 or 4 lanes to a channel: whichever leaves the busiest of the GPU's schedulers, 4 to a multiprocessor, with less to do.
+  /// A warp of 8 channels costs 6 tenths of one of 16.
   template <class Sequence> static int lanes_of(const Sequence& x) {
-    const index_t many = device_attribute(cudaDevAttrMultiProcessorCount);
+    const index_t many = 4 * index_t(device_attribute(cudaDevAttrMultiProcessorCount));
     if (many == 0) return 2;
     const index_t wide = (blocks_of(x, 2) + many - 1) / many, narrow = (blocks_of(x, 4) + many - 1) / many;
     return narrow * 6 < wide * 10 ? 4 : 2;
   }
   template <class Design, class Precision> static int segments_of(const sequence_of<Design, Precision>& x) {
     if constexpr (lanes::can_be_cut<lanes::warp_layout<Design, Precision, 16, 2>>)
-      if (!x.offsets)
+      if (!x.offsets && x.k.template extent<axis::key>() <= 16)
         return lanes::segments_for(blocks_of(x, 2), x.v.template extent<axis::time>(), device_attribute(cudaDevAttrMultiProcessorCount));
     return 1;
   }
@@ -112,8 +115,7 @@ struct selective {
     lanes::segmentation cut{.count = segments > 1 ? int((tokens + of_segment - 1) / of_segment) : 1, .tokens = int(of_segment)};
     const auto start = [&](index_t of_block) {
       const dim3 grid(unsigned(blocks_of_head(x, Lanes) * of_block), unsigned(x.v.template extent<axis::head>()), unsigned(sequences_of(x)));
-      return launch(lanes::selective_kernel<Design, Precision, Keys, Lanes>, grid, dim3(32 * walk::layout::warps),
-                    walk::layout::warps * sizeof(typename walk::memory),
+      return launch(lanes::selective_kernel<Design, Precision, Keys, Lanes>, grid, dim3(32), sizeof(typename walk::memory),
                     on.handle, design, x, cut);
     };
     if (cut.count <= 1) return start(1);

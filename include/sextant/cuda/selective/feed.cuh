@@ -46,7 +46,7 @@ template <class Layout> struct token_feed {
 
   struct piece {
     const char* from = nullptr;  ///< of the next round
-    index_t step = 0;            ///< bytes from one round to the next, in the order of time
+    int step = 0;                ///< bytes from one round to the next, in the order of time
     std::uint32_t to = 0;        ///< in the first stage
     int row = nowhere;
   };
@@ -114,7 +114,7 @@ template <class Layout> struct token_feed {
                                  at.template start<Layout::reversed>() * of.template stride<axis::time>() +
                                  head * of.template stride<axis::head>() + begin;
       p.from = reinterpret_cast<const char*>(first + row * stride) + byte;
-      p.step = round * stride * index_t(sizeof(token));
+      p.step = int(round * stride * index_t(sizeof(token)));
       p.to = ptx::shared_address(to) + std::uint32_t(number * 16);
       if (byte < valid * int(sizeof(token))) p.row = row;
     }

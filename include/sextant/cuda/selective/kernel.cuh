@@ -20,11 +20,10 @@ template <class Design, class Precision, int Keys, int Lanes> struct warp_walk {
   static constexpr int finished = round / Lanes;                  ///< tokens of a round whose y a lane finishes
   static constexpr int prepared = round * channels / (2 * 32);    ///< tokens of a round that a lane prepares two channels of
   static constexpr int pairs = channels / 2;
-  static constexpr bool cuttable = Lanes == 2 && can_be_cut<layout>;
+  static constexpr bool cuttable = Keys == 16 && Lanes == 2 && can_be_cut<layout>;
   using preparing_type = channel_gates<layout, 2>;
   using finishing_type = channel_gates<layout, 1>;
   static constexpr bool ahead = states <= 8;  ///< whether there are registers for the next token's rows and F
-  static constexpr int at_once = ahead ? round : round / 2;  ///< tokens in a row of code, which shall fit into its cache
   using rows_type = std::conditional_t<ahead, kept_rows<states>, rows_in_memory<states>>;
 
   /// What is known of a round before it is multiplied.
@@ -52,7 +51,7 @@ template <class Design, class Precision, int Keys, int Lanes> struct warp_walk {
   const Design& design;
   memory& m;
   const float scale;
-  const int lane = int(threadIdx.x) % 32, c = lane % channels, q = lane / channels;
+  const int lane = int(threadIdx.x), c = lane % channels, q = lane / channels;
   lane_states<layout> own;
   key_sums<layout> sums;
 
@@ -99,70 +98,49 @@ template <class Design, class Precision, int Keys, int Lanes> struct warp_walk {
     p.behind = entries_behind[c];
   }
 
-  /// Round r, in half `half` of what is prepared, of whose tokens `count` exist: all 8 where Whole. Without Outputs the state
-  /// alone is computed, and the span.
+  /// Round r, of whose tokens `count` exist: all 8 where Whole. Without Outputs the state alone is computed, and the span.
   template <bool Whole, bool Outputs>
   __device__ __forceinline__ void walk(const preparing_type& preparing, const finishing_type& finishing, const key_mapping<layout>& mapping,
-                                       token_feed<layout>& feed, pipeline& p, int r, int half, int count, bool inside, index_t step) {
-    preparation &here = m.of[half], &after = m.of[1 - half];
+                                       token_feed<layout>& feed, pipeline& p, int r, int count, bool inside, index_t step) {
+    preparation &here = m.of[r % 2], &after = m.of[(r + 1) % 2];
     feed.send(r + stages - 1);
     const auto keys_after = mapping.load(m.ring[(r + 1) % stages]);
     array<float4, prepared> table_after;
     prepare(preparing, r + 1, table_after);
-    const auto store_prepared = [&] {
-      mapping.store(keys_after, after.rows);
-      store(table_after, after);
-      __syncwarp();
-    };
     if constexpr (Outputs) finish<true>(finishing, p, after, round, inside && r > 0, step);
     if constexpr (Outputs && layout::normalises) sums.add(here.rows, here.factor, count, lane, scale, float(design.norm.eps));
 
-#pragma unroll 1
-    for (int first = 0; first < round; first += at_once) {
-      const bool last_part = ahead || first + at_once == round;
-      const float* const rows = here.rows + first * layout::row;
-      const float2* const table = here.table + first * channels;
-      const float* const rows_after = last_part ? after.rows : rows + at_once * layout::row;
-      const float2* const table_behind = last_part ? after.table : table + at_once * channels;
-      if (!ahead && first == round / 2) store_prepared();
-      array<float, at_once> part;
+    array<float, round> part;
 #pragma unroll
-      for (int t = 0; t < at_once; ++t) {
-        if (ahead && t == round / 2) store_prepared();
-        const rows_type row = p.rows;
-        const float w = p.w, number = p.number;
-        array<float, states> F;
-        if constexpr (ahead)
-#pragma unroll
-          for (int i = 0; i < states; ++i) F[i] = p.F[i];
-        else own.decays(design.forget_gate, number, F, t);
-        turn_to(t + 1 < at_once ? rows + (t + 1) * layout::row : rows_after, (t + 1) % at_once,
-                t + 2 < at_once ? table + (t + 2) * channels : table_behind + (t + 2 - at_once) * channels, p);
-        if constexpr (!Outputs) p.span += sextant::detail::call_log(design.forget_gate, number, 1.0f);
-        part[t] = 0;
-        if (Whole || first + t < count) part[t] = own.template update<Outputs>(F, row, w);
+    for (int t = 0; t < round; ++t) {
+      if (t == round / 2) {
+        mapping.store(keys_after, after.rows);
+        store(table_after, after);
+        __syncwarp();
       }
-      if constexpr (Outputs)
+      const rows_type row = p.rows;
+      const float w = p.w, number = p.number;
+      array<float, states> F;
+      if constexpr (ahead)
 #pragma unroll
-        for (int i = 0; i < at_once / Lanes; ++i) {
-          const float y = own.sum_over_lanes(part + i * Lanes, q);
-#pragma unroll
-          for (int j = i; j < finished; j += at_once / Lanes)
-            if (j * Lanes / at_once * at_once == first) p.y[j] = y;
-        }
+        for (int i = 0; i < states; ++i) F[i] = p.F[i];
+      else own.decays(design.forget_gate, number, F, t);
+      const int next = (t + 1) % round, behind = (t + 2) % round;
+      turn_to((t + 1 < round ? here : after).rows + next * layout::row, next, (t + 2 < round ? here : after).table + behind * channels, p);
+      if constexpr (!Outputs) p.span += sextant::detail::call_log(design.forget_gate, number, 1.0f);
+      part[t] = 0;
+      if (Whole || t < count) part[t] = own.template update<Outputs>(F, row, w);
     }
 
     if constexpr (Outputs)
 #pragma unroll
-      for (int i = 0; i < finished; ++i) p.last[i] = finishing.read_last(m.ring[r % stages], i * Lanes + q);
+      for (int i = 0; i < finished; ++i) {
+        p.y[i] = own.sum_over_lanes(part + i * Lanes, q);
+        p.last[i] = finishing.read_last(m.ring[r % stages], i * Lanes + q);
+      }
     feed.store_numbers(r + stages - 1);
     ptx::await_copies<1>();
     __syncwarp();
-  }
-
-  /// Now and then the warps of a block wait for one another, so that they use the same lines of memory at about the same time.
-  static __device__ __forceinline__ void keep_step(int r) {
-    if (r % 16 == 0) __syncthreads();
   }
 
   /// The gate's logarithm at token t of the block's sequence, in the order of time, per unit of its rate.
@@ -286,27 +264,16 @@ template <class Design, class Precision, int Keys, int Lanes> struct warp_walk {
     if constexpr (cuttable)
       if (cut.first_pass) {
 #pragma unroll 1
-        for (; r < tokens / round; ++r) {
-          keep_step(r);
-          walk<true, false>(preparing, finishing, mapping, feed, p, r, r % 2, round, there, step);
-        }
+        for (; r < tokens / round; ++r) walk<true, false>(preparing, finishing, mapping, feed, p, r, round, there, step);
         ptx::await_copies<0>();
         if (there && q == 0) cut.spans[slot(x, at, cut, segment) * V + channel] = p.span;
         return store_states(x, at, cut, segment, there ? channel : V);
       }
-    constexpr int in_a_row = ahead ? 2 : 1;
 #pragma unroll 1
-    for (; r < tokens / (in_a_row * round) * in_a_row; r += in_a_row) {
-      keep_step(r);
-#pragma unroll
-      for (int i = 0; i < in_a_row; ++i)
-        walk<true, true>(preparing, finishing, mapping, feed, p, r + i, ahead ? i : r % 2, round, there, step);
-    }
-    int left = tokens - r * round;
-#pragma unroll 1
-    for (; left > 0; ++r, left -= round)
-      walk<false, true>(preparing, finishing, mapping, feed, p, r, r % 2, left < round ? left : round, there, step);
-    if (r > 0) finish<false>(finishing, p, m.of[(r - 1) % 2], left + round, there, step);
+    for (; r < tokens / round; ++r) walk<true, true>(preparing, finishing, mapping, feed, p, r, round, there, step);
+    const int left = tokens - r * round;
+    if (left > 0) walk<false, true>(preparing, finishing, mapping, feed, p, r, left, there, step), ++r;
+    if (r > 0) finish<false>(finishing, p, m.of[(r - 1) % 2], left > 0 ? left : round, there, step);
     ptx::await_copies<0>();
 
     if (x.final_state.S && there && segment + 1 == cut.count)
@@ -318,15 +285,15 @@ template <class Design, class Precision, int Keys, int Lanes> struct warp_walk {
   }
 };
 
-/// A block is 4 warps, each with 32 / Lanes channels of a segment of a head of a sequence.
+/// A block is a warp: 32 / Lanes channels of a segment of a head of a sequence.
 template <class Design, class Precision, int Keys, int Lanes>
-__global__ void __launch_bounds__(128, Lanes == 2 ? 2 : 4) selective_kernel(const Design design, const sequence_of<Design, Precision> x,
+__global__ void __launch_bounds__(32, Lanes == 2 ? 8 : 16) selective_kernel(const Design design, const sequence_of<Design, Precision> x,
                                                                           const segmentation cut) {
   using walk = warp_walk<Design, Precision, Keys, Lanes>;
-  extern __shared__ uint4 memory_of_block[];
-  const int segments = cut.first_pass ? cut.count - 1 : cut.count, warp = int(threadIdx.x) / 32;
-  walk{design, reinterpret_cast<typename walk::memory*>(memory_of_block)[warp], float(design.scale(x.k.template extent<axis::key>()))}
-      .run(x, block_place(x, int(blockIdx.x) / segments * walk::layout::warps + warp), cut, int(blockIdx.x) % segments);
+  extern __shared__ uint4 memory_of_warp[];
+  const int segments = cut.first_pass ? cut.count - 1 : cut.count;
+  walk{design, *reinterpret_cast<typename walk::memory*>(memory_of_warp), float(design.scale(x.k.template extent<axis::key>()))}
+      .run(x, block_place(x, int(blockIdx.x) / segments), cut, int(blockIdx.x) % segments);
 }
 
 }  // namespace sextant::gpu::lanes

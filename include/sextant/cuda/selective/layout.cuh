@@ -56,13 +56,12 @@ template <class Design, class Precision> struct design_traits {
 
 /// A warp has `Lanes` lanes to a channel and all keys of one head of one sequence: lane q C + c, C channels, holds keys
 /// q K / L .. of channel c. `Keys` is K rounded up; keys beyond K hold zeros. Tokens are worked on in rounds of 8, and as
-/// many are fetched at a time. A block is 4 warps, neighbours in channels.
+/// many are fetched at a time.
 template <class Design, class Precision, int Keys, int Lanes> struct warp_layout : design_traits<Design, Precision> {
   using base = design_traits<Design, Precision>;
   using token = typename base::token;
   static constexpr int keys = Keys, lanes = Lanes, channels = 32 / Lanes, states = Keys / Lanes, round = 8;
   static_assert(states % 4 == 0 && round % Lanes == 0);
-  static constexpr int warps = 4;
   static constexpr int stages = 4;  ///< rounds of tokens kept as they arrive
   /// One exponential in so many goes to the multiply-add units, which have room left. In float it is the first of a lane's
   /// keys, of each token: where state space models have their longest memory, and errors have longest to add up.

@@ -27,10 +27,10 @@ inline constexpr float infinite_span = __builtin_huge_valf();
 template <class Layout> inline constexpr bool can_be_cut =
     Layout::decay == decay_kind::state && forget_of_design<Layout>::scaled_rates && !Layout::normalises;
 
-/// The number of segments for a call of so many blocks: enough to fill the GPU with two to a multiprocessor, none of them
+/// The number of segments for a call of so many warps: enough to fill the GPU with eight to a multiprocessor, none of them
 /// shorter than 512 tokens.
-inline int segments_for(index_t blocks, index_t tokens, int multiprocessors) {
-  const index_t wanted = blocks == 0 ? 1 : 2 * multiprocessors / blocks;
+inline int segments_for(index_t warps, index_t tokens, int multiprocessors) {
+  const index_t wanted = warps == 0 ? 1 : 8 * multiprocessors / warps;
   const index_t possible = tokens / 512;
   return int(possible < 2 || wanted < 2 ? 1 : wanted < possible ? wanted : possible);
 }
@@ -39,7 +39,7 @@ inline int segments_for(index_t blocks, index_t tokens, int multiprocessors) {
 inline constexpr int worth_a_look = 1536;
 
 /// Where in [0, tokens) the first pass begins, for lane q of the `Lanes` of a channel whose keys have `rates`; `step(t)` is the
-/// gate's logarithm at token t per unit of the rate. The same for all warps of a block.
+/// gate's logarithm at token t per unit of the rate. Uniform in a warp.
 template <int Lanes, int Count, class Step>
 __device__ __forceinline__ int tokens_to_forget(const array<float, Count>& rates, int tokens, int q, const Step& step) {
   constexpr int at_once = 32, chunk = Lanes * at_once, apart = 32 / Lanes;
@@ -66,7 +66,7 @@ __device__ __forceinline__ int tokens_to_forget(const array<float, Count>& rates
 #pragma unroll
     for (int distance = apart; distance < 32; distance *= 2) sum += __shfl_xor_sync(~0u, sum, distance);
     span += sum;
-    if (__syncthreads_and(fmaxf(slowest * span, other * span) < -40.0f)) break;
+    if (__all_sync(~0u, fmaxf(slowest * span, other * span) < -40.0f)) break;
   }
   return begin;
 }
