@@ -60,7 +60,9 @@ struct selective {
     if constexpr (lanes::design_traits<Design, Precision>::forget_of_key) {
       return run_lanes<16, 2>(design, x, on, 1);
     } else {
-      if (x.k.template extent<axis::key>() > 16) return run_lanes<64, 2>(design, x, on, 1);
+      // tokens of float take twice the room in shared memory: fewer channels to a warp
+      constexpr int lanes_of_many = lanes::design_traits<Design, Precision>::exact ? 4 : 2;
+      if (x.k.template extent<axis::key>() > 16) return run_lanes<64, lanes_of_many>(design, x, on, 1);
       return segments > 1 || lanes_of(x) == 2 ? run_lanes<16, 2>(design, x, on, segments) : run_lanes<16, 4>(design, x, on, segments);
     }
   }

@@ -287,7 +287,7 @@ template <class Design, class Precision, int Keys, int Lanes> struct warp_walk {
 
 /// A block is a warp: 32 / Lanes channels of a segment of a head of a sequence.
 template <class Design, class Precision, int Keys, int Lanes>
-__global__ void __launch_bounds__(32, Lanes == 2 ? 8 : 16) selective_kernel(const Design design, const sequence_of<Design, Precision> x,
+__global__ void __launch_bounds__(32, Lanes == 2 || Keys > 16 ? 8 : 16) selective_kernel(const Design design, const sequence_of<Design, Precision> x,
                                                                           const segmentation cut) {
   using walk = warp_walk<Design, Precision, Keys, Lanes>;
   extern __shared__ uint4 memory_of_warp[];
