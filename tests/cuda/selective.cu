@@ -20,18 +20,23 @@ constexpr auto own_gate = linear_attention.with(forget::log_decay<per::channel>{
                                                 norm::sum_undecayed{.eps = 1e-3}, heads::grouped{}, order::reversed{},
                                                 shortcut::learned{}, output::silu{}, scale::inverse_root{});
 // A gate with branches, of which only the value is known; an input gate per channel.
-constexpr auto by_value = linear_attention.with(invented::cutting{}, invented::leaky_input{}, norm::none{}, map::relu{});
+constexpr auto by_value =
+    linear_attention.with(invented::cutting{}, invented::leaky_input{}, norm::none{}, map::relu{});
 // A normaliser beside Mamba's gates, with a map.
 constexpr auto normalised = gated.with(norm::sum_undecayed{.eps = 1e-3}, map::elu_plus_one{});
 // Gates of keys, of which there are at most 16.
-constexpr auto of_keys = gla.with(norm::sum_undecayed{.eps = 1e-3}, input::softplus<per::channel>{}, map::relu{}, order::reversed{});
+constexpr auto of_keys =
+    gla.with(norm::sum_undecayed{.eps = 1e-3}, input::softplus<per::channel>{}, map::relu{}, order::reversed{});
 // Rates alone.
-constexpr auto by_rate = linear_attention.with(invented::channel_rates{}, input::sigmoid{}, norm::none{}, map::identity{});
+constexpr auto by_rate =
+    linear_attention.with(invented::channel_rates{}, input::sigmoid{}, norm::none{}, map::identity{});
 
 /// Calls the family with a number of segments of the test's choice; most tests are of few channels, for 4 lanes to each.
 struct in_segments {
   int count;
-  template <class D, class P> std::size_t bytes(const D&, const sequence_of<D, P>& x) const { return gpu::selective::bytes_of(x, count); }
+  template <class D, class P> std::size_t bytes(const D&, const sequence_of<D, P>& x) const {
+    return gpu::selective::bytes_of(x, count);
+  }
   template <class D, class P> status run(const D& design, const sequence_of<D, P>& x, const gpu::stream& on) const {
     if (!gpu::selective::takes(design, x)) return {errc::unsupported, "this family does not take the shapes"};
     return gpu::selective::run_cut(design, x, on, count);
@@ -49,7 +54,8 @@ void hold(const Design& design, const shape& s, wishes w, const How& how = {}) {
   CHECK(error_on_gpu<Precision>(design, s, w, how).worst() <= bound<Precision>(s.T, w.rate_size < 0.1));
 }
 /// Visits each design in the precisions it is compiled for here.
-template <class Design> inline constexpr index_t most_keys = raw_granularity<typename Design::forget_type> == per::key ? 16 : 64;
+template <class Design>
+inline constexpr index_t most_keys = raw_granularity<typename Design::forget_type> == per::key ? 16 : 64;
 template <class Visit> void each(const Visit& visit) {
   visit.template operator()<fp32>(gated);
   visit.template operator()<bf16>(gated);
@@ -79,13 +85,16 @@ double error_after(const Design& design, const shape& s, const wishes& w, const 
 
 TEST_CASE("every size: tokens around rounds of 8, keys and channels of whole pieces") {
   if (!has_gpu()) return;
-  struct size { index_t T, K, V; };
-  constexpr size sizes[] = {{0, 8, 8},   {1, 16, 16},  {7, 8, 24},   {8, 16, 32},   {9, 24, 40},   {15, 64, 8},
+  struct size {
+    index_t T, K, V;
+  };
+  constexpr size sizes[] = {{0, 8, 8},    {1, 16, 16},  {7, 8, 24},   {8, 16, 32},   {9, 24, 40},  {15, 64, 8},
                             {16, 48, 64}, {17, 16, 72}, {63, 16, 40}, {64, 64, 136}, {65, 40, 32}, {130, 16, 200}};
   each([&]<class Precision>(const auto& design) {
     using Design = std::remove_cvref_t<decltype(design)>;
     for (const auto& [T, K, V] : sizes)
-      hold<Precision>(design, heads_for<Design>({.B = 2, .T = T, .K = std::min(K, most_keys<Design>), .V = V}), {.initial_state = T != 63});
+      hold<Precision>(design, heads_for<Design>({.B = 2, .T = T, .K = std::min(K, most_keys<Design>), .V = V}),
+                      {.initial_state = T != 63});
   });
   hold<fp32>(gated, {.B = 2, .T = 21, .K = 4, .V = 4}, {});
   hold<fp32>(gated, {.B = 1, .T = 33, .K = 12, .V = 36}, {.initial_state = true});
@@ -110,7 +119,8 @@ TEST_CASE("segments: what is forgotten, what is not, and states in place") {
       const wishes w{.initial_state = true, .rate_size = rate};
       hold<fp32>(gated, {.B = 2, .T = 200, .K = 16, .V = 40}, w, in_segments{count});
       hold<bf16>(gated, {.B = 1, .T = 333, .K = 48, .V = 24}, w, in_segments{count});
-      hold<fp32>(gated.with(order::reversed{}, heads::multi{}), {.B = 1, .T = 150, .Hk = 2, .H = 2, .K = 20, .V = 36}, w, in_segments{count});
+      hold<fp32>(gated.with(order::reversed{}, heads::multi{}), {.B = 1, .T = 150, .Hk = 2, .H = 2, .K = 20, .V = 36},
+                 w, in_segments{count});
     }
   const shape s{.B = 2, .T = 300, .K = 16, .V = 72};
   const wishes w{.initial_state = true, .rate_size = 0.05};
@@ -149,7 +159,8 @@ TEST_CASE("gates of 0 and of 1, steep ones among weak ones") {
     using P = decltype(precision);
     const double infinite = std::numeric_limits<double>::infinity();
     const wishes w{.initial_state = true, .gate_size = 0.1, .positive_keys = true};
-    for (const auto& [number, apart] : {std::pair{-infinite, 7u}, {-infinite, 1u}, {-60.0, 5u}, {-9.0, 3u}, {0.0, 1u}}) {
+    for (const auto& [number, apart] :
+         {std::pair{-infinite, 7u}, {-infinite, 1u}, {-60.0, 5u}, {-9.0, 3u}, {0.0, 1u}}) {
       INFO("gates of ", number, ", one in ", apart);
       CHECK(error_after<P>(own_gate, s, w, every(number, apart)) <= bound<P>(s.T));
     }
@@ -201,7 +212,8 @@ TEST_CASE("rows with gaps between them") {
       const index_t strides[] = {x.stride(0), x.stride(1), x.stride(2), 1};
       x = {x.data() + first, extents, strides};
     };
-    part(p.x.q, 8, K), part(p.x.k, 16, K), part(p.x.v, 8, V), part(p.x.y, 16, V), part(p.x.dt, 24, V), part(p.x.gate, 32, V);
+    part(p.x.q, 8, K), part(p.x.k, 16, K), part(p.x.v, 8, V), part(p.x.y, 16, V), part(p.x.dt, 24, V),
+        part(p.x.gate, 32, V);
     p.x.a = {p.x.a.data(), {1, V, K}, {s.V * s.K, s.K, 1}};
     p.x.d = {p.x.d.data(), {1, V}};
     p.x.bias = {p.x.bias.data(), {1, V}};
@@ -244,7 +256,8 @@ TEST_CASE("what the family leaves to others") {
   CHECK(leaves(fp32{}, {.T = 2, .K = 68, .V = 8}));
   using namespace gpu;
   static_assert(selective::runs<decltype(by_rate), fp32> && !selective::runs<decltype(mamba2), bf16>);
-  static_assert(!selective::runs<std::remove_cvref_t<decltype(gated)>, fp64> && !selective::runs<std::remove_cvref_t<decltype(retnet)>, bf16>);
+  static_assert(!selective::runs<std::remove_cvref_t<decltype(gated)>, fp64> &&
+                !selective::runs<std::remove_cvref_t<decltype(retnet)>, bf16>);
   if (!has_gpu()) return;
   auto keys = make_problem<bf16>(of_keys, {.T = 2, .K = 24, .V = 8});
   CHECK(!selective::takes(keys.design, keys.x));

@@ -20,18 +20,22 @@ namespace sextant::gpu {
 struct selective {
   static constexpr const char* form = "recurrent";
 
-  template <class Design, class Precision> static constexpr bool runs =
-      lanes::decay_kind_of<typename Design::forget_type>() != lanes::decay_kind::other &&
-      std::is_same_v<typename Precision::accumulator, float> && !std::is_same_v<typename Precision::token, double> &&
-      !std::is_same_v<typename Design::order_type, order::global> &&
-      std::is_same_v<typename Design::position_type, position::none> && !sextant::detail::is_local<Design> &&
-      sextant::detail::pointwise_map<typename Design::map_type> &&
-      (std::is_same_v<typename Design::norm_type, norm::none> || std::is_same_v<typename Design::norm_type, norm::sum_undecayed>);
-
   template <class Design, class Precision>
-  static bool takes(const Design&, const sequence_of<Design, Precision>& x) {
+  static constexpr bool runs =
+      lanes::decay_kind_of<typename Design::forget_type>() !=
+          lanes::decay_kind::other&& std::is_same_v<typename Precision::accumulator, float> &&
+      !std::is_same_v<typename Precision::token, double> &&
+      !std::is_same_v<typename Design::order_type, order::global> &&
+      std::is_same_v<typename Design::position_type, position::none> &&
+      !sextant::detail::is_local<Design> && sextant::detail::pointwise_map<typename Design::map_type> &&
+      (std::is_same_v<typename Design::norm_type, norm::none> ||
+       std::is_same_v<typename Design::norm_type, norm::sum_undecayed>);
+
+  template <class Design, class Precision> static bool takes(const Design&, const sequence_of<Design, Precision>& x) {
     using traits = lanes::design_traits<Design, Precision>;
-    if (x.k.template extent<axis::key>() > (traits::forget_of_key ? 16 : 64) || x.v.template extent<axis::time>() > (index_t(1) << 30)) return false;
+    if (x.k.template extent<axis::key>() > (traits::forget_of_key ? 16 : 64) ||
+        x.v.template extent<axis::time>() > (index_t(1) << 30))
+      return false;
     if (x.v.template extent<axis::head>() > 65535 || sequences_of(x) > 65535) return false;  // the most that a grid has
     if (device_attribute(cudaDevAttrComputeCapabilityMajor) < 8) return false;
     bool fits = rows_fit(x.q) && rows_fit(x.k) && rows_fit(x.v) && rows_fit(x.y);
@@ -63,7 +67,8 @@ struct selective {
       // tokens of float take twice the room in shared memory: fewer channels to a warp
       constexpr int lanes_of_many = lanes::design_traits<Design, Precision>::exact ? 4 : 2;
       if (x.k.template extent<axis::key>() > 16) return run_lanes<64, lanes_of_many>(design, x, on, 1);
-      return segments > 1 || lanes_of(x) == 2 ? run_lanes<16, 2>(design, x, on, segments) : run_lanes<16, 4>(design, x, on, segments);
+      return segments > 1 || lanes_of(x) == 2 ? run_lanes<16, 2>(design, x, on, segments)
+                                              : run_lanes<16, 4>(design, x, on, segments);
     }
   }
   template <class Sequence> static std::size_t bytes_of(const Sequence& x, int segments) {
@@ -104,25 +109,30 @@ struct selective {
   template <class Design, class Precision> static int segments_of(const sequence_of<Design, Precision>& x) {
     if constexpr (lanes::can_be_cut<lanes::warp_layout<Design, Precision, 16, 2>>)
       if (!x.offsets && x.k.template extent<axis::key>() <= 16)
-        return lanes::segments_for(blocks_of(x, 2), x.v.template extent<axis::time>(), device_attribute(cudaDevAttrMultiProcessorCount));
+        return lanes::segments_for(blocks_of(x, 2), x.v.template extent<axis::time>(),
+                                   device_attribute(cudaDevAttrMultiProcessorCount));
     return 1;
   }
 
   template <int Keys, int Lanes, class Design, class Precision>
-  static status run_lanes(const Design& design, const sequence_of<Design, Precision>& x, const stream& on, int segments) {
+  static status run_lanes(const Design& design, const sequence_of<Design, Precision>& x, const stream& on,
+                          int segments) {
     using walk = lanes::warp_walk<Design, Precision, Keys, Lanes>;
     const index_t tokens = x.v.template extent<axis::time>();
     if (blocks_of(x, Lanes) == 0) return {};
     const index_t of_segment = (tokens + 8 * segments - 1) / (8 * segments) * 8;
-    lanes::segmentation cut{.count = segments > 1 ? int((tokens + of_segment - 1) / of_segment) : 1, .tokens = int(of_segment)};
+    lanes::segmentation cut{.count = segments > 1 ? int((tokens + of_segment - 1) / of_segment) : 1,
+                            .tokens = int(of_segment)};
     const auto start = [&](index_t of_block) {
-      const dim3 grid(unsigned(blocks_of_head(x, Lanes) * of_block), unsigned(x.v.template extent<axis::head>()), unsigned(sequences_of(x)));
-      return launch(lanes::selective_kernel<Design, Precision, Keys, Lanes>, grid, dim3(32), sizeof(typename walk::memory),
-                    on.handle, design, x, cut);
+      const dim3 grid(unsigned(blocks_of_head(x, Lanes) * of_block), unsigned(x.v.template extent<axis::head>()),
+                      unsigned(sequences_of(x)));
+      return launch(lanes::selective_kernel<Design, Precision, Keys, Lanes>, grid, dim3(32),
+                    sizeof(typename walk::memory), on.handle, design, x, cut);
     };
     if (cut.count <= 1) return start(1);
     cut.ends = reinterpret_cast<float*>(on.memory.data);
-    cut.spans = cut.ends + heads_of(x) * cut.count * x.k.template extent<axis::key>() * x.v.template extent<axis::value>();
+    cut.spans =
+        cut.ends + heads_of(x) * cut.count * x.k.template extent<axis::key>() * x.v.template extent<axis::value>();
     cut.first_pass = true;
     if (const status first = start(cut.count - 1); !first) return first;
     cut.first_pass = false;

@@ -38,8 +38,8 @@ template <class Layout> struct token_feed {
   static constexpr int round = Layout::round, stages = Layout::stages;
   static constexpr int pieces_of_keys = Layout::keys * int(sizeof(token)) / 16;
   static constexpr int pieces_of_channels = Layout::channels * int(sizeof(token)) / 16;
-  static constexpr int rings = 1 + int(Layout::step_of_channel) + int(Layout::forget_of_channel) + int(Layout::input_of_channel) +
-                               int(Layout::has_gate);
+  static constexpr int rings = 1 + int(Layout::step_of_channel) + int(Layout::forget_of_channel) +
+                               int(Layout::input_of_channel) + int(Layout::has_gate);
   static constexpr int pieces = round * (rings * pieces_of_channels + (Layout::forget_of_key ? 3 : 2) * pieces_of_keys);
   static constexpr int shares = (pieces + 31) / 32;
   static constexpr int nowhere = 1 << 30;  ///< a row that no round has
@@ -60,7 +60,8 @@ template <class Layout> struct token_feed {
   numbers<Layout::input_of_head> input_head;
 
   template <class Sequence>
-  __device__ __forceinline__ token_feed(const Sequence& x, const block_place& at, arrivals* stages_of_ring, int its_lane)
+  __device__ __forceinline__ token_feed(const Sequence& x, const block_place& at, arrivals* stages_of_ring,
+                                        int its_lane)
       : ring{stages_of_ring}, lane{its_lane}, tokens{int(at.length)} {
     const int begin = at.block * Layout::channels, V = int(x.v.template extent<axis::value>());
     const int valid = V - begin < Layout::channels ? V - begin : Layout::channels;
@@ -69,15 +70,18 @@ template <class Layout> struct token_feed {
     for (int i = 0; i < shares; ++i) {
       int number = i * 32 + lane;
       take<pieces_of_channels>(own[i], number, x.v, ring->v.at, at, at.h, begin, valid);
-      if constexpr (Layout::step_of_channel) take<pieces_of_channels>(own[i], number, x.dt, ring->dt.at, at, at.h, begin, valid);
+      if constexpr (Layout::step_of_channel)
+        take<pieces_of_channels>(own[i], number, x.dt, ring->dt.at, at, at.h, begin, valid);
       if constexpr (Layout::forget_of_channel)
         take<pieces_of_channels>(own[i], number, x.forget, ring->forget.at, at, at.h, begin, valid);
       if constexpr (Layout::input_of_channel)
         take<pieces_of_channels>(own[i], number, x.input, ring->input.at, at, at.h, begin, valid);
-      if constexpr (Layout::has_gate) take<pieces_of_channels>(own[i], number, x.gate, ring->gate.at, at, at.h, begin, valid);
+      if constexpr (Layout::has_gate)
+        take<pieces_of_channels>(own[i], number, x.gate, ring->gate.at, at, at.h, begin, valid);
       take<pieces_of_keys>(own[i], number, x.k, ring->keys[0], at, at.key_head, 0, K);
       take<pieces_of_keys>(own[i], number, x.q, ring->keys[1], at, at.key_head, 0, K);
-      if constexpr (Layout::forget_of_key) take<pieces_of_keys>(own[i], number, x.forget, ring->forget_keys.at, at, at.h, 0, K);
+      if constexpr (Layout::forget_of_key)
+        take<pieces_of_keys>(own[i], number, x.forget, ring->forget_keys.at, at, at.h, 0, K);
     }
     if constexpr (Layout::step_of_head) begin_numbers(dt_head, x.dt, at);
     if constexpr (Layout::forget_of_head) begin_numbers(forget_head, x.forget, at);
@@ -98,15 +102,16 @@ template <class Layout> struct token_feed {
   /// Puts the numbers per head of round `number`, the last sent, beside the rest.
   __device__ __forceinline__ void store_numbers(int number) {
     arrivals& to = ring[number % stages];
-    dt_head.store(lane, to.dt_head.at), forget_head.store(lane, to.forget_head.at), input_head.store(lane, to.input_head.at);
+    dt_head.store(lane, to.dt_head.at), forget_head.store(lane, to.forget_head.at),
+        input_head.store(lane, to.input_head.at);
   }
 
  private:
   /// Makes `p` piece `number` of a tensor whose rows are `OfRow` pieces, of which `valid` numbers exist from `begin` on;
   /// or leaves it and counts on.
   template <int OfRow, class View>
-  static __device__ __forceinline__ void take(piece& p, int& number, const View& of, const token* to, const block_place& at,
-                                              index_t head, int begin, int valid) {
+  static __device__ __forceinline__ void take(piece& p, int& number, const View& of, const token* to,
+                                              const block_place& at, index_t head, int begin, int valid) {
     if (number >= 0 && number < round * OfRow) {
       const int row = number / OfRow, byte = number % OfRow * 16;
       const index_t stride = Layout::reversed ? -of.template stride<axis::time>() : of.template stride<axis::time>();
@@ -121,11 +126,12 @@ template <class Layout> struct token_feed {
     number -= round * OfRow;
   }
   template <class View>
-  __device__ __forceinline__ void begin_numbers(head_numbers<token, round>& to, const View& of, const block_place& at) const {
+  __device__ __forceinline__ void begin_numbers(head_numbers<token, round>& to, const View& of,
+                                                const block_place& at) const {
     const index_t stride = Layout::reversed ? -of.template stride<axis::time>() : of.template stride<axis::time>();
     to.from = of.data() + at.batch() * of.template stride<axis::batch>() +
-              at.template start<Layout::reversed>() * of.template stride<axis::time>() + at.h * of.template stride<axis::head>() +
-              lane * stride;
+              at.template start<Layout::reversed>() * of.template stride<axis::time>() +
+              at.h * of.template stride<axis::head>() + lane * stride;
     to.step = round * stride;
   }
 };

@@ -10,18 +10,19 @@
 namespace sextant::gpu::lanes {
 
 /// Count numbers that lie together, in one access.
-template <class Element, int Count> struct alignas(Count * sizeof(Element)) together {
-  array<Element, Count> at;
-};
-template <int Count, class Element> __device__ __forceinline__ together<Element, Count> load_together(const Element* from) {
+template <class Element, int Count> struct alignas(Count * sizeof(Element)) together { array<Element, Count> at; };
+template <int Count, class Element>
+__device__ __forceinline__ together<Element, Count> load_together(const Element* from) {
   return *reinterpret_cast<const together<Element, Count>*>(from);
 }
-template <class Element, int Count> __device__ __forceinline__ void store_together(Element* to, const together<Element, Count>& all) {
+template <class Element, int Count>
+__device__ __forceinline__ void store_together(Element* to, const together<Element, Count>& all) {
   *reinterpret_cast<together<Element, Count>*>(to) = all;
 }
 
 /// Stored numbers as floats; exact.
-template <class Token, int Count> __device__ __forceinline__ void widen(const together<Token, Count>& stored, array<float, Count>& to) {
+template <class Token, int Count>
+__device__ __forceinline__ void widen(const together<Token, Count>& stored, array<float, Count>& to) {
   if constexpr (sizeof(Token) == 2 && Count % 2 == 0) {
     const auto words = __builtin_bit_cast(together<unsigned, Count / 2>, stored);
 #pragma unroll
@@ -78,12 +79,13 @@ template <class Layout, int Pack> struct channel_gates {
   using arrivals = typename Layout::arrivals;
   using stored = together<token, Pack>;
   const design& d;
-  int at;                                        ///< the first channel, in the block
+  int at;                                   ///< the first channel, in the block
   array<float, Pack> bias, rate, shortcut;  ///< rate: of forget gates that are the same for all keys
 
   /// Channels `its_first` and on of the block whose first channel is `begin` of `V`.
   template <class Sequence>
-  __device__ __forceinline__ channel_gates(const design& its_design, const Sequence& x, index_t h, int begin, int its_first, int V)
+  __device__ __forceinline__ channel_gates(const design& its_design, const Sequence& x, index_t h, int begin,
+                                           int its_first, int V)
       : d{its_design}, at{its_first} {
 #pragma unroll
     for (int i = 0; i < Pack; ++i) {
@@ -100,7 +102,8 @@ template <class Layout, int Pack> struct channel_gates {
     return load_together<Pack>(row_of_all + t * Layout::channels + at);
   }
   /// Of token t of a round: what the forget gate reads or, where it is the same for all keys, its value; and w = I v.
-  __device__ __forceinline__ void prepare(const arrivals& from, int t, array<float, Pack>& number, array<float, Pack>& w) const {
+  __device__ __forceinline__ void prepare(const arrivals& from, int t, array<float, Pack>& number,
+                                          array<float, Pack>& w) const {
     array<float, Pack> delta, own, v;
     widen(load(from.v.at, t), v);
     if constexpr (Layout::step_of_channel) widen(load(from.dt.at, t), delta);

@@ -16,9 +16,11 @@ template <class Design, class Precision, int Keys, int Lanes> struct warp_walk {
   using layout = warp_layout<Design, Precision, Keys, Lanes>;
   using token = typename layout::token;
   using arrivals = typename layout::arrivals;
-  static constexpr int round = layout::round, stages = layout::stages, states = layout::states, channels = layout::channels;
-  static constexpr int finished = round / Lanes;                  ///< tokens of a round whose y a lane finishes
-  static constexpr int prepared = round * channels / (2 * 32);    ///< tokens of a round that a lane prepares two channels of
+  static constexpr int round = layout::round, stages = layout::stages, states = layout::states,
+                       channels = layout::channels;
+  static constexpr int finished = round / Lanes;  ///< tokens of a round whose y a lane finishes
+  static constexpr int prepared =
+      round * channels / (2 * 32);  ///< tokens of a round that a lane prepares two channels of
   static constexpr int pairs = channels / 2;
   static constexpr bool cuttable = Keys == 16 && Lanes == 2 && can_be_cut<layout>;
   using preparing_type = channel_gates<layout, 2>;
@@ -28,9 +30,10 @@ template <class Design, class Precision, int Keys, int Lanes> struct warp_walk {
 
   /// What is known of a round before it is multiplied.
   struct preparation {
-    alignas(16) array<float, round * layout::row> rows;  ///< phi(k), phi(q), and F where it is the same for all channels
-    alignas(16) array<float2, round * channels> table;   ///< what the forget gate reads or is, and w = I v
-    alignas(16) array<float, round> factor;              ///< of y, where the design divides
+    alignas(
+        16) array<float, round * layout::row> rows;     ///< phi(k), phi(q), and F where it is the same for all channels
+    alignas(16) array<float2, round * channels> table;  ///< what the forget gate reads or is, and w = I v
+    alignas(16) array<float, round> factor;             ///< of y, where the design divides
   };
   struct memory {
     array<arrivals, stages> ring;
@@ -44,8 +47,8 @@ template <class Design, class Precision, int Keys, int Lanes> struct warp_walk {
     float2 behind;                       ///< the table's entry of the token after it
     array<float, finished> y;            ///< of the round before, to be finished
     array<typename finishing_type::last, finished> last;
-    token* to;                           ///< where those go
-    float span;                          ///< in a first pass: of the tokens up to here
+    token* to;   ///< where those go
+    float span;  ///< in a first pass: of the tokens up to here
   };
 
   const Design& design;
@@ -70,8 +73,8 @@ template <class Design, class Precision, int Keys, int Lanes> struct warp_walk {
   }
   /// Finishes the round before, whose factors lie in `from`, and of whose tokens `count` exist: all 8 where Whole.
   template <bool Whole>
-  __device__ __forceinline__ void finish(const finishing_type& gates, pipeline& p, const preparation& from, int count, bool inside,
-                                         index_t step) const {
+  __device__ __forceinline__ void finish(const finishing_type& gates, pipeline& p, const preparation& from, int count,
+                                         bool inside, index_t step) const {
 #pragma unroll
     for (int i = 0; i < finished; ++i) {
       const int t = i * Lanes + q;
@@ -100,15 +103,17 @@ template <class Design, class Precision, int Keys, int Lanes> struct warp_walk {
 
   /// Round r, of whose tokens `count` exist: all 8 where Whole. Without Outputs the state alone is computed, and the span.
   template <bool Whole, bool Outputs>
-  __device__ __forceinline__ void walk(const preparing_type& preparing, const finishing_type& finishing, const key_mapping<layout>& mapping,
-                                       token_feed<layout>& feed, pipeline& p, int r, int count, bool inside, index_t step) {
+  __device__ __forceinline__ void walk(const preparing_type& preparing, const finishing_type& finishing,
+                                       const key_mapping<layout>& mapping, token_feed<layout>& feed, pipeline& p, int r,
+                                       int count, bool inside, index_t step) {
     preparation &here = m.of[r % 2], &after = m.of[(r + 1) % 2];
     feed.send(r + stages - 1);
     const auto keys_after = mapping.load(m.ring[(r + 1) % stages]);
     array<float4, prepared> table_after;
     prepare(preparing, r + 1, table_after);
     if constexpr (Outputs) finish<true>(finishing, p, after, round, inside && r > 0, step);
-    if constexpr (Outputs && layout::normalises) sums.add(here.rows, here.factor, count, lane, scale, float(design.norm.eps));
+    if constexpr (Outputs && layout::normalises)
+      sums.add(here.rows, here.factor, count, lane, scale, float(design.norm.eps));
 
     array<float, round> part;
 #pragma unroll
@@ -126,7 +131,8 @@ template <class Design, class Precision, int Keys, int Lanes> struct warp_walk {
         for (int i = 0; i < states; ++i) F[i] = p.F[i];
       else own.decays(design.forget_gate, number, F, t);
       const int next = (t + 1) % round, behind = (t + 2) % round;
-      turn_to((t + 1 < round ? here : after).rows + next * layout::row, next, (t + 2 < round ? here : after).table + behind * channels, p);
+      turn_to((t + 1 < round ? here : after).rows + next * layout::row, next,
+              (t + 2 < round ? here : after).table + behind * channels, p);
       if constexpr (!Outputs) p.span += sextant::detail::call_log(design.forget_gate, number, 1.0f);
       part[t] = 0;
       if (Whole || t < count) part[t] = own.template update<Outputs>(F, row, w);
@@ -144,23 +150,29 @@ template <class Design, class Precision, int Keys, int Lanes> struct warp_walk {
   }
 
   /// The gate's logarithm at token t of the block's sequence, in the order of time, per unit of its rate.
-  template <class Sequence> __device__ __forceinline__ float step_at(const Sequence& x, const block_place& at, int t, index_t channel, float bias) const {
+  template <class Sequence>
+  __device__ __forceinline__ float step_at(const Sequence& x, const block_place& at, int t, index_t channel,
+                                           float bias) const {
     const index_t place = at.template start<layout::reversed>() + (layout::reversed ? -t : t);
     float number = 0;
     if constexpr (layout::forget_of_channel) number = ptx::as_float(x.forget(at.batch(), place, at.h, channel));
     else if constexpr (layout::forget_of_head) number = ptx::as_float(x.forget(at.batch(), place, at.h));
-    else if constexpr (layout::step_of_channel) number = softplus<layout::exact>(ptx::as_float(x.dt(at.batch(), place, at.h, channel)) + bias);
-    else if constexpr (layout::step_of_head) number = softplus<layout::exact>(ptx::as_float(x.dt(at.batch(), place, at.h)) + bias);
+    else if constexpr (layout::step_of_channel)
+      number = softplus<layout::exact>(ptx::as_float(x.dt(at.batch(), place, at.h, channel)) + bias);
+    else if constexpr (layout::step_of_head)
+      number = softplus<layout::exact>(ptx::as_float(x.dt(at.batch(), place, at.h)) + bias);
     return sextant::detail::call_log(design.forget_gate, number, 1.0f);
   }
 
   /// Where the state that a segment of this block's sequence and head ends with lies; of segment -1, the initial one.
-  template <class Sequence> static __device__ __forceinline__ index_t slot(const Sequence& x, const block_place& at, const segmentation& cut, int segment) {
+  template <class Sequence>
+  static __device__ __forceinline__ index_t slot(const Sequence& x, const block_place& at, const segmentation& cut,
+                                                 int segment) {
     return index_t(at.n * int(x.v.template extent<axis::head>()) + at.h) * cut.count + segment + 1;
   }
   template <class Sequence>
-  __device__ __forceinline__ void store_states(const Sequence& x, const block_place& at, const segmentation& cut, int segment,
-                                                 index_t channel) const {
+  __device__ __forceinline__ void store_states(const Sequence& x, const block_place& at, const segmentation& cut,
+                                               int segment, index_t channel) const {
     const index_t V = x.v.template extent<axis::value>(), K = x.k.template extent<axis::key>();
 #pragma unroll
     for (int i = 0; i < states; ++i)
@@ -170,8 +182,8 @@ template <class Design, class Precision, int Keys, int Lanes> struct warp_walk {
   /// Leaves the segment's tokens, of the first pass those that are not forgotten; and makes the state the one before them.
   /// Answers the span of those left out.
   template <class Sequence>
-  __device__ __forceinline__ float begin_segment(const Sequence& x, block_place& at, const segmentation& cut, int segment,
-                                                bool there, index_t channel) {
+  __device__ __forceinline__ float begin_segment(const Sequence& x, block_place& at, const segmentation& cut,
+                                                 int segment, bool there, index_t channel) {
     const index_t V = x.v.template extent<axis::value>(), K = x.k.template extent<axis::key>();
     const index_t from = index_t(segment) * cut.tokens, left = at.length - from;
     if (cut.first_pass) {
@@ -216,7 +228,8 @@ template <class Design, class Precision, int Keys, int Lanes> struct warp_walk {
     for (int i = 0; i < states; ++i) own.S[i] = sum[i];
     return 0;
   }
-  template <class Sequence> __device__ __forceinline__ void run(const Sequence& x, block_place at, const segmentation& cut, int segment) {
+  template <class Sequence>
+  __device__ __forceinline__ void run(const Sequence& x, block_place at, const segmentation& cut, int segment) {
     const int V = int(x.v.template extent<axis::value>()), K = int(x.k.template extent<axis::key>());
     const int begin = at.block * channels, channel = begin + c;
     const bool there = channel < V;
@@ -256,15 +269,17 @@ template <class Design, class Precision, int Keys, int Lanes> struct warp_walk {
     const int tokens = int(at.length);
     const index_t stride = x.y.template stride<axis::time>(), step = layout::reversed ? -stride : stride;
     pipeline p{};
-    p.to = x.y.data() + at.batch() * x.y.template stride<axis::batch>() + at.template start<layout::reversed>() * stride +
-           at.h * x.y.template stride<axis::head>() + channel + (q - round) * step;  // round -1
+    p.to = x.y.data() + at.batch() * x.y.template stride<axis::batch>() +
+           at.template start<layout::reversed>() * stride + at.h * x.y.template stride<axis::head>() + channel +
+           (q - round) * step;  // round -1
     p.behind = m.of[0].table[c], p.span = span;
     turn_to(m.of[0].rows, 0, m.of[0].table + channels, p);
     int r = 0;
     if constexpr (cuttable)
       if (cut.first_pass) {
 #pragma unroll 1
-        for (; r < tokens / round; ++r) walk<true, false>(preparing, finishing, mapping, feed, p, r, round, there, step);
+        for (; r < tokens / round; ++r)
+          walk<true, false>(preparing, finishing, mapping, feed, p, r, round, there, step);
         ptx::await_copies<0>();
         if (there && q == 0) cut.spans[slot(x, at, cut, segment) * V + channel] = p.span;
         return store_states(x, at, cut, segment, there ? channel : V);
@@ -279,7 +294,8 @@ template <class Design, class Precision, int Keys, int Lanes> struct warp_walk {
     if (x.final_state.S && there && segment + 1 == cut.count)
 #pragma unroll
       for (int i = 0; i < states; ++i)
-        if (const int key = q * states + i; key < K) x.final_state.S(at.n, at.h, key, channel) = typename Precision::state(own.S[i]);
+        if (const int key = q * states + i; key < K)
+          x.final_state.S(at.n, at.h, key, channel) = typename Precision::state(own.S[i]);
     if constexpr (layout::normalises)
       if (at.block == 0) sums.end(x.final_state, at.n, at.h, K, lane);
   }
@@ -287,12 +303,13 @@ template <class Design, class Precision, int Keys, int Lanes> struct warp_walk {
 
 /// A block is a warp: 32 / Lanes channels of a segment of a head of a sequence.
 template <class Design, class Precision, int Keys, int Lanes>
-__global__ void __launch_bounds__(32, Lanes == 2 || Keys > 16 ? 8 : 16) selective_kernel(const Design design, const sequence_of<Design, Precision> x,
-                                                                          const segmentation cut) {
+__global__ void __launch_bounds__(32, Lanes == 2 || Keys > 16 ? 8 : 16)
+    selective_kernel(const Design design, const sequence_of<Design, Precision> x, const segmentation cut) {
   using walk = warp_walk<Design, Precision, Keys, Lanes>;
   extern __shared__ uint4 memory_of_warp[];
   const int segments = cut.first_pass ? cut.count - 1 : cut.count;
-  walk{design, *reinterpret_cast<typename walk::memory*>(memory_of_warp), float(design.scale(x.k.template extent<axis::key>()))}
+  walk{design, *reinterpret_cast<typename walk::memory*>(memory_of_warp),
+       float(design.scale(x.k.template extent<axis::key>()))}
       .run(x, block_place(x, int(blockIdx.x) / segments), cut, int(blockIdx.x) % segments);
 }
 

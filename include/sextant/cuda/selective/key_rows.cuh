@@ -25,7 +25,10 @@ template <class Layout> struct key_mapping {
 
   template <class Sequence>
   __device__ __forceinline__ key_mapping(const design& its_design, const Sequence& x, index_t h, int its_lane)
-      : d{its_design}, K{int(x.k.template extent<axis::key>())}, lane{its_lane}, k_scale{key_scale<float>(d.feature_map, K)} {
+      : d{its_design},
+        K{int(x.k.template extent<axis::key>())},
+        lane{its_lane},
+        k_scale{key_scale<float>(d.feature_map, K)} {
     if constexpr (Layout::forget_of_key)
 #pragma unroll
       for (int i = 0; i < F_share; ++i) {
@@ -36,7 +39,8 @@ template <class Layout> struct key_mapping {
 
   /// phi of one number: for tokens of 16 bits by instructions that are good to 2^-22.
   __device__ __forceinline__ float mapped(float x) const {
-    if constexpr (!Layout::exact && requires { float(d.feature_map(approximate(x))); }) return float(d.feature_map(approximate(x)));
+    if constexpr (!Layout::exact && requires { float(d.feature_map(approximate(x))); })
+      return float(d.feature_map(approximate(x)));
     else return d.feature_map(x);
   }
   /// This lane's numbers of a round, as they are stored.
@@ -76,7 +80,8 @@ template <class Layout> struct key_mapping {
 #pragma unroll
       for (int i = 0; i < F_share; ++i) F[i] = forget_of_design<Layout>{d.forget_gate}(F[i], rate[i]);
       const int first = lane * F_share;
-      store_together(to + first / keys * Layout::row + 2 * keys + first % keys, together<float, 4>{{F[0], F[1], F[2], F[3]}});
+      store_together(to + first / keys * Layout::row + 2 * keys + first % keys,
+                     together<float, 4>{{F[0], F[1], F[2], F[3]}});
     }
   }
 };
@@ -88,7 +93,8 @@ template <class Layout> struct key_sums {
   static constexpr int tokens = Layout::round * across / 32;  ///< that a lane answers for
   array<float, each> z;
 
-  template <class State> __device__ __forceinline__ void begin(const State& initial, index_t n, index_t h, int K, int lane) {
+  template <class State>
+  __device__ __forceinline__ void begin(const State& initial, index_t n, index_t h, int K, int lane) {
 #pragma unroll
     for (int i = 0; i < each; ++i) {
       const int key = i * 32 + lane % across;
@@ -127,7 +133,8 @@ template <class Layout> struct key_sums {
       factor[first + lane % tokens] = scale / (qz[0] + eps);
     }
   }
-  template <class State> __device__ __forceinline__ void end(const State& last, index_t n, index_t h, int K, int lane) const {
+  template <class State>
+  __device__ __forceinline__ void end(const State& last, index_t n, index_t h, int K, int lane) const {
     if (last.z && lane < across)
 #pragma unroll
       for (int i = 0; i < each; ++i)

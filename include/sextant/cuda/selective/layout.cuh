@@ -24,7 +24,8 @@ enum class decay_kind {
 template <class Gate> consteval decay_kind decay_kind_of() {
   constexpr per raw = raw_granularity<Gate>, rate = rate_granularity<Gate>, both = granularity<Gate>;
   if (raw == per::key && both == per::key) return decay_kind::row;
-  if ((both != per::channel && both != per::key_channel) || raw == per::key || raw == per::key_channel) return decay_kind::other;
+  if ((both != per::channel && both != per::key_channel) || raw == per::key || raw == per::key_channel)
+    return decay_kind::other;
   if (raw == per::nothing) return decay_kind::fixed;
   return rate == per::key || rate == per::key_channel ? decay_kind::state : decay_kind::channel;
 }
@@ -41,9 +42,11 @@ template <class Design, class Precision> struct design_traits {
   static constexpr decay_kind decay = decay_kind_of<forget_type>();
   static constexpr per step = sextant::detail::step_granularity<Design>;
   static constexpr bool step_of_channel = step == per::channel, step_of_head = step == per::head;
-  static constexpr bool forget_of_channel = own_of<forget_type>(per::channel), forget_of_head = own_of<forget_type>(per::head);
+  static constexpr bool forget_of_channel = own_of<forget_type>(per::channel),
+                        forget_of_head = own_of<forget_type>(per::head);
   static constexpr bool forget_of_key = own_of<forget_type>(per::key);
-  static constexpr bool input_of_channel = own_of<input_type>(per::channel), input_of_head = own_of<input_type>(per::head);
+  static constexpr bool input_of_channel = own_of<input_type>(per::channel),
+                        input_of_head = own_of<input_type>(per::head);
   static constexpr bool has_input = !std::is_same_v<input_type, input::one>;
   static constexpr bool has_gate = sextant::detail::has_output_gate<Design>;
   static constexpr bool learned = sextant::detail::is_learned<Design>;
@@ -69,9 +72,7 @@ template <class Design, class Precision, int Keys, int Lanes> struct warp_layout
   /// Floats of phi(k), phi(q) and, where it is the same for all channels, F of one token; 4 more against bank conflicts.
   static constexpr int row = (base::forget_of_key ? 3 : 2) * Keys + 4;
 
-  template <bool Has, class Element, int Count> struct array_if {
-    alignas(16) array<Element, Has ? Count : 1> at;
-  };
+  template <bool Has, class Element, int Count> struct array_if { alignas(16) array<Element, Has ? Count : 1> at; };
   template <bool Has> using of_channels = array_if<Has, token, round * channels>;
   template <bool Has> using of_head = array_if<Has, float, round>;
 
@@ -114,7 +115,9 @@ struct block_place {
     length = count;
   }
   /// Where the first token lies in the order of time.
-  template <bool Reversed> __device__ __forceinline__ index_t start() const { return Reversed ? first + length - 1 : first; }
+  template <bool Reversed> __device__ __forceinline__ index_t start() const {
+    return Reversed ? first + length - 1 : first;
+  }
 };
 
 }  // namespace sextant::gpu::lanes

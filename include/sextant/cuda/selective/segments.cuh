@@ -17,15 +17,17 @@ struct segmentation {
   int tokens = 0;           ///< of one; of the last, what is left
   bool first_pass = false;  ///< of all segments but the last, without outputs
   float* ends = nullptr;    ///< [B, H, count, K, V]: the initial state, and what segments make of an empty one
-  float* spans = nullptr;   ///< [B, H, count, V], as many: sums of the gate's logarithm per unit of its rate; infinity: all is forgotten
+  float* spans =
+      nullptr;  ///< [B, H, count, V], as many: sums of the gate's logarithm per unit of its rate; infinity: all is forgotten
 };
 
 /// The span of tokens that are all forgotten.
 inline constexpr float infinite_span = __builtin_huge_valf();
 
 /// Whether designs can be cut: where one number per token and channel says what all keys forget.
-template <class Layout> inline constexpr bool can_be_cut =
-    Layout::decay == decay_kind::state && forget_of_design<Layout>::scaled_rates && !Layout::normalises;
+template <class Layout>
+inline constexpr bool can_be_cut =
+    Layout::decay == decay_kind::state&& forget_of_design<Layout>::scaled_rates && !Layout::normalises;
 
 /// The number of segments for a call of so many warps: enough to fill the GPU with eight to a multiprocessor, none of them
 /// shorter than 512 tokens.

@@ -13,17 +13,20 @@ template <class Layout> struct lane_states {
   array<float, states> S, rate;  ///< rate: of the forget gate, or its value where it reads no token
 
   /// F of token t from the number that the forget gate reads of it, or that it is.
-  template <class Gate> __device__ __forceinline__ void decays(const Gate& gate, float number, array<float, states>& F, int t) const {
+  template <class Gate>
+  __device__ __forceinline__ void decays(const Gate& gate, float number, array<float, states>& F, int t) const {
     const forget_of_design<Layout> forget{gate};
 #pragma unroll
     for (int i = 0; i < states; ++i) {
-      if constexpr (decay == decay_kind::state) F[i] = forget(number, rate[i], (t * states + i) % Layout::polynomial_every == 0);
+      if constexpr (decay == decay_kind::state)
+        F[i] = forget(number, rate[i], (t * states + i) % Layout::polynomial_every == 0);
       else if constexpr (decay == decay_kind::fixed) F[i] = rate[i];
       else F[i] = number;
     }
   }
   /// S <- F S + phi(k) w; answers this lane's part of phi(q) S where there are Outputs.
-  template <bool Outputs, class Rows> __device__ __forceinline__ float update(const array<float, states>& F, const Rows& rows, float w) {
+  template <bool Outputs, class Rows>
+  __device__ __forceinline__ float update(const array<float, states>& F, const Rows& rows, float w) {
     float sum = 0;
 #pragma unroll
     for (int i = 0; i < states; i += 4) {
