@@ -50,11 +50,16 @@ template <class Design> double error(const Design& design, shape s, wishes w, au
   w.positive_keys = divides<Design>;
   return error_on_gpu<decltype(precision)>(design, s, w, by_mma).worst();
 }
+/// bfloat16 rounds to 2^-9 of a number at most. y and the state where it is queried are rounded; values are once more where
+/// an input gate per channel multiplies them.
+template <class Design>
+inline constexpr double bf16_bound =
+    raw_granularity<typename Design::input_type> == per::channel ? 3 * 0x1p-9 : tolerance<bf16>;
 /// Holds a design in the three precisions.
 template <class Design> void hold(const Design& design, const shape& s, const wishes& w) {
   INFO("T ", s.T, ", K ", s.K, ", V ", s.V, ", heads ", s.B * s.H);
   CHECK(error(design, s, w, fp32{}) <= (s.T > 4096 ? 1e-5 : 2e-6));
-  CHECK(error(design, s, w, bf16{}) <= tolerance<bf16>);
+  CHECK(error(design, s, w, bf16{}) <= bf16_bound<Design>);
   CHECK(error(design, s, w, fp16{}) <= tolerance<fp16>);
 }
 

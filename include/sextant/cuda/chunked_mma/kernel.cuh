@@ -51,7 +51,7 @@ template <class Token, bool Keyed, class Parts> struct slice_walk {
     __syncthreads();
     const int chunks = (length + plan.tokens - 1) / plan.tokens;
     const stretch& s = reinterpret_cast<const chunk_gates*>(shared + plan.gates)->s;
-    if (warp == 0) gates.read_ahead(s, 0, count_of(0));
+    if (warp == 0) read_gates_ahead(0);
     for (int i = 1 - plan.stages; i < chunks; ++i) {
       __syncthreads();
       const int next = i + plan.stages - 1;
@@ -66,7 +66,7 @@ template <class Token, bool Keyed, class Parts> struct slice_walk {
       if (plan.maps || gates_channels()) prepare(memory, t, count_of(i)), __syncthreads();
       if constexpr (Keyed) {
         if (undecayed()) normalise_undecayed(memory);
-        if (warp == 0) compute_gates(memory, t, count_of(i));
+        if (warp == 0) compute_gates(memory, count_of(i));
         decay_keys(gates.reader, s, plan, memory, t, count_of(i));
         __syncthreads();
         const int* const steep = memory.gates->steep;
@@ -74,7 +74,7 @@ template <class Token, bool Keyed, class Parts> struct slice_walk {
         scale_rows(plan, memory, count_of(i));
         __syncthreads();
       } else if (warp == 0) {
-        compute_gates(memory, t, count_of(i));
+        compute_gates(memory, count_of(i));
       }
       if (!plan.states_only) score(plan, memory, int(c.keys));
       __syncthreads();
@@ -90,6 +90,7 @@ template <class Token, bool Keyed, class Parts> struct slice_walk {
       advance(memory);
       if (Keyed && plan.states_only) add_up_decays(memory);
       __syncthreads();
+      if (warp == 0) read_gates_ahead(t + plan.tokens);
       if (!plan.states_only) write_rows(c, plan, memory, values, t, count_of(i), gates_channels());
       if (Keyed && threadIdx.x < 4) memory.gates->steep[threadIdx.x] = 0;
     }
@@ -101,9 +102,24 @@ template <class Token, bool Keyed, class Parts> struct slice_walk {
     const int left = length - chunk * plan.tokens;
     return left < plan.tokens ? left : plan.tokens;
   }
-  __device__ float* state_at(const tensor<float>& x, const block_place& at, int i) const {
-    return reinterpret_cast<float*>(x.at(at.sequence, 0, at.head) + key_of(i) * x.key +
-                                    (at.first_channel + channel_of(i)) * x.value);
+  /// Where a warp's part of a state lies: lane's first number, and bytes from key to key and from channel to channel.
+  struct state_place {
+    std::byte* first = nullptr;
+    index_t key = 0, value = 0;
+
+    /// Number i of the lane.
+    __device__ float& operator[](int i) const {
+      return *reinterpret_cast<float*>(first + (i / 4 * 8 + i % 2) * key + i % 4 / 2 * 8 * value);
+    }
+  };
+  __device__ state_place place_in(std::byte* state, const block_place& at, index_t key, index_t value) const {
+    return {state + key_of(0) * key + (at.first_channel + channel_of(0)) * value, key, value};
+  }
+  __device__ state_place place_in(const tensor<float>& x, const block_place& at) const {
+    return x ? place_in(x.at(at.sequence, 0, at.head), at, x.key, x.value) : state_place{};
+  }
+  __device__ state_place place_in(const handed_state& x, const block_place& at) const {
+    return place_in(reinterpret_cast<std::byte*>(x.S), at, c.values * index_t(sizeof(float)), sizeof(float));
   }
   __device__ bool state_exists(int i) const { return key_of(i) < c.keys && channel_of(i) < values; }
   static __device__ float* normaliser_at(const tensor<float>& x, const block_place& at, int key) {
@@ -142,14 +158,11 @@ template <class Token, bool Keyed, class Parts> struct slice_walk {
       rows.d = c.d ? c.d.at(0, 0, at.head) + at.first_channel * c.d.value : nullptr;
       rows.s = s;
     }
+    const state_place from = is_handed  ? place_in(handed(at, at.segment), at)
+                             : is_given ? place_in(c.S_in, at)
+                                        : state_place{};
 #pragma unroll
-    for (int i = 0; i < slab_keys / 2; ++i) {
-      S[i / 4][i % 4] = 0.0f;
-      if (!state_exists(i)) continue;
-      if (is_given && c.S_in) S[i / 4][i % 4] = *state_at(c.S_in, at, i);
-      if (is_handed)
-        S[i / 4][i % 4] = handed(at, at.segment).S[key_of(i) * c.values + at.first_channel + channel_of(i)];
-    }
+    for (int i = 0; i < slab_keys / 2; ++i) S[i / 4][i % 4] = from.first && state_exists(i) ? from[i] : 0.0f;
   }
   /// The states as they are now: the call's by the last segment, else what the next one is handed. Those of the head by its
   /// first block.
@@ -157,23 +170,20 @@ template <class Token, bool Keyed, class Parts> struct slice_walk {
     const block_place at(c, plan);
     const bool hands_over = plan.states_only, ends = !hands_over && at.segment == plan.segments - 1;
     if (!hands_over && !ends) return;
+    const state_place to = hands_over ? place_in(handed(at, at.segment + 1), at) : place_in(c.S_out, at);
 #pragma unroll
-    for (int i = 0; i < slab_keys / 2; ++i) {
-      if (!state_exists(i)) continue;
-      if (hands_over)
-        handed(at, at.segment + 1).S[key_of(i) * c.values + at.first_channel + channel_of(i)] = S[i / 4][i % 4];
-      else if (c.S_out) *state_at(c.S_out, at, i) = S[i / 4][i % 4];
-    }
+    for (int i = 0; i < slab_keys / 2; ++i)
+      if (to.first && state_exists(i)) to[i] = S[i / 4][i % 4];
     if (at.first_channel != 0) return;
     const chunk_memory<Token> memory(shared, plan, 0);
     __syncthreads();
     const float* const z = memory.z + plan.steps() * plan.keys();
     for (int i = int(threadIdx.x); i < c.keys; i += int(blockDim.x)) {
       if (hands_over) {
-        const handed_state to = handed(at, at.segment + 1);
-        if (c.normalises()) to.z[i] = z[i];
-        if (Keyed) to.left[i] = memory.total[i];
-        else if (i == 0) to.left[0] = ptx::exp2_approx(float(memory.gates->total));
+        const handed_state next = handed(at, at.segment + 1);
+        if (c.normalises()) next.z[i] = z[i];
+        if (Keyed) next.left[i] = memory.total[i];
+        else if (i == 0) next.left[0] = ptx::exp2_approx(float(memory.gates->total));
       } else if (c.z_out) {
         *normaliser_at(c.z_out, at, i) = z[i];
       }
@@ -229,11 +239,13 @@ template <class Token, bool Keyed, class Parts> struct slice_walk {
     }
   }
   /// Gates of the head, by one warp; it reads ahead what the next chunk's are computed from.
-  __device__ void compute_gates(const chunk_memory<Token>& memory, int t, int count) {
-    if (!gates.any()) return;
-    gates.compute(*memory.gates, count);
-    const int next = t + plan.tokens, left = length - next;
-    if (left > 0) gates.read_ahead(memory.gates->s, next, left < plan.tokens ? left : plan.tokens);
+  __device__ void compute_gates(const chunk_memory<Token>& memory, int count) {
+    if (gates.any()) gates.compute(*memory.gates, count);
+  }
+  __device__ void read_gates_ahead(int next) {
+    const int left = length - next;
+    const stretch& s = reinterpret_cast<const chunk_gates*>(shared + plan.gates)->s;
+    if (gates.any() && left > 0) gates.read_ahead(s, next, left < plan.tokens ? left : plan.tokens);
   }
 
   /// What the normaliser sums up of a step's own tokens; with decays per key that it does not share, it has done so.
@@ -243,47 +255,19 @@ template <class Token, bool Keyed, class Parts> struct slice_walk {
   }
   /// A normaliser that does not share the decays per key has its turn before they go into queries and keys.
   __device__ void normalise_undecayed(const chunk_memory<Token>& memory) {
-    const auto same = [](int, int, float2 z) { return z; };
     if (!plan.states_only) score(plan, memory, int(c.keys));
     __syncthreads();
     if (!plan.states_only) sum_scores(plan, memory);
-    mma::advance_normaliser(plan, memory, nullptr, same, same, same);
+    mma::advance_normaliser(plan, memory, nullptr, nullptr);
     __syncthreads();
     if (!plan.states_only) query_normaliser(c, plan, memory, nullptr);
   }
   __device__ void advance_normaliser(const chunk_memory<Token>& memory) {
     const chunk_gates& gate = *memory.gates;
-    const auto same = [](int, int, float2 z) { return z; };
-    if constexpr (Keyed) {
-      const auto times = [&](const float* factors, int step, int key, float2 z) -> float2 {
-        const float2 f = load_pair(factors + step * plan.keys() + key);
-        return {z.x * f.x, z.y * f.y};
-      };
-      const auto is_one_sided = [&](int step) { return ends_one_sided<Token> || gate.steep[step]; };
-      const auto before = [&](int step, int key, float2 z) {
-        return is_one_sided(step) ? z : times(memory.first, step, key, z);
-      };
-      const auto after = [&](int step, int key, float2 z) {
-        return is_one_sided(step) ? z : times(memory.second, step, key, z);
-      };
-      const auto between = [&](int step, int key, float2 z) -> float2 {
-        if constexpr (ends_one_sided<Token>) {
-          const float2 f = load_pair(memory.first + step * plan.keys() + key);
-          return {fmaf(z.x, f.x, z.x), fmaf(z.y, f.y, z.y)};
-        } else {
-          return gate.steep[step] ? times(memory.second, step, key, times(memory.first, step, key, z)) : z;
-        }
-      };
-      mma::advance_normaliser(plan, memory, nullptr, before, between, after);
-    } else {
-      const bool decays = per_head() && !undecayed();
-      const auto between = [&](int step, int, float2 z) -> float2 {
-        const float taken = decays ? gate.taken[step] : 0.0f;
-        return {fmaf(z.x, taken, z.x), fmaf(z.y, taken, z.y)};
-      };
-      const float* const weights = c.norm == norm_kind::abs_max ? gate.entering : decays ? gate.left : nullptr;
-      mma::advance_normaliser(plan, memory, weights, same, between, same);
-    }
+    const bool decays = per_head() && !undecayed();
+    const float* const weights = c.norm == norm_kind::abs_max ? gate.entering : decays ? gate.left : nullptr;
+    if constexpr (Keyed) advance_keyed_normaliser(plan, memory);
+    else mma::advance_normaliser(plan, memory, weights, decays ? gate.taken : nullptr);
   }
 
   /// What the chunk sees of the state, and how the state moves on.
@@ -299,7 +283,8 @@ template <class Token, bool Keyed, class Parts> struct slice_walk {
       if (Keyed && !one_sided) multiply_keys(S, first);
       float Y[2][4] = {};
       if (!plan.states_only)
-        products::query_state(Y, S, memory.q + t * plan.q_stride + slab * slab_keys, plan.q_stride, lane);
+        products::template query_state<Keyed>(Y, S, memory.q + t * plan.q_stride + slab * slab_keys, plan.q_stride,
+                                              lane);
       typename products::values V;
       products::load_values(V, memory.v + t * plan.v_stride + channel, plan.v_stride, lane);
       if (!plan.states_only) {

@@ -2,7 +2,7 @@
 /// @file  Chunked form by mma.sync: from what the warps answered to y.
 #pragma once
 
-#include <sextant/cuda/chunked_mma/scores.cuh>
+#include <sextant/cuda/chunked_mma/normaliser.cuh>
 #include <sextant/cuda/tile/activation.cuh>
 
 namespace sextant::gpu::mma {

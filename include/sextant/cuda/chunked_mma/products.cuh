@@ -62,13 +62,15 @@ template <class By> __device__ __forceinline__ void multiply_keys(slab_state& S,
 ///   enter          S^T += V^T K
 ///   score          sums += Q K^T for 8 of the keys' tokens
 /// Rows lie in shared memory, `stride` numbers from one to the next. For tokens of 16 bits: S is rounded to them where it
-/// is queried, for float16 after division by a power of two that keeps it in range; weights are sums of two numbers of 16
-/// bits, the second `part` numbers behind the first, as a single one may be all that a token's answer is made of.
+/// is queried (`Twice`: bfloat16 is, and once more what that leaves out), for float16 after division by a power of two that
+/// keeps it in range; weights are sums of two numbers of 16 bits, the second `part` numbers behind the first, as a single one
+/// may be all that a token's answer is made of.
 template <class Token> struct warp_products {
   static constexpr int q_padding = 8, k_padding = 8, v_padding = 8;  ///< numbers behind a row that spread it over banks
   static constexpr int weight_stride = 24, weight_parts = 2;
   using values = std::uint32_t[4];
 
+  template <bool Twice>
   static __device__ __forceinline__ void query_state(float (&Y)[2][4], const slab_state& S, const Token* q, int stride,
                                                      int lane) {
     float by = 1.0f, back = 1.0f;
@@ -82,6 +84,12 @@ template <class Token> struct warp_products {
       ptx::load_matrices(b, rows + i * 32);
       ptx::multiply_add<Token>(Y[0], a, b[0], b[1]);
       ptx::multiply_add<Token>(Y[1], a, b[2], b[3]);
+      if constexpr (Twice && std::is_same_v<Token, bfloat16>) {
+        const std::uint32_t rest[4] = {rest_of(S[2 * i], 0, a[0]), rest_of(S[2 * i], 2, a[1]),
+                                       rest_of(S[2 * i + 1], 0, a[2]), rest_of(S[2 * i + 1], 2, a[3])};
+        ptx::multiply_add<Token>(Y[0], rest, b[0], b[1]);
+        ptx::multiply_add<Token>(Y[1], rest, b[2], b[3]);
+      }
     }
     if constexpr (std::is_same_v<Token, float16>)
 #pragma unroll
@@ -152,6 +160,12 @@ template <class Token> struct warp_products {
     if constexpr (std::is_same_v<Token, float16>) return detail::round_pair<Token>(s[at] * by, s[at + 1] * by);
     else return (void)by, detail::round_pair<Token>(s[at], s[at + 1]);
   }
+  /// What a rounding has left out.
+  static __device__ __forceinline__ std::uint32_t rest_of(const float (&s)[4], int at, std::uint32_t word) {
+    float low, high;
+    detail::widen_pair<Token>(word, low, high);
+    return detail::round_pair<Token>(s[at] - low, s[at + 1] - high);
+  }
   /// The power of two that brings the largest number of S to between 2^14 and 2^15, and its reciprocal.
   static __device__ __forceinline__ void keep_in_range(const slab_state& S, float& by, float& back) {
     float most = 0.0f;
@@ -192,6 +206,7 @@ template <> struct warp_products<float> {
     return b;
   }
 
+  template <bool Twice>
   static __device__ __forceinline__ void query_state(float (&Y)[2][4], const slab_state& S, const float* q, int stride,
                                                      int lane) {
     const float* const row = q + lane / 4 * stride + lane % 4 * 2;
