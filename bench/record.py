@@ -12,7 +12,7 @@ name (design/form/backend/precision/shape), best_ms, median_ms and its counters;
 h200/chunked.json; a row there has the form that ran, the floor, what binds it and the fraction of it too. --from records
 what these programs wrote elsewhere: Google Benchmark's JSON, or {"runs": [...]} of several; the commit is that of their
 context (--benchmark_context=commit=...), or else this folder's. --peers puts a list of the peers' times (bench/gpu_report.py
-says of what) into peers.json: the new ones replace all older ones of the same case, shape and precision.
+says of what) into peers.json: new ones replace older ones of the same peer, case, shape and precision.
 """
 import argparse
 import collections
@@ -99,16 +99,16 @@ def record_cuda(runs, results):
 
 
 def record_peers(new, results):
-    """New rows first; older ones of cases that the new ones do not have stay."""
+    """Older rows that the new ones do not replace stay."""
     fields = ("peer", "case", "shape", "dtype", "median_ms", "ratio_to_ours", "date", "gpu", "version")
 
     def case(row):
-        return row["case"], row["shape"], row["dtype"]
+        return row["case"], row["shape"], row["dtype"], row["peer"]
 
     path = results / "h200" / "peers.json"
     old = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
     have = {case(row) for row in new}
-    rows = sorted(new + [row for row in old if case(row) not in have], key=lambda row: (row["case"], row["shape"], row["dtype"]))
+    rows = sorted(new + [row for row in old if case(row) not in have], key=case)
     lines = (" " + json.dumps({f: row[f] for f in fields if f in row}) for row in rows)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("[\n" + ",\n".join(lines) + "\n]\n", encoding="utf-8")

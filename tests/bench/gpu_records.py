@@ -33,12 +33,13 @@ with tempfile.TemporaryDirectory() as folder:
     ours |= {"date": "2026-01-01", "version": "v1", "gpu": "NVIDIA H200"}
     peers = [{"peer": "slow", **ours, "median_ms": 1.0}, {"peer": "quick", **ours, "median_ms": 0.5, "ratio_to_ours": 2.4},
              {"peer": "another", **ours, "dtype": "fp32", "median_ms": 0.1}]
-    old = [{"peer": "older", **ours, "median_ms": 9.0}, {"peer": "older", **ours, "case": "gla", "median_ms": 9.0}]
+    old = [{"peer": "slow", **ours, "median_ms": 9.0}, {"peer": "slow", **ours, "case": "gla", "median_ms": 9.0}]
     for rows in (old, peers):
         (results / "new.json").write_text(json.dumps(rows), encoding="utf-8")
         call(bench / "record.py", "--peers", results / "new.json", "--results", results)
     kept = json.loads((results / "h200" / "peers.json").read_text(encoding="utf-8"))
-    assert [(p["peer"], p["case"]) for p in kept if p["peer"] == "older"] == [("older", "gla")] and len(kept) == 4
+    assert [(p["case"], p["median_ms"]) for p in kept if p["peer"] == "slow"] == [("gla", 9.0), ("mamba2", 1.0)]
+    assert len(kept) == 4
     line = "| `mamba2` | B8 T4096 H32 K128 V64, 1 q and k | bf16 | 0.200 | 0.075 | 38 % | quick | 0.500 | 2.40x |"
     holds(line, call(bench / "report.py", "--results", results, "--print", "gpu").stdout)
     both = call(bench / "report.py", "--results", results, "--print", "gpu_prefill").stdout
