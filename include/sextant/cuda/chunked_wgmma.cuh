@@ -74,12 +74,14 @@ struct chunked_wgmma {
   static auto with_keys(const sequence_of<Design, Precision>& x, const Visit& visit) {
     const index_t V = x.v.template extent<axis::value>(), H = x.v.template extent<axis::head>();
     const index_t shared_by = H / x.k.template extent<axis::head>();
-    constexpr bool shares = !std::is_same_v<typename Design::heads_type, heads::multi> &&
+    constexpr bool shares = std::is_same_v<typename Design::heads_type, heads::grouped> &&
                             !sextant::detail::normalises<typename Design::norm_type>;
-    (void)shared_by;
-    if constexpr (shares)
+    if constexpr (shares) {
       if (shared_by % 2 == 0) return visit(wgmma::chunked_plan<Design, Precision, Keys, 2, true>{});
-    if (V % 128 == 0) return visit(wgmma::chunked_plan<Design, Precision, Keys, 2, false>{});
+    } else {
+      (void)shared_by;
+      if (V % 128 == 0) return visit(wgmma::chunked_plan<Design, Precision, Keys, 2, false>{});
+    }
     return visit(wgmma::chunked_plan<Design, Precision, Keys, 1, false>{});
   }
   template <class Plan, class Design, class Precision>

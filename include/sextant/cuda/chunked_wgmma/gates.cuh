@@ -169,7 +169,7 @@ __device__ void run_gates(const chunked_call<typename Plan::design_type, typenam
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
       const int t = first + row(i);
-      exists[i] = t >= 0 && t < call.tokens;
+      exists[i] = t < call.tokens;
       if (exists[i]) raw[i].load(call.x, block.batch, t, h);
     }
   };

@@ -143,10 +143,10 @@ template <class Plan> struct chunked_block {
   __device__ int value_of(int slice) const { return first_value + (Plan::paired ? 0 : 64 * slice); }
 };
 
-/// The first token of chunk c, chunks counting in the order in which the state meets them: negative where the last one of a
-/// reversed sequence is not full.
+/// The first token of chunk c, chunks counting in the order in which the state meets them. Never negative: the copy engine
+/// takes such a place for loads, but stops at a store to it. So it is the first chunk of a reversed sequence that is not full.
 template <class Plan, class Call> __device__ __forceinline__ int first_token(const Call& call, int c) {
-  return Plan::reversed ? call.tokens - 64 * (c + 1) : 64 * c;
+  return 64 * (Plan::reversed ? call.chunks - 1 - c : c);
 }
 
 /// The shared address of 16-byte piece `piece` of row `row` of a swizzled tile.

@@ -40,7 +40,7 @@ __device__ __forceinline__ void pass_rows(const Call& call, chunked_memory<Plan>
     numbers q_stored{*q_at}, k_stored{*k_at};
     widen(q_stored, q);
     widen(k_stored, k);
-    const bool there = first + row >= 0 && first + row < call.tokens;
+    const bool there = first + row < call.tokens;
     if constexpr (Plan::maps) {
 #pragma unroll
       for (int i = 0; i < 8; ++i) {
