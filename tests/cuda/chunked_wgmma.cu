@@ -268,7 +268,7 @@ TEST_CASE("twenty runs give the same bits") {
 
 TEST_CASE("131072 tokens") {
   if (!has_hopper()) return;
-  const shape s{.B = 1, .T = 131072, .Hk = 1, .H = 2, .K = 64, .V = 64};
+  const shape s{.B = 1, .T = 131072, .Hk = 1, .H = 1, .K = 64, .V = 64};
   holds<bf16>(mamba2, s, {.initial_state = true, .rate_size = 0.01});
   holds<fp16>(undecayed, s, {.positive_keys = true});
 }
