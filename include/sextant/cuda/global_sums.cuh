@@ -4,6 +4,7 @@
 
 #include <sextant/cuda/global/answers.cuh>
 #include <sextant/cuda/launch.cuh>
+#include <sextant/cuda/untyped_family.cuh>
 
 namespace sextant::gpu {
 
@@ -16,7 +17,7 @@ namespace sextant::gpu {
 ///
 /// Workspace: the sums of every part, B H K V numbers for each and B H K more with a normaliser; parts are so many that there
 /// are about four blocks for each multiprocessor.
-struct global_sums {
+struct global_sums : untyped_family<global_sums> {
   static constexpr const char* form = "global";
   template <class Design, class Precision>
   static constexpr bool runs = std::is_same_v<typename Design::order_type, order::global> &&
@@ -27,18 +28,7 @@ struct global_sums {
     status found;
     return takes_call(make_call(design, x, found));
   }
-  template <class Design, class Precision>
-  static std::size_t workspace_bytes(const Design& design, const sequence_of<Design, Precision>& x) {
-    status found;
-    return bytes_of_call(make_call(design, x, found), choose_parts(design));
-  }
-  template <class Design, class Precision>
-  static status run(const Design& design, const sequence_of<Design, Precision>& x, const stream& on) {
-    status found;
-    return run_call(make_call(design, x, found), choose_parts(design), on);
-  }
 
-  /// The same for a call without the design's types.
   template <class Real> static bool takes_call(const device_call<Real>& c) {
     constexpr index_t most = index_t(1) << 30;
     if (c.width < 1 || c.values < 1) return false;

@@ -4,6 +4,7 @@
 
 #include <sextant/cuda/launch.cuh>
 #include <sextant/cuda/token.cuh>
+#include <sextant/cuda/untyped_family.cuh>
 
 namespace sextant::gpu {
 
@@ -203,7 +204,7 @@ __global__ void __launch_bounds__(256) recurrent_kernel(const __grid_constant__ 
 /// The recurrence, token by token, one block per sequence, head and up to 32 channels; S in shared memory, or in the
 /// workspace where one channel's keys do not fit there. Every design, shape, stride and precision; about 2 us a token, so
 /// it is what other forms are checked against and what takes the calls they refuse. O(T K' V) per head.
-struct recurrent {
+struct recurrent : untyped_family<recurrent> {
   static constexpr const char* form = "recurrent";
   template <class Design, class Precision> static constexpr bool runs = true;
 
@@ -216,18 +217,7 @@ struct recurrent {
   template <class Design, class Precision> static bool takes(const Design&, const sequence_of<Design, Precision>&) {
     return true;
   }
-  template <class Design, class Precision>
-  static std::size_t workspace_bytes(const Design& design, const sequence_of<Design, Precision>& x) {
-    status found;
-    return bytes_of_call(make_call(design, x, found), choose_parts(design));
-  }
-  template <class Design, class Precision>
-  static status run(const Design& design, const sequence_of<Design, Precision>& x, const stream& on) {
-    status found;
-    return run_call(make_call(design, x, found), choose_parts(design), on);
-  }
 
-  /// The same for a call without the design's types: a program of many designs compiles these once for all.
   template <class Real, class Parts> static std::size_t bytes_of_call(const device_call<Real>& c, const Parts& parts) {
     const block_memory m = memory(c, parts.map.expands);
     return m.workspace(c.sequences * c.heads * m.blocks);

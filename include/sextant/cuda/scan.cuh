@@ -146,7 +146,7 @@ __global__ void __launch_bounds__(128) scan_kernel(const __grid_constant__ devic
 /// Pairs (F, S) of every key and channel scanned over tiles of 128 tokens. Every causal or reversed design without
 /// abs_max's stabiliser, every shape and precision. O(T K' V) per head, a few barriers for each key and channel of a
 /// tile: a second opinion, not a fast one.
-struct scan {
+struct scan : untyped_family<scan> {
   static constexpr const char* form = "scan";
   template <class Design, class Precision> static constexpr bool runs = form::runs<form::scan, Design>;
 
@@ -159,18 +159,7 @@ struct scan {
   template <class Design, class Precision> static bool takes(const Design&, const sequence_of<Design, Precision>&) {
     return true;
   }
-  template <class Design, class Precision>
-  static std::size_t workspace_bytes(const Design& design, const sequence_of<Design, Precision>& x) {
-    status found;
-    return bytes_of_call(make_call(design, x, found), choose_parts(design));
-  }
-  template <class Design, class Precision>
-  static status run(const Design& design, const sequence_of<Design, Precision>& x, const stream& on) {
-    status found;
-    return run_call(make_call(design, x, found), choose_parts(design), on);
-  }
 
-  /// The same for a call without the design's types: a program of many designs compiles these once for all.
   template <class Real, class Parts> static std::size_t bytes_of_call(const device_call<Real>& c, const Parts& parts) {
     const block_memory m = memory(c, parts.map.expands);
     return m.workspace(c.sequences * c.heads * m.blocks);
