@@ -2,8 +2,9 @@
 /// @file  The chunked form of Hopper against the recurrence in float64: sizes, gates, states, orders, strides, long sequences.
 #include <doctest/doctest.h>
 
-#include <algorithm>  // max
+#include <algorithm>  // min
 #include <cstring>    // memcmp
+#include <thread>     // thread
 
 #include <sextant/cuda/chunked_wgmma.cuh>
 
@@ -25,13 +26,35 @@ bool has_hopper() {
   return false;
 }
 
+/// The recurrence by as many threads as there are eights of channels, which know nothing of each other: for long sequences.
+template <class Problem> void judge_by_channels(const Problem& p) {
+  std::vector<std::thread> threads;
+  for (index_t first = 0; first < p.size.V; first += 8)
+    threads.emplace_back([&p, first] {
+      auto x = p.x;
+      const auto part = [first](auto& of, index_t V) {
+        if (of) of = {of.data() + first, {of.extent(0), of.extent(1), of.extent(2), V},
+                      {of.stride(0), of.stride(1), of.stride(2), of.stride(3)}};
+      };
+      const index_t V = std::min<index_t>(8, p.size.V - first);
+      part(x.v, V), part(x.y, V), part(x.initial_state.S, V), part(x.final_state.S, V);
+      if constexpr (requires { x.gate; }) part(x.gate, V);
+      if constexpr (requires { x.d; }) x.d = {x.d.data() + first, {x.d.extent(0), V}, {x.d.stride(0), x.d.stride(1)}};
+      if constexpr (requires { x.final_state.z; })
+        if (first > 0) x.final_state.z = {};
+      reference::recurrent(p.design, x);
+    });
+  for (std::thread& one : threads) one.join();
+}
+
 /// The error of a problem that `change` has been let loose on, the judge's too.
 template <class Precision, class Design, class Change>
 double error_after(const Design& design, const shape& s, const wishes& w, const Change& change) {
   using through = storage_of<Precision>;
   auto judge = make_problem<fp64, through>(design, s, w);
   change(judge);
-  reference::recurrent(judge.design, judge.x);
+  if (s.T > 4096) judge_by_channels(judge);
+  else reference::recurrent(judge.design, judge.x);
   auto answer = make_problem<Precision, through>(design, s, w);
   change(answer);
   const status done = run_on_gpu(answer, chunked);
@@ -202,17 +225,24 @@ TEST_CASE("the state in place: a sequence in two calls equals the whole") {
       auto x = device.x;
       const index_t first = i == 0 ? 0 : cut, count = i == 0 ? cut : s.T - cut;
       part(x.q, first, count), part(x.k, first, count), part(x.v, first, count), part(x.y, first, count);
+      if constexpr (requires { x.dt; }) x.dt = {x.dt.data() + first * s.H, {s.B, count, s.H}, {s.T * s.H, s.H, 1}};
       if (i == 1) {
         x.initial_state.S = bhkv<const float>(x.final_state.S);
-        x.initial_state.z = bhk<const float>(x.final_state.z);
+        if constexpr (requires { x.final_state.z; }) x.initial_state.z = bhk<const float>(x.final_state.z);
       }
-      CHECK(bool(chunked.run(design, x, gpu::stream{})));
+      device_memory scratch(chunked.bytes(design, x));
+      scratch.fill(0xff);
+      CHECK(bool(chunked.run(design, x, gpu::stream{.memory = {scratch.data(), scratch.size()}})));
+      must(cudaDeviceSynchronize());
     }
     device.give();
     CHECK(compare(answer, judge).worst() <= tolerance<bf16>);
   };
   for (const index_t cut : {1, 64, 100})
     in_two_calls(linear_attention, {.B = 2, .T = 170, .Hk = 2, .H = 2, .K = 64, .V = 128}, cut);
+  // In segments, of which the last writes over the state that the first begins with.
+  in_two_calls(plain, {.B = 1, .T = 2600, .Hk = 1, .H = 1, .K = 64, .V = 64}, 300);
+  in_two_calls(mamba2, {.B = 1, .T = 2600, .Hk = 1, .H = 2, .K = 64, .V = 64}, 300);
 }
 
 TEST_CASE("NaN in, NaN out, and no further than its chunk, channel and head") {
@@ -283,6 +313,29 @@ TEST_CASE("few heads and many tokens, whether they forget or not") {
   holds<fp16>(decaying, {.B = 1, .T = 4000, .Hk = 1, .H = 1, .K = 128, .V = 128}, {.gate_size = 0.1});
   holds<bf16>(decaying.with(order::reversed{}), {.B = 1, .T = 4001, .Hk = 1, .H = 1, .K = 64, .V = 64},
               {.initial_state = true, .gate_size = 0.02});
+  // Segments of every length, the last ones of one chunk or one token; several blocks side by side.
+  for (const index_t T : {2048, 2049, 2400, 3009})
+    holds<bf16>(mamba2, {.B = 2, .T = T, .Hk = 2, .H = 6, .K = 64, .V = 64}, {.initial_state = true, .rate_size = 0.05});
+  holds<fp16>(plain.with(order::reversed{}), {.B = 3, .T = 2111, .Hk = 1, .H = 1, .K = 64, .V = 64}, {.initial_state = true});
+  holds<bf16>(plain, {.B = 2, .T = 3000, .Hk = 2, .H = 2, .K = 128, .V = 192}, {.initial_state = true});
+  holds<fp16>(mamba2.with(output::silu{}), {.B = 1, .T = 2500, .Hk = 1, .H = 4, .K = 128, .V = 64}, {.rate_size = 0.2});
+  holds<bf16>(retnet, {.B = 1, .T = 3000, .Hk = 2, .H = 2, .K = 64, .V = 128}, {.initial_state = true, .rate_size = 0.02});
+}
+
+TEST_CASE("segments whose beginning is forgotten at their end, in some heads or in all") {
+  if (!has_hopper()) return;
+  const shape s{.B = 1, .T = 4096, .Hk = 1, .H = 2, .K = 64, .V = 64};
+  const auto gates_of = [](float first_head, float second_head) {
+    return [=](auto& p) {
+      for (index_t i = 0; i < p.x.forget.size(); ++i) put(p.x.forget, i, i % 2 == 0 ? first_head : second_head);
+    };
+  };
+  const auto paired = decaying.with(heads::grouped{});
+  for (const float strong : {-0.05f, -0.5f, -5.0f, -std::numeric_limits<float>::infinity()})
+    for (const float other : {0.0f, -0.1f, -2.0f}) {
+      CHECK(error_after<bf16>(paired, s, {.initial_state = true}, gates_of(strong, other)) <= tolerance<bf16>);
+      CHECK(error_after<bf16>(paired.with(order::reversed{}), s, {}, gates_of(other, strong)) <= tolerance<bf16>);
+    }
 }
 
 TEST_CASE("what it does not take, it says") {

@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-/// @file  The chunked form on Hopper: gates per head or none, tokens of 16 bits, one launch.
+/// @file  The chunked form on Hopper: gates per head or none, tokens of 16 bits.
 #pragma once
 
 #include <sextant/cuda/chunked_wgmma/kernel.cuh>
+#include <sextant/cuda/chunked_wgmma/segments.cuh>
 #include <sextant/cuda/chunked_wgmma/tensor_maps.cuh>
 
 namespace sextant::gpu {
 
 /// The chunked form for designs whose gates vary over heads at most (linear attention, RetNet, Mamba-2, simple GLA), with
-/// the tensor cores and the copy engine of compute capability 9.0. Exact at any decay. One launch, no workspace; q, k, v
-/// and y pass through memory once (q and k once per block that shares them), the state not at all: see
-/// docs/kernels/chunked_wgmma.md.
+/// the tensor cores and the copy engine of compute capability 9.0. Exact at any decay. With enough heads to fill the GPU
+/// one launch and no workspace: q, k, v and y pass through memory once (q and k once per block that shares them), the
+/// state not at all. Long sequences of few heads are cut into segments, in three launches: k and v pass twice, as far as they
+/// are not forgotten, and the workspace holds the states between segments. See docs/kernels/chunked_wgmma.md.
 ///
 /// Takes K of 64 or 128, V a multiple of 64 (with a normaliser 64 or 128), rows without gaps at multiples of 16 bytes,
-/// not packed. A block walks one sequence from end to end, so it wants about as many heads (times V / 128) in the batch
-/// as the GPU has multiprocessors.
+/// not packed.
 struct chunked_wgmma {
   static constexpr const char* form = "chunked";
 
@@ -49,9 +50,12 @@ struct chunked_wgmma {
              attributes.sharedSizeBytes > 0;
     });
   }
+  /// The states between segments, where a call is cut into any.
   template <class Design, class Precision>
-  static std::size_t workspace_bytes(const Design&, const sequence_of<Design, Precision>&) {
-    return 0;
+  static std::size_t workspace_bytes(const Design& design, const sequence_of<Design, Precision>& x) {
+    return with_plan(design, x, std::size_t(0), [&](auto plan) {
+      return wgmma::segment_states<decltype(plan)>::count(segments_of(plan, x), blocks_of(plan, x)) * sizeof(float);
+    });
   }
   template <class Design, class Precision>
   static status run(const Design& design, const sequence_of<Design, Precision>& x, const stream& on) {
@@ -84,15 +88,28 @@ struct chunked_wgmma {
     }
     return visit(wgmma::chunked_plan<Design, Precision, Keys, 1, false>{});
   }
+  /// Blocks that walk through all sequences side by side.
+  template <class Plan, class Design, class Precision> static int blocks_of(Plan, const sequence_of<Design, Precision>& x) {
+    return int(x.v.template extent<axis::batch>() * x.v.template extent<axis::head>() *
+               (x.v.template extent<axis::value>() / 64) / Plan::slices);
+  }
+  /// Segments of a sequence.
+  template <class Plan, class Design, class Precision>
+  static int segments_of(Plan plan, const sequence_of<Design, Precision>& x) {
+    if constexpr (!Plan::can_be_cut) return 1;
+    const int chunks = int((x.v.template extent<axis::time>() + 63) / 64);
+    return wgmma::segments_for<Plan>(chunks, blocks_of(plan, x), device_attribute(cudaDevAttrMultiProcessorCount));
+  }
   template <class Plan, class Design, class Precision>
   static status launch_plan(const Design& design, const sequence_of<Design, Precision>& x, const stream& on) {
-    const int B = int(x.v.template extent<axis::batch>()), H = int(x.v.template extent<axis::head>());
+    const int H = int(x.v.template extent<axis::head>());
     const int V = int(x.v.template extent<axis::value>()), T = int(x.v.template extent<axis::time>());
+    const int chunks = (T + 63) / 64, segments = segments_of(Plan{}, x), blocks = blocks_of(Plan{}, x);
     double eps = 0;
     if constexpr (Plan::normalised) eps = design.norm.eps;
     const wgmma::chunked_call<Design, Precision> call{
-        design, x, T, (T + 63) / 64, H, int(H / x.k.template extent<axis::head>()), V, float(design.scale(Plan::keys)),
-        float(eps)};
+        design, x, T, chunks, H, int(H / x.k.template extent<axis::head>()), V, float(design.scale(Plan::keys)), float(eps),
+        blocks, segments, (chunks + segments - 1) / segments, reinterpret_cast<float*>(on.memory.data)};
     wgmma::chunked_maps maps{};
     status made = wgmma::map_boxes(maps.q, x.q);
     if (made) made = wgmma::map_boxes(maps.k, x.k);
@@ -101,8 +118,22 @@ struct chunked_wgmma {
     if constexpr (Plan::output_gate)
       if (made) made = wgmma::map_boxes(maps.gate, x.gate);
     if (!made) return made;
-    return launch(&wgmma::chunked_kernel<Plan>, dim3(unsigned(B * H * (V / 64) / Plan::slices)), dim3(Plan::threads),
+    if constexpr (Plan::can_be_cut)
+      if (segments > 1)
+        if (const status done = hand_over<Plan>(call, maps, on); !done) return done;
+    return launch(&wgmma::chunked_kernel<Plan>, dim3(unsigned(blocks * segments)), dim3(Plan::threads),
                   wgmma::chunked_shared_bytes<Plan>, on.handle, call, maps);
+  }
+  /// Puts the states that segments begin with into the workspace.
+  template <class Plan, class Call> static status hand_over(const Call& call, const wgmma::chunked_maps& maps, const stream& on) {
+    using states = wgmma::segment_states<Plan>;
+    const status done =
+        launch(&wgmma::segment_kernel<Plan>, dim3(unsigned(call.blocks * (call.segments - 1))), dim3(Plan::segment_threads),
+               wgmma::chunked_shared_bytes<Plan>, on.handle, call, maps);
+    if (!done) return done;
+    return launch(&wgmma::pass_on_kernel<states::slice_numbers, states::slices>,
+                  dim3(unsigned(states::numbers / 256), unsigned(call.blocks)), dim3(256), 0, on.handle, call.handed,
+                  call.segments);
   }
 };
 

@@ -165,7 +165,7 @@ __device__ void run_gates(const chunked_call<typename Plan::design_type, typenam
   raw_gates<design, precision> raw[2];
   bool exists[2];
   const auto fetch = [&](int job) {
-    const int first = first_token<Plan>(call, job / Plan::gate_sets), h = block.head + job % Plan::gate_sets;
+    const int first = block.first_token(call, job / Plan::gate_sets), h = block.head + job % Plan::gate_sets;
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
       const int t = first + row(i);
@@ -173,7 +173,7 @@ __device__ void run_gates(const chunked_call<typename Plan::design_type, typenam
       if (exists[i]) raw[i].load(call.x, block.batch, t, h);
     }
   };
-  const int jobs = call.chunks * Plan::gate_sets;
+  const int jobs = block.chunks * Plan::gate_sets;
   if (turn < jobs) fetch(turn);
   for (int job = turn; job < jobs; job += warps) {
     const int c = job / Plan::gate_sets, h = job % Plan::gate_sets, stage = c % Plan::stages;

@@ -26,7 +26,6 @@ __global__ void __launch_bounds__(Plan::threads, Plan::blocks)
   auto& memory = *reinterpret_cast<chunked_memory<Plan>*>(shared + (-ptx::shared_address(shared) & 1023u));
 
   const int group = int(threadIdx.x) / 128, thread = int(threadIdx.x) % 128, warp = thread / 32, lane = thread % 32;
-  const chunked_block<Plan> block{call, int(blockIdx.x)};
   if (threadIdx.x == 0) {
     for (int i = 0; i < Plan::stages; ++i) {
       barriers.landed[i].init(1);
@@ -43,8 +42,10 @@ __global__ void __launch_bounds__(Plan::threads, Plan::blocks)
   }
   __syncthreads();
 
+  // Each role finds out by itself where it works: what lived across the branches would cost all of them registers.
   if (group == Plan::producer_group) {
     ptx::shrink_registers<Plan::producer_registers>();
+    const chunked_block<Plan> block{call, int(blockIdx.x)};
     if (warp == 0) {
       if (lane == 0) run_producer<Plan>(call, maps, block, memory, barriers);
     } else if (warp == 1) {
@@ -54,9 +55,10 @@ __global__ void __launch_bounds__(Plan::threads, Plan::blocks)
     }
   } else if (group == Plan::score_group) {
     ptx::shrink_registers<Plan::score_registers>();
-    run_scores<Plan>(call, block, memory, barriers, thread);
+    run_scores<Plan>(call, chunked_block<Plan>{call, int(blockIdx.x)}, memory, barriers, thread);
   } else {
     ptx::grow_registers<Plan::state_registers>();
+    const chunked_block<Plan> block{call, int(blockIdx.x)};
     using call_type = chunked_call<typename Plan::design_type, typename Plan::precision_type>;
     state_group<Plan, call_type>{call, block, memory, barriers, group - Plan::first_state_group, thread}.run();
   }

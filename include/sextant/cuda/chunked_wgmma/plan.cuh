@@ -32,6 +32,7 @@ template <class Design, class Precision, int Keys, int Slices, bool Paired> stru
   static constexpr bool touches_rows = maps || normalised;  ///< queries and keys pass through registers
   static constexpr bool skips = sextant::detail::is_learned<Design>;
   static constexpr bool output_gate = sextant::detail::has_output_gate<Design>;
+  static constexpr bool can_be_cut = !touches_rows;  ///< into segments
   static constexpr bool reversed = std::is_same_v<typename Design::order_type, order::reversed>;
 
   static constexpr int heads = Paired ? Slices : 1;             ///< of a block
@@ -40,7 +41,7 @@ template <class Design, class Precision, int Keys, int Slices, bool Paired> stru
   static constexpr int tile_bytes = rows * 128;
 
   static constexpr int producer_group = 0, score_group = 1, first_state_group = 2;
-  static constexpr int threads = 128 * (2 + Slices);
+  static constexpr int threads = 128 * (2 + Slices), segment_threads = 128 * (1 + Slices);
   static constexpr bool two_blocks = Keys == 64 && Slices == 1 && !gated && !touches_rows && !output_gate;  ///< per multiprocessor
   static constexpr int blocks = two_blocks ? 2 : 1;
   static constexpr int producer_registers = two_blocks ? 24 : 40;
@@ -121,6 +122,9 @@ template <class Design, class Precision> struct chunked_call {
   int tokens, chunks;
   int heads, heads_per_key_head, values;
   float scale, eps;
+  int blocks;                    ///< that walk side by side through one segment of all sequences
+  int segments, segment_chunks;  ///< of a sequence; of a segment, the last one may have fewer
+  float* handed;                 ///< with several segments: what they hand over, see segment_states
 };
 
 /// The tensors of a call as boxes of 64 tokens by 64 numbers of one head.
@@ -128,11 +132,17 @@ struct chunked_maps {
   CUtensorMap q, k, v, y, gate;
 };
 
-/// Where a block works.
+/// Where a block works: which head and channels, and which chunks, counted in the order in which the state meets them.
 template <class Plan> struct chunked_block {
+  int number;                    // among those of its segment
   int batch, head, first_value;  // of its first slice
+  int segment, first_chunk, chunks;
 
-  template <class Call> __device__ chunked_block(const Call& call, int number) {
+  template <class Call> __device__ chunked_block(const Call& call, int its_number) {
+    segment = its_number / call.blocks;
+    number = its_number % call.blocks;
+    first_chunk = segment * call.segment_chunks;
+    chunks = min(call.segment_chunks, call.chunks - first_chunk);
     const int slices_per_head = call.values / 64 / (Plan::paired ? 1 : Plan::slices);
     const int units = call.heads / Plan::heads * slices_per_head;
     batch = number / units;
@@ -141,13 +151,12 @@ template <class Plan> struct chunked_block {
   }
   __device__ int head_of(int slice) const { return head + (Plan::paired ? slice : 0); }
   __device__ int value_of(int slice) const { return first_value + (Plan::paired ? 0 : 64 * slice); }
+  /// The first token of the block's chunk c. Never negative: the copy engine takes such a place for loads, but stops at a
+  /// store to it. So it is the first chunk of a reversed sequence that is not full.
+  template <class Call> __device__ __forceinline__ int first_token(const Call& call, int c) const {
+    return 64 * (Plan::reversed ? call.chunks - 1 - first_chunk - c : first_chunk + c);
+  }
 };
-
-/// The first token of chunk c, chunks counting in the order in which the state meets them. Never negative: the copy engine
-/// takes such a place for loads, but stops at a store to it. So it is the first chunk of a reversed sequence that is not full.
-template <class Plan, class Call> __device__ __forceinline__ int first_token(const Call& call, int c) {
-  return 64 * (Plan::reversed ? call.chunks - 1 - c : c);
-}
 
 /// The shared address of 16-byte piece `piece` of row `row` of a swizzled tile.
 __device__ __forceinline__ std::uint32_t piece_of(std::uint32_t tile, int row, int piece) {

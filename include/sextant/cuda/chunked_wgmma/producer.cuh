@@ -12,8 +12,8 @@ template <class Plan, class Call>
 __device__ void run_producer(const Call& call, const chunked_maps& maps, const chunked_block<Plan>& block,
                              chunked_memory<Plan>& memory, chunked_barriers<Plan>& barriers) {
   const int key_head = block.head / call.heads_per_key_head;
-  for (int c = 0; c < call.chunks; ++c) {
-    const int stage = c % Plan::stages, first = first_token<Plan>(call, c);
+  for (int c = 0; c < block.chunks; ++c) {
+    const int stage = c % Plan::stages, first = block.first_token(call, c);
     if (c >= Plan::stages) barriers.released[stage].wait(c / Plan::stages - 1);
     ptx::mbarrier& landed = barriers.landed[stage];
     landed.arrive_and_expect(Plan::stage_tiles * Plan::tile_bytes);
@@ -36,12 +36,12 @@ __device__ void run_producer(const Call& call, const chunked_maps& maps, const c
 template <class Plan, class Call>
 __device__ void run_storer(const Call& call, const chunked_maps& maps, const chunked_block<Plan>& block,
                            chunked_memory<Plan>& memory, chunked_barriers<Plan>& barriers) {
-  for (int c = 0; c < call.chunks; ++c) {
+  for (int c = 0; c < block.chunks; ++c) {
     const int buffer = c & 1;
 #pragma unroll
     for (int slice = 0; slice < Plan::slices; ++slice) {
       barriers.finished[buffer][slice].wait(c / 2);
-      ptx::store_box(maps.y, memory.y[buffer][slice], block.value_of(slice), block.head_of(slice), first_token<Plan>(call, c),
+      ptx::store_box(maps.y, memory.y[buffer][slice], block.value_of(slice), block.head_of(slice), block.first_token(call, c),
                      block.batch);
       ptx::commit_stores();
     }

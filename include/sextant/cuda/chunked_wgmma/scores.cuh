@@ -120,12 +120,12 @@ __device__ void run_scores(const Call& call, const chunked_block<Plan>& block, c
       memory.z[thread] = call.x.initial_state.z ? call.x.initial_state.z(block.batch, block.head, thread) : 0.0f;
     ptx::synchronise(meeting, 128);
   }
-  for (int c = 0; c < call.chunks; ++c) {
+  for (int c = 0; c < block.chunks; ++c) {
     const int stage = c % Plan::stages, buffer = c & 1;
     if constexpr (Plan::gated) barriers.gated[stage].wait(c / Plan::stages);
     barriers.landed[stage].wait(c / Plan::stages);
     if constexpr (Plan::touches_rows) {
-      pass_rows<Plan>(call, memory, stage, first_token<Plan>(call, c), thread);
+      pass_rows<Plan>(call, memory, stage, block.first_token(call, c), thread);
       ptx::publish_to_async_proxy();
       ptx::synchronise(meeting, 128);
       if constexpr (Plan::maps)
@@ -162,7 +162,7 @@ __device__ void run_scores(const Call& call, const chunked_block<Plan>& block, c
     if (lane == 0) barriers.released[stage].arrive();
   }
   if constexpr (Plan::normalised)
-    if (call.x.final_state.z && block.first_value == 0 && thread < Plan::keys)
+    if (call.x.final_state.z && block.segment + 1 == call.segments && block.first_value == 0 && thread < Plan::keys)
       call.x.final_state.z(block.batch, block.head, thread) = memory.z[thread];
 }
 

@@ -4,6 +4,7 @@
 
 #include <sextant/cuda/chunked_wgmma/gates.cuh>
 #include <sextant/cuda/chunked_wgmma/plan.cuh>
+#include <sextant/cuda/chunked_wgmma/segment_states.cuh>
 #include <sextant/cuda/ptx/bulk_copy.cuh>
 #include <sextant/cuda/ptx/matrix_copy.cuh>
 #include <sextant/cuda/ptx/wgmma.cuh>
@@ -51,7 +52,7 @@ template <class Plan, class Call> struct state_group {
     if constexpr (Plan::skips) skip[0] = call.x.d(head, value + row), skip[1] = call.x.d(head, value + row + 8);
   }
 
-  __device__ __forceinline__ void load_state(float (&S)[Plan::keys / 2]) const {
+  __device__ __forceinline__ void load_initial_state(float (&S)[Plan::keys / 2]) const {
 #pragma unroll
     for (int i = 0; i < Plan::keys / 2; ++i) S[i] = 0.0f;
     if (!call.x.initial_state.S) return;
@@ -61,8 +62,14 @@ template <class Plan, class Call> struct state_group {
       S[i] = call.x.initial_state.S(block.batch, head, key, channel);
     }
   }
+  __device__ __forceinline__ void load_state(float (&S)[Plan::keys / 2]) const {
+    if constexpr (Plan::can_be_cut)
+      if (call.segments > 1)
+        return segment_states<Plan>{call.handed, call.segments, block.number}.load(S, block.segment, slice, thread);
+    load_initial_state(S);
+  }
   __device__ __forceinline__ void store_state(const float (&S)[Plan::keys / 2]) const {
-    if (!call.x.final_state.S) return;
+    if (!call.x.final_state.S || block.segment + 1 < call.segments) return;
 #pragma unroll
     for (int i = 0; i < Plan::keys / 2; ++i) {
       const int key = i / 4 * 8 + 2 * (lane % 4) + i % 2, channel = value + row + i % 4 / 2 * 8;
@@ -72,7 +79,7 @@ template <class Plan, class Call> struct state_group {
   __device__ void run() const {
     float S[Plan::keys / 2];
     load_state(S);
-    for (int c = 0; c < call.chunks; ++c) {
+    for (int c = 0; c < block.chunks; ++c) {
       const int stage = c % Plan::stages, buffer = c & 1;
       std::uint32_t rounded[Plan::keys / 4];
 #pragma unroll
@@ -99,17 +106,8 @@ template <class Plan, class Call> struct state_group {
       // Under those products: V arrives.
       std::uint32_t V[16], entering[16];
       load_channels(V, ptx::shared_address(memory.v[stage][slice]), warp, lane);
-      if constexpr (Plan::gated) {
-#pragma unroll
-        for (int i = 0; i < 16; ++i) entering[i] = scale_pair<token>(V[i], gates.entering[i / 2 * 4 + lane % 4]);
-      }
-      ptx::begin_products();
-#pragma unroll
-      for (int i = 0; i < 4; ++i)
-        ptx::multiply<token, true>(
-            S, (Plan::gated ? entering : V) + 4 * i,
-            ptx::rows_across_sum(ptx::shared_address(memory.k[stage][0]) + i * 2048, Plan::tile_bytes), true);
-      ptx::commit_products();
+      what_enters(entering, V, gates);
+      add_keys(S, Plan::gated ? entering : V, stage);
 
       // Under the state's products: what the chunk sees of the state decays too.
       ptx::wait_products<1>();
@@ -155,8 +153,50 @@ template <class Plan, class Call> struct state_group {
     }
     store_state(S);
   }
+  /// Moves a state through the block's chunks and answers nothing; returns by how much they decay it.
+  __device__ __forceinline__ float move_on(float (&S)[Plan::keys / 2]) const {
+    float left = 1.0f;
+    for (int c = 0; c < block.chunks; ++c) {
+      const int stage = c % Plan::stages;
+      const chunk_gates& gates = memory.gates[stage][slice % Plan::gate_sets];
+      if constexpr (Plan::gated) {
+        barriers.gated[stage].wait(c / Plan::stages);
+        const float whole = gates.whole;
+        left *= whole;
+#pragma unroll
+        for (int i = 0; i < Plan::keys / 2; ++i) S[i] *= whole;
+      }
+      barriers.landed[stage].wait(c / Plan::stages);
+      std::uint32_t V[16], entering[16];
+      load_channels(V, ptx::shared_address(memory.v[stage][slice]), warp, lane);
+      what_enters(entering, V, gates);
+      add_keys(S, Plan::gated ? entering : V, stage);
+      ptx::wait_products<0>();
+      __syncwarp();
+      if (lane == 0) barriers.released[stage].arrive();
+    }
+    return left;
+  }
 
  private:
+  /// u v, where there are gates.
+  __device__ __forceinline__ void what_enters(std::uint32_t (&entering)[16], const std::uint32_t (&V)[16],
+                                              const chunk_gates& gates) const {
+    if constexpr (Plan::gated) {
+#pragma unroll
+      for (int i = 0; i < 16; ++i) entering[i] = scale_pair<token>(V[i], gates.entering[i / 2 * 4 + lane % 4]);
+    }
+  }
+  /// Begins S += (u V)^T K.
+  __device__ __forceinline__ void add_keys(float (&S)[Plan::keys / 2], const std::uint32_t* entering, int stage) const {
+    ptx::begin_products();
+#pragma unroll
+    for (int i = 0; i < 4; ++i)
+      ptx::multiply<token, true>(
+          S, entering + 4 * i,
+          ptx::rows_across_sum(ptx::shared_address(memory.k[stage][0]) + i * 2048, Plan::tile_bytes), true);
+    ptx::commit_products();
+  }
   /// y += d v. What float16 is widened to for the gates would stay in 32 registers until here: it is loaded once more.
   __device__ __forceinline__ void add_shortcut(float (&Y)[32], const std::uint32_t (&V)[16], int stage) const {
     if constexpr (Plan::skips) {

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file  Chunked kernel for segments: what each stretch of a long sequence adds to the state, all stretches at once.
+#pragma once
+
+#include <sextant/cuda/chunked_wgmma/gates.cuh>
+#include <sextant/cuda/chunked_wgmma/plan.cuh>
+#include <sextant/cuda/chunked_wgmma/segment_states.cuh>
+#include <sextant/cuda/chunked_wgmma/state.cuh>
+
+namespace sextant::gpu::wgmma {
+
+// Sequences of few heads would leave most of a GPU idle while each is walked through from end to end. So they are cut into
+// segments: segment_kernel() finds what every segment but the last makes of zeros, reading keys, values and gates;
+// pass_on_kernel() adds these up from segment to segment; chunked_kernel() walks through all segments at once.
+
+/// How many segments: as many as the multiprocessors have room for, of 8 chunks or more. Keys and values are read once more,
+/// which two or three segments are not worth where a third of the multiprocessors keeps the memory busy.
+template <class Plan> int segments_for(int chunks, int blocks, int multiprocessors) {
+  if (chunks < 32 || blocks < 1) return 1;
+  const int room = Plan::blocks * multiprocessors / blocks, possible = chunks / 8;
+  const int wanted = room < possible ? room : possible;
+  if (wanted < (Plan::paired ? 2 : Plan::forgets ? 3 : 4)) return 1;
+  const int of_each = (chunks + wanted - 1) / wanted;  // of all but the last
+  return (chunks + of_each - 1) / of_each;
+}
+
+/// What decays by 2^forgotten is forgotten by a state in float.
+inline constexpr float forgotten = -40.0f;
+
+/// The first of a segment's chunks of which anything is left behind its end. All threads call it; `sums` has room for
+/// 16 numbers of each of the block's heads. It looks at the gates from the end on, for as long as it seems worth the while:
+/// where half of the chunks or more will have to be read, all are.
+template <class Plan, class Call>
+__device__ int first_remembered(const Call& call, const chunked_block<Plan>& block, float (&sums)[Plan::gate_sets][16]) {
+  using design = typename Plan::design_type;
+  using precision = typename Plan::precision_type;
+  if constexpr (!Plan::forgets) return 0;
+  const int warp = int(threadIdx.x) / 32, lane = int(threadIdx.x) % 32, warps = int(blockDim.x) / 32;
+  float log_left[Plan::gate_sets] = {};
+  for (int end = block.chunks; end > 0; end -= 16) {
+    for (int job = warp; job < 16 * Plan::gate_sets; job += warps) {
+      const int c = end - 1 - job / Plan::gate_sets, h = job % Plan::gate_sets;
+      head_gates<design, precision> head;
+      head.load(call.design, call.x, block.head + h);
+      float sum = 0.0f;
+#pragma unroll
+      for (int i = 0; i < 2; ++i) {
+        const int t = block.first_token(call, c) + 2 * lane + i;
+        if (c < 0 || t >= call.tokens) continue;
+        raw_gates<design, precision> raw;
+        float log_f, admitted;
+        raw.load(call.x, block.batch, t, block.head + h);
+        head.compute(call.design, raw, log_f, admitted);
+        sum += log_f;
+      }
+#pragma unroll
+      for (int distance = 16; distance > 0; distance /= 2) sum += __shfl_xor_sync(~0u, sum, distance);
+      if (lane == 0) sums[h][job / Plan::gate_sets] = sum;
+    }
+    __syncthreads();
+    float slowest = 0.0f;
+    for (int i = 0; i < 16 && i < end; ++i) {
+#pragma unroll
+      for (int h = 0; h < Plan::gate_sets; ++h) {
+        log_left[h] += sums[h][i];
+        slowest = h == 0 || !(log_left[h] < slowest) ? log_left[h] : slowest;  // that of a head whose gates are NaN, too
+      }
+      if (slowest < forgotten) return end - 1 - i;
+    }
+    const float seen = float(block.chunks - end + 16);
+    if (!(slowest * float(block.chunks) < 2.0f * forgotten * seen)) return 0;
+    __syncthreads();
+  }
+  return 0;
+}
+
+/// Asks for the keys and values of every chunk as soon as their stage is free. One thread.
+template <class Plan, class Call>
+__device__ void run_key_producer(const Call& call, const chunked_maps& maps, const chunked_block<Plan>& block,
+                                 chunked_memory<Plan>& memory, chunked_barriers<Plan>& barriers) {
+  const int key_head = block.head / call.heads_per_key_head;
+  for (int c = 0; c < block.chunks; ++c) {
+    const int stage = c % Plan::stages, first = block.first_token(call, c);
+    if (c >= Plan::stages) barriers.released[stage].wait(c / Plan::stages - 1);
+    ptx::mbarrier& landed = barriers.landed[stage];
+    landed.arrive_and_expect((Plan::slabs + Plan::slices) * Plan::tile_bytes);
+#pragma unroll
+    for (int slab = 0; slab < Plan::slabs; ++slab)
+      ptx::load_box(memory.k[stage][slab], maps.k, landed, 64 * slab, key_head, first, block.batch);
+#pragma unroll
+    for (int slice = 0; slice < Plan::slices; ++slice)
+      ptx::load_box(memory.v[stage][slice], maps.v, landed, block.value_of(slice), block.head_of(slice), first, block.batch);
+  }
+}
+
+/// One block for each chunked_block of all segments but the last: a warpgroup of which one thread asks for tiles and two
+/// warps compute gates, and one for each slice of the state.
+template <class Plan>
+__global__ void __launch_bounds__(Plan::segment_threads, 1)
+    segment_kernel(const __grid_constant__ chunked_call<typename Plan::design_type, typename Plan::precision_type> call,
+                   const __grid_constant__ chunked_maps maps) {
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+  using call_type = chunked_call<typename Plan::design_type, typename Plan::precision_type>;
+  __shared__ chunked_barriers<Plan> barriers;
+  __shared__ float sums[Plan::gate_sets][16];
+  extern __shared__ unsigned char shared[];
+  auto& memory = *reinterpret_cast<chunked_memory<Plan>*>(shared + (-ptx::shared_address(shared) & 1023u));
+
+  const int group = int(threadIdx.x) / 128, thread = int(threadIdx.x) % 128, warp = thread / 32, lane = thread % 32;
+  if (threadIdx.x == 0) {
+    for (int i = 0; i < Plan::stages; ++i) {
+      barriers.landed[i].init(1);
+      barriers.gated[i].init(Plan::gate_sets);
+      barriers.released[i].init(4 * Plan::slices);
+    }
+    ptx::publish_mbarriers();
+  }
+  chunked_block<Plan> block{call, int(blockIdx.x)};
+  const int skipped = first_remembered<Plan>(call, block, sums);
+  block.first_chunk += skipped, block.chunks -= skipped;
+  __syncthreads();
+
+  if (group == 0) {
+    if (warp == 0) {
+      if (lane == 0) run_key_producer<Plan>(call, maps, block, memory, barriers);
+    } else if constexpr (Plan::gated) {
+      if (warp >= 2) run_gates<Plan>(call, block, memory, barriers, warp - 2, lane);
+    }
+  } else {
+    const int slice = group - 1;
+    const state_group<Plan, call_type> its{call, block, memory, barriers, slice, thread};
+    const segment_states<Plan> states{call.handed, call.segments, block.number};
+    float S[Plan::keys / 2];
+    if (block.segment == 0) {
+      its.load_initial_state(S);
+      states.store(S, 0, slice, thread);
+    }
+#pragma unroll
+    for (int i = 0; i < Plan::keys / 2; ++i) S[i] = 0.0f;
+    const float left = its.move_on(S);
+    states.store(S, block.segment + 1, slice, thread);
+    if (thread == 0) states.left(block.segment + 1, slice) = skipped > 0 ? 0.0f : left;
+  }
+#else
+  (void)call, (void)maps;
+#endif
+}
+
+}  // namespace sextant::gpu::wgmma
