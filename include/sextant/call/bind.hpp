@@ -13,6 +13,54 @@ namespace detail {
 template <class Gate> inline constexpr bool has_default_rate = requires { Gate::template default_rate<double>(0); };
 }  // namespace detail
 
+namespace detail {
+/// Which stride of a tensor_place an axis has; none for the taps of lepe.
+template <class Axis> consteval index_t tensor_place::*stride_along() {
+  if (std::is_same_v<Axis, axis::batch>) return &tensor_place::batch;
+  if (std::is_same_v<Axis, axis::time>) return &tensor_place::time;
+  if (std::is_same_v<Axis, axis::head>) return &tensor_place::head;
+  if (std::is_same_v<Axis, axis::key>) return &tensor_place::key;
+  return std::is_same_v<Axis, axis::value> ? &tensor_place::value : nullptr;
+}
+
+/// A view with its types forgotten, so that one function binds them all.
+struct any_view {
+  std::byte* data;
+  const index_t *extents, *strides;     // [rank]
+  index_t tensor_place::*const* along;  // [rank]: stride_along of its axes
+  int rank;
+  index_t element;  // bytes
+};
+template <class E, class... Axes> any_view forget_types(const view<E, Axes...>& x) {
+  static constexpr index_t tensor_place::*along[] = {stride_along<Axes>()...};
+  using stored = std::remove_const_t<E>;
+  // A call holds inputs and outputs alike; inputs are only ever read.
+  return {reinterpret_cast<std::byte*>(const_cast<stored*>(x.data())),
+          x.extents(),
+          x.strides(),
+          along,
+          int(sizeof...(Axes)),
+          index_t(sizeof(stored))};
+}
+
+/// Where the numbers of `x` lie, and the first thing wrong with it; an empty tensor may lack data.
+[[gnu::noinline]] inline void bind_place(tensor_place& to, const any_view& x, const index_t* expected, status& found,
+                                         const char* absent, const char* misshapen) {
+  to.data = x.data;
+  to.element = x.element;
+  index_t size = 1;
+  bool fits = true;
+  for (int r = 0; r < x.rank; ++r) {
+    if (x.along[r] != nullptr) to.*x.along[r] = x.strides[r] * x.element;
+    size *= expected[r];
+    fits = fits && x.extents[r] == expected[r];
+  }
+  const bool lacks = x.data == nullptr;
+  if (!found || (lacks ? size == 0 : fits)) return;
+  found = lacks ? status{errc::missing, absent} : status{errc::shape, misshapen};
+}
+}  // namespace detail
+
 /// The first thing wrong with a call. `Backend` says what its tensors need besides their place:
 ///   template <class Stored, class Tensor> static void read_as(Tensor&)
 /// and whether the numbers of `offsets` can be read here and now:
@@ -24,43 +72,17 @@ template <class Backend> struct binder {
     if (found) found = status{code, what};
   }
 
-  template <class Tensor, class E, class... Axes>
-  static Tensor tensor_of(const view<E, Axes...>& x) {
-    using stored = std::remove_const_t<E>;
-    constexpr index_t bytes = index_t(sizeof(stored));
-    Tensor r;
-    // A call holds inputs and outputs alike; inputs are only ever read.
-    r.data = reinterpret_cast<std::byte*>(const_cast<stored*>(x.data()));
-    r.element = bytes;
-    Backend::template read_as<stored>(r);
-    const auto take = [&x](index_t& to, int at) {
-      if (at >= 0) to = x.stride(at) * bytes;
-    };
-    take(r.batch, detail::position_of<axis::batch, Axes...>());
-    take(r.time, detail::position_of<axis::time, Axes...>());
-    take(r.head, detail::position_of<axis::head, Axes...>());
-    take(r.key, detail::position_of<axis::key, Axes...>());
-    take(r.value, detail::position_of<axis::value, Axes...>());
-    return r;
-  }
-
   /// Binds a tensor of the given extents; an empty one may lack data.
   template <class Tensor, class View, class... Extents>
-  [[gnu::noinline]] void bind(Tensor& to, const View& x, const char* absent, const char* misshapen, Extents... extents) {
-    to = tensor_of<Tensor>(x);
+  void bind(Tensor& to, const View& x, const char* absent, const char* misshapen, Extents... extents) {
+    Backend::template read_as<std::remove_const_t<typename View::element_type>>(to);
     const index_t expected[] = {index_t(extents)...};
-    index_t size = 1;
-    for (index_t e : expected) size *= e;
-    if (x.data() == nullptr) {
-      if (size != 0) refuse(errc::missing, absent);
-      return;
-    }
-    for (int r = 0; r < View::rank; ++r)
-      if (x.extent(r) != expected[r]) refuse(errc::shape, misshapen);
+    static_assert(sizeof...(extents) == View::rank);
+    detail::bind_place(to, detail::forget_types(x), expected, found, absent, misshapen);
   }
   /// The same for a tensor that may be left out.
   template <class Tensor, class View, class... Extents>
-  [[gnu::noinline]] void bind_optional(Tensor& to, const View& x, const char* misshapen, Extents... extents) {
+  void bind_optional(Tensor& to, const View& x, const char* misshapen, Extents... extents) {
     if (x.data() != nullptr) bind(to, x, "", misshapen, extents...);
   }
   /// A raw gate tensor or step size: its axes are those of `varies`.

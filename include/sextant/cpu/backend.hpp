@@ -83,13 +83,14 @@ inline void for_each_item(const parallel& on, index_t items, void* context,
   for_each_item(serial{}, items, context, body);
 }
 
-/// Takes arrays, each on its own cache line, off a piece of memory; with no memory it only counts the bytes.
+/// Takes arrays, each on its own cache line, off a piece of memory. With no memory it counts the bytes, and nobody may
+/// touch what it hands out.
 struct arena {
-  std::byte* memory = nullptr;
+  std::uintptr_t memory = 0;
   std::size_t used = 0;
 
   template <class Element> Element* take(index_t count) {
-    Element* const at = memory == nullptr ? nullptr : reinterpret_cast<Element*>(memory + used);
+    Element* const at = reinterpret_cast<Element*>(memory + used);
     used += round_to_line(std::size_t(count) * sizeof(Element));
     return at;
   }

@@ -40,7 +40,7 @@ template <class Real> struct head_decays {
   }
   /// weights[t][s] = scores[t][s] exp2(cum_t - cum_s) inputs[s] for s <= t, zeros behind the diagonal. No inputs are
   /// ones.
-  void weigh(const Real* scores, const Real* inputs, Real* weights, index_t ld, index_t count) const {
+  [[gnu::noinline]] void weigh(const Real* scores, const Real* inputs, Real* weights, index_t ld, index_t count) const {
     using vector = simd<Real>;
     for (index_t t = 0; t < count; ++t) {
       const vector up(upper[t]), low(lower[t]);

@@ -50,13 +50,8 @@ template <class Real> struct chunk_keys {
 
   /// Reads the rows of key head g, maps and turns them.
   void load(const plan<Real>& p, const window& w, index_t g) const {
-    read_rows(p, p.q, w, g, 0, p.q.key, p.keys, q_raw, raw_ld, padded_keys<Real>(p.keys));
-    read_rows(p, p.k, w, g, 0, p.k.key, p.keys, k_raw, raw_ld, padded_keys<Real>(p.keys));
-    if (p.key_scale != Real(1))
-      for (index_t t = 0; t < w.count; ++t)
-        for (index_t i = 0; i < p.keys; ++i) k_raw[t * raw_ld + i] *= p.key_scale;
-    if (p.apply_map != nullptr) map(p, w, q_raw, q_plain), map(p, w, k_raw, k_plain);
-    if (turns(p)) turn(p, w, q_plain, q), turn(p, w, k_plain, k);
+    load(p, p.q, w, g, Real(1), q_raw, q_plain, q);
+    load(p, p.k, w, g, p.key_scale, k_raw, k_plain, k);
   }
 
   /// Scores of the turned rows, [count][square_ld]; zeros behind the diagonal.
@@ -79,16 +74,20 @@ template <class Real> struct chunk_keys {
   }
 
  private:
-  void map(const plan<Real>& p, const window& w, const Real* from, Real* to) const {
-    for (index_t t = 0; t < w.count; ++t) {
-      p.apply_map(p.map, from + t * raw_ld, p.keys, to + t * ld);
-      zero_tail(to + t * ld, p.width, whole);
-    }
-  }
-  void turn(const plan<Real>& p, const window& w, const Real* from, Real* to) const {
-    for (index_t t = 0; t < w.count; ++t) {
-      turning.turn(p, w.n, w.t + t, t, from + t * ld, to + t * ld);
-      zero_tail(to + t * ld, p.width, whole);
+  [[gnu::noinline]] void load(const plan<Real>& p, const tensor<Real>& x, const window& w, index_t g, Real scale,
+                              Real* raw, Real* plain, Real* turned) const {
+    read_rows(p, x, w, g, 0, x.key, p.keys, raw, raw_ld, padded_keys<Real>(p.keys));
+    for (index_t t = 0; t < w.count; ++t, raw += raw_ld, plain += ld, turned += ld) {
+      if (scale != Real(1))
+        for (index_t i = 0; i < p.keys; ++i) raw[i] *= scale;
+      if (p.apply_map != nullptr) {
+        p.apply_map(p.map, raw, p.keys, plain);
+        zero_tail(plain, p.width, whole);
+      }
+      if (turns(p)) {
+        turning.turn(p, w.n, w.t + t, t, plain, turned);
+        zero_tail(turned, p.width, whole);
+      }
     }
   }
 };

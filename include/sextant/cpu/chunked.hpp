@@ -99,7 +99,7 @@ template <class Real> struct chunked {
 
  private:
   bool decayed_normaliser() const { return p.normalises() && p.norm != norm_kind::sum_undecayed; }
-  void at_column(window& w, index_t g, index_t column) const {
+  [[gnu::noinline]] void at_column(window& w, index_t g, index_t column) const {
     w.h = g * (p.heads / p.key_heads) + column / d.blocks;
     w.v = column % d.blocks * d.block;
     w.values = p.values - w.v < d.block ? p.values - w.v : d.block;
@@ -125,18 +125,16 @@ template <class Real> struct chunked {
     next.count = T - next.t < d.length ? T - next.t : d.length;
     ahead.begin(next.count);
     if (next.count <= 0) return;
-    const auto rows_of = [&](const tensor<Real>& x, index_t head, index_t offset, index_t bytes) {
-      ahead.add(x.at(p.batch(next.n), p.place(next.n, next.t), head) + offset, p.direction() * x.time, bytes);
+    const auto add = [&](const tensor<Real>& x, index_t head, index_t offset, index_t bytes) {
+      const token_rows these = rows_of(p, x, next, head);
+      ahead.add(these.first + offset, these.step, bytes);
     };
-    const auto channels_of = [&](const tensor<Real>& x) {
-      rows_of(x, next.h, next.v * x.value, next.values * x.value);
-    };
-    if (next_head) rows_of(p.q, next_g, 0, p.keys * p.q.key), rows_of(p.k, next_g, 0, p.keys * p.k.key);
+    if (next_head)
+      for (const tensor<Real>* x : {&p.q, &p.k}) add(*x, next_g, 0, p.keys * x->key);
     if (varies == per::key && !p.forget.from_step && p.forget.raw_varies == per::key)
-      rows_of(p.forget.raw, next.h, 0, p.width * p.forget.raw.key);
-    channels_of(p.v);
-    channels_of(p.y);
-    if (p.output_gate) channels_of(p.output_gate);
+      add(p.forget.raw, next.h, 0, p.width * p.forget.raw.key);
+    for (const tensor<Real>* x : {&p.v, &p.y, &p.output_gate})
+      if (*x) add(*x, next.h, next.v * x->value, next.values * x->value);
     const index_t panels = (finish.whole + 2 * lanes<Real> - 1) / (2 * lanes<Real>);
     ahead.spread(panels * (w.count + p.width) / detail::wide_rows);
   }

@@ -33,7 +33,7 @@ template <class Real> struct finisher {
   }
   /// Where y of the window's first token and channel is, for a y of plain numbers.
   static Real* place(const plan<Real>& p, const window& w) {
-    return reinterpret_cast<Real*>(p.y.at(p.batch(w.n), p.place(w.n, w.t), w.h) + w.v * p.y.value);
+    return reinterpret_cast<Real*>(rows_of(p, p.y, w, w.h).first + w.v * p.y.value);
   }
   /// Whether y is scale (q S) and no more, in whole vectors of plain numbers.
   static bool only_scales(const plan<Real>& p, const window& w) {
@@ -46,8 +46,8 @@ template <class Real> struct finisher {
     // Numbers that need no rounding go straight to where they belong.
     const bool straight = is_plain(p.y) && !p.lepe && !p.output_gate;
     const index_t count = straight ? w.values : whole, step = ld;
-    const index_t b = p.batch(w.n);
-    const auto place = [&](index_t t) { return p.y.at(b, p.place(w.n, w.t + t), w.h) + w.v * p.y.value; };
+    const token_rows rows = rows_of(p, p.y, w, w.h);
+    const auto place = [&](index_t t) { return rows.first + t * rows.step + w.v * p.y.value; };
     for (index_t t = 0; t < w.count; ++t) {
       const Real *const from = sums + t * step, *const v = values + t * step, *const d = shortcut;
       Real* const to = straight ? reinterpret_cast<Real*>(place(t)) : sums + t * step;
@@ -61,11 +61,12 @@ template <class Real> struct finisher {
     }
     if (straight) return;
     if (p.lepe) local.add(p, w, sums);
+    const tensor<Real>& gate = p.output_gate;
+    const token_rows gates = gate ? rows_of(p, gate, w, w.h) : token_rows{};
     for (index_t t = 0; t < w.count; ++t) {
       Real* const y = sums + t * step;
-      if (p.output_gate) {
-        const tensor<Real>& gate = p.output_gate;
-        gate.read(gate.at(b, p.place(w.n, w.t + t), w.h) + w.v * gate.value, gate.value, w.values, row);
+      if (gate) {
+        gate.read(gates.first + t * gates.step + w.v * gate.value, gate.value, w.values, row);
         zero_tail(row, w.values, whole);
         const Real* const raw = row;
         fill_row(y, whole, [&](index_t c) __attribute__((always_inline)) {

@@ -2,6 +2,8 @@
 /// @file  The CPU's forward pass: plans the call, chooses the form, hands its items to the backend.
 #pragma once
 
+#include <cstdint>  // uintptr_t
+
 #include <sextant/cpu/chunked.hpp>
 #include <sextant/cpu/global.hpp>
 #include <sextant/cpu/make_plan.hpp>
@@ -39,7 +41,7 @@ template <class Form, class Real> form_memory memory_of(const plan<Real>& p, int
 template <class Form, class Real, class On> status run_form(const plan<Real>& p, const On& on) {
   struct context {
     const plan<Real>& p;
-    std::byte* memory;
+    std::uintptr_t memory;
     form_memory bytes;
     int workers, phase;
 
@@ -54,7 +56,7 @@ template <class Form, class Real, class On> status run_form(const plan<Real>& p,
   const int team = workers(on);
   const form_memory bytes = memory_of<Form>(p, team);
   if (on.memory.bytes < bytes.all) return {errc::workspace, "workspace: fewer bytes than workspace_bytes() says"};
-  context call{p, aligned(on.memory.data), bytes, team, 0};
+  context call{p, reinterpret_cast<std::uintptr_t>(aligned(on.memory.data)), bytes, team, 0};
   if constexpr (phased<Form>)
     for (; call.phase < Form::phases; ++call.phase)
       for_each_item(on, Form::items(p, team, call.phase), &call, &context::run);
@@ -73,7 +75,7 @@ template <class Real> struct form_of<form::quadratic, Real> { using type = quadr
 template <class Real> struct form_of<form::global, Real> { using type = global<Real>; };
 
 /// Whether the recurrent form beats the design's own on so few tokens.
-template <class Real> bool is_short(const plan<Real>& p) { return p.longest() < 16; }
+template <class Real> [[gnu::noinline]] bool is_short(const plan<Real>& p) { return p.longest() < 16; }
 
 /// Calls `visit` with the public form that runs the design.
 template <class Design, class Form, class Real, class Visit>

@@ -158,11 +158,11 @@ template <class Real> struct gate_tiles {
   operand<Real> read_box(const plan<Real>& p, const window& w, index_t key, index_t keys, index_t c) const {
     const tensor<Real>& x = p.forget.raw;
     const index_t left = w.values - c, count = left < box_lanes ? left : box_lanes;
+    const token_rows rows = rows_of(p, x, w, w.h);
     for (index_t t = 0; t < w.count; ++t)
       for (index_t i = 0; i < keys; ++i) {
         Real* const to = raw_box + (t * box_keys + i) * box_lanes;
-        const std::byte* const from = x.at(p.batch(w.n), p.place(w.n, w.t + t), w.h);
-        x.read(from + (key + i) * x.key + (w.v + c) * x.value, x.value, count, to);
+        x.read(rows.first + t * rows.step + (key + i) * x.key + (w.v + c) * x.value, x.value, count, to);
         zero_tail(to, count, box_lanes);
       }
     return {raw_box, box_keys * box_lanes, box_lanes, 1};

@@ -129,8 +129,10 @@ template <class Real, int Rows, int Vectors, bool Partial>
   });
 }
 
-/// Rows of the next tile: few sizes, so that few functions are compiled.
-template <int Vectors> SEXTANT_INLINE index_t next_rows(index_t left) {
+/// Rows of the next tile: few sizes, so that few functions are compiled. A partial panel, which no form asks for, goes
+/// row by row.
+template <int Vectors, bool Partial> SEXTANT_INLINE index_t next_rows(index_t left) {
+  if constexpr (Partial) return 1;
   if constexpr (Vectors == 1) return left >= narrow_rows ? narrow_rows : 1;
   // Two tiles of 4 go before one of 6 and two or three of 1.
   if (left >= wide_rows && (wide_rows > 6 || (left != 8 && left != 9))) return wide_rows;
@@ -140,16 +142,16 @@ template <int Vectors> SEXTANT_INLINE index_t next_rows(index_t left) {
 /// One panel of columns, from `column` on, all rows. The left operand of the second product, which has `second`
 /// columns, is lower triangular.
 template <class Real, int Vectors, bool Partial>
-inline void multiply_panel(tile_work<Real> work, index_t rows, index_t first, index_t length, triangle part,
-                           index_t column, index_t second = 0) {
+[[gnu::noinline]] void multiply_panel(tile_work<Real> work, index_t rows, index_t first, index_t length, triangle part,
+                                      index_t column, index_t second = 0) {
   for (index_t m = 0; m < rows;) {
-    const index_t height = next_rows<Vectors>(rows - m);
+    const index_t height = next_rows<Vectors, Partial>(rows - m);
     m += height;
     const index_t in_triangle = part == triangle::lower_operand && m - first < length ? m - first : length;
     const index_t in_second = m < second ? m : second;
     const bool wanted = part != triangle::lower_result || m > column;
     if (wanted && (in_triangle > 0 || work.how != update::add)) {
-      if (height == 1) multiply_tile<Real, 1, Vectors, Partial>(work, in_triangle, in_second);
+      if (Partial || height == 1) multiply_tile<Real, 1, Vectors, Partial>(work, in_triangle, in_second);
       else if constexpr (Vectors == 1) multiply_tile<Real, narrow_rows, Vectors, Partial>(work, in_triangle, in_second);
       else if (height == 4) multiply_tile<Real, 4, Vectors, Partial>(work, in_triangle, in_second);
       else multiply_tile<Real, wide_rows, Vectors, Partial>(work, in_triangle, in_second);

@@ -41,7 +41,7 @@ template <class Real> struct recurrence {
     }
   }
   /// Multiplies rows of numbers, `count` in each, by the decays of all tokens.
-  void multiply(Real* product, index_t product_ld, index_t rows, index_t count) const {
+  [[gnu::noinline]] void multiply(Real* product, index_t product_ld, index_t rows, index_t count) const {
     using vector = simd<Real>;
     for (index_t r = 0; r < rows; ++r)
       for (index_t c = 0; c < count; c += lanes<Real>) {

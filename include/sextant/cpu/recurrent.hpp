@@ -2,10 +2,10 @@
 /// @file  The recurrent form: token by token, a tile of tokens and a block of channels at a time.
 #pragma once
 
-#include <sextant/cpu/ahead.hpp>
 #include <sextant/cpu/finisher.hpp>
 #include <sextant/cpu/gates.hpp>
 #include <sextant/cpu/recurrence.hpp>
+#include <sextant/cpu/rows_ahead.hpp>
 
 namespace sextant::cpu::inline SEXTANT_CPU_ISA {
 
@@ -19,13 +19,15 @@ template <class Real> struct recurrent {
 
   /// Channels of one block. Every block of a head reads its z and m, and the first one writes them: where that may be
   /// the same memory, there is but one.
-  static index_t block(const plan<Real>& p) {
+  [[gnu::noinline]] static index_t block(const plan<Real>& p) {
     if ((p.z_in && p.z_out) || (p.m_in && p.m_out)) return padded<Real>(p.values > 0 ? p.values : 1);
     const index_t blocks = (p.values + most_values - 1) / most_values;
     return blocks == 0 ? lanes<Real> : padded<Real>((p.values + blocks - 1) / blocks);
   }
   /// Blocks of a head.
-  static index_t blocks(const plan<Real>& p) { return p.values == 0 ? 1 : (p.values + block(p) - 1) / block(p); }
+  [[gnu::noinline]] static index_t blocks(const plan<Real>& p) {
+    return p.values == 0 ? 1 : (p.values + block(p) - 1) / block(p);
+  }
   static index_t items(const plan<Real>& p, int) { return p.sequences * p.heads * blocks(p); }
 
   const plan<Real>& p;
@@ -99,7 +101,8 @@ template <class Real> struct recurrent {
         gates.m = m;
         load_values(w);
         if (b == first && p.normalises()) normalise(w, true, true);
-        channels_ahead<Real> next{p, after(w, b + 1 < last ? b + 1 : first, b + 1 < last, T)};
+        rows_ahead next;
+        look_ahead(next, after(w, b + 1 < last ? b + 1 : first, b + 1 < last, T));
         state_block<Real> state(p, w, S, values, keys);
         update(w, state, nullptr, &next);
         finish.store(p, w, y, v, p.normalises() ? factor : nullptr);
@@ -115,7 +118,7 @@ template <class Real> struct recurrent {
   }
 
   /// Sequence, head and channels of a block.
-  window window_of(index_t item) const {
+  [[gnu::noinline]] window window_of(index_t item) const {
     const index_t width = block(p), count = blocks(p);
     window w;
     w.n = item / count / p.heads;
@@ -125,7 +128,7 @@ template <class Real> struct recurrent {
     return w;
   }
   /// The window of an item, everything that does not change over time read.
-  window start(index_t item, int) {
+  [[gnu::noinline]] window start(index_t item, int) {
     const window w = window_of(item);
     gates.start(p, w);
     turning.start(p, p.key_head(w.h));
@@ -143,7 +146,7 @@ template <class Real> struct recurrent {
     }
   }
   /// S, z and m to where the caller wants the final ones.
-  void hand_out(const window& w, const state_block<Real>& state) {
+  [[gnu::noinline]] void hand_out(const window& w, const state_block<Real>& state) {
     state.finish();
     if (p.normalises()) write_normaliser(p, w, z);
     gates.finish(p, w);
@@ -163,7 +166,7 @@ template <class Real> struct recurrent {
     read_mapped(p, p.q, w, g, turning, false, row, q_turned, q, keys);
     read_mapped(p, p.k, w, g, turning, true, row, k_turned, k, keys);
   }
-  void load_values(const window& w) {
+  [[gnu::noinline]] void load_values(const window& w) {
     read_channels(p, p.v, w, v, values);
     gates.load(p, w, v, u);
     zero(y, w.count * values);
@@ -182,8 +185,24 @@ template <class Real> struct recurrent {
     return next;
   }
 
+  /// The channels of the window that is computed next: rows of a few channels lie far apart, a page or more.
+  void look_ahead(rows_ahead& next, const window& w) const {
+    next.begin(w.count);
+    const auto add = [&](const tensor<Real>& x) {
+      if (x.value != x.element) return;
+      const token_rows these = rows_of(p, x, w, w.h);
+      next.add(these.first + w.v * x.value, these.step, w.values * x.element);
+    };
+    add(p.v);
+    if (p.step_varies == per::channel) add(p.dt);
+    if (p.forget.raw_varies == per::channel && !p.forget.from_step) add(p.forget.raw);
+    if (p.input.raw_varies == per::channel && !p.input.from_step) add(p.input.raw);
+    if (p.output_gate) add(p.output_gate);
+    add(p.y);
+  }
+
   /// The tile's decays, keys and values into the state; y = q S.
-  void update(const window& w, state_block<Real>& state, Real* product, channels_ahead<Real>* next) {
+  void update(const window& w, state_block<Real>& state, Real* product, rows_ahead* next) {
     recurrence<Real> r;
     r.tokens = w.count;
     r.key_ld = keys, r.value_ld = values;
@@ -193,12 +212,13 @@ template <class Real> struct recurrent {
     if (!boxes) r.F = gates.decay(p);
     const index_t all = padded<Real>(w.values), channels = boxes || all == 0 ? 2 * lanes<Real> : all;
     const index_t steps = (all + channels - 1) / channels * ((state.keys + gate_keys - 1) / gate_keys);
+    const index_t rows = next != nullptr && steps > 0 ? (next->rows() + steps - 1) / steps : 0;  // asked for in a step
     for (index_t c = 0; c < all; c += channels) {
       r.values = all - c < channels ? all - c : channels;
       r.u = u + c, r.y = y + c;
       const index_t at_once = boxes || next != nullptr ? gate_keys : state.keys;
       for (index_t key = 0; key < state.keys; key += at_once) {
-        if (next != nullptr) next->ask((tile + steps - 1) / steps);
+        for (index_t i = 0; i < rows; ++i) next->ask_row();
         r.keys = state.keys - key < at_once ? state.keys - key : at_once;
         if (boxes) r.F = gates.box(p, w, key, r.keys, c);
         r.q = q_turned + key, r.k = k_turned + key;
@@ -253,7 +273,7 @@ template <class Real> struct recurrent {
 /// some adjacent blocks of channels.
 template <class Real> struct recurrent_form {
   /// Blocks of one item: two items or more for every worker, where there are enough.
-  static index_t together(const plan<Real>& p, int workers) {
+  [[gnu::noinline]] static index_t together(const plan<Real>& p, int workers) {
     const index_t blocks = recurrent<Real>::blocks(p), others = p.sequences * p.heads;
     index_t count = p.order == order_kind::global ? 1 : blocks < 24 ? blocks : 24;
     while (count > 1 && others * ((blocks + count - 1) / count) < 2 * index_t(workers)) --count;

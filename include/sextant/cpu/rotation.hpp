@@ -46,7 +46,8 @@ template <class Real> struct rotation {
       fill(p.first_position + p.place(n, t0) - p.first(n), p.direction(), count);
   }
   /// Turns the row of token t, which is number `in_tile` of its tile, into `to`, which may be the row itself.
-  void turn(const plan<Real>& p, index_t n, index_t t, index_t in_tile, const Real* row, Real* to) const {
+  [[gnu::noinline]] void turn(const plan<Real>& p, index_t n, index_t t, index_t in_tile, const Real* row,
+                              Real* to) const {
     if (p.position == position_kind::rotary_1d) {
       turn_pairs(row, to, in_tile, 0, width);
     } else if (p.position == position_kind::rotary_2d) {
@@ -74,7 +75,7 @@ template <class Real> struct rotation {
       }
     }
   }
-  void turn_pairs(const Real* row, Real* out, index_t coordinate, index_t from, index_t to) const {
+  [[gnu::noinline]] void turn_pairs(const Real* row, Real* out, index_t coordinate, index_t from, index_t to) const {
     using vector = simd<Real>;
     const Real *c = cosine + coordinate * ld, *s = sine + coordinate * ld;
     index_t i = from;

@@ -28,14 +28,17 @@ struct rows_ahead {
   void add(const std::byte* first, index_t step, index_t bytes) {
     if (count < most_streams) streams[count++] = {first, step, bytes};
   }
+  /// Rows that are left before any is asked for.
+  index_t rows() const { return tokens * count; }
   /// All rows within so many calls of ask(), as far as it can be.
-  void spread(index_t all_calls) {
-    const index_t rows = tokens * count;
-    every = rows > 0 && all_calls > rows ? all_calls / rows : 1;
-  }
+  void spread(index_t all_calls) { every = rows() > 0 && all_calls > rows() ? all_calls / rows() : 1; }
   SEXTANT_INLINE void ask() {
-    if (++calls < every || tokens <= 0) return;
+    if (++calls < every) return;
     calls = 0;
+    ask_row();
+  }
+  SEXTANT_INLINE void ask_row() {
+    if (tokens <= 0) return;
     stream& from = streams[at];
     for (index_t i = 0; i < from.bytes; i += 64) __builtin_prefetch(from.next + i, 0, 3);
     from.next += from.step;

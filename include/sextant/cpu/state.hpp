@@ -41,7 +41,7 @@ template <class Real> struct state_block {
       : p{the_plan}, w{the_window}, from{rows}, from_ld{ld}, to{rows}, to_ld{ld}, keys{all_keys} {}
 
   /// `scratch` holds padded_keys rows of ld numbers.
-  state_block(const plan<Real>& the_plan, const window& the_window, Real* scratch, index_t ld)
+  [[gnu::noinline]] state_block(const plan<Real>& the_plan, const window& the_window, Real* scratch, index_t ld)
       : p{the_plan}, w{the_window} {
     in_place = direct(p.S_out);
     keys = in_place ? p.width : padded_keys<Real>(p.width);

@@ -18,18 +18,30 @@ template <class Real> bool is_plain(const tensor<Real>& x) {
   return x.load == &load_row<Real, Real> && x.value == x.element;
 }
 
+/// One row of a tensor per token: where the first one is, and the bytes from one to the next.
+struct token_rows {
+  std::byte* first;
+  index_t step;
+};
+/// The rows of the window's tokens, of a head or key head.
+template <class Real> token_rows rows_of(const plan<Real>& p, const tensor<Real>& x, const window& w, index_t head) {
+  return {x.at(p.batch(w.n), p.place(w.n, w.t), head), p.direction() * x.time};
+}
+
 /// One number per token: out[count].
 template <class Real> void read_numbers(const plan<Real>& p, const tensor<Real>& x, const window& w, Real* out) {
-  if (w.count > 0)
-    x.read(x.at(p.batch(w.n), p.place(w.n, w.t), w.h), p.direction() * x.time, w.count, out);
+  if (w.count == 0) return;
+  const token_rows rows = rows_of(p, x, w, w.h);
+  x.read(rows.first, rows.step, w.count, out);
 }
 /// One row per token, `count` numbers `stride` bytes apart from `offset` bytes on: out[w.count][ld], zeros to `whole`
 /// (where that is 0, to ld).
 template <class Real>
 void read_rows(const plan<Real>& p, const tensor<Real>& x, const window& w, index_t head, index_t offset,
                index_t stride, index_t count, Real* out, index_t ld, index_t whole = 0) {
+  const token_rows rows = rows_of(p, x, w, head);
   for (index_t t = 0; t < w.count; ++t) {
-    x.read(x.at(p.batch(w.n), p.place(w.n, w.t + t), head) + offset, stride, count, out + t * ld);
+    x.read(rows.first + t * rows.step + offset, stride, count, out + t * ld);
     zero_tail(out + t * ld, count, whole > 0 ? whole : ld);
   }
 }
@@ -45,10 +57,11 @@ void read_channels(const plan<Real>& p, const tensor<Real>& x, const window& w, 
 template <class Real>
 void read_mapped(const plan<Real>& p, const tensor<Real>& x, const window& w, index_t g, const rotation<Real>& turning,
                  bool is_key, Real* row, Real* turned, Real* plain, index_t ld) {
+  const token_rows rows = rows_of(p, x, w, g);
   for (index_t t = 0; t < w.count; ++t) {
     Real* const to = plain + t * ld;
     Real* const raw = p.map_expands ? row : to;
-    x.read(x.at(p.batch(w.n), p.place(w.n, w.t + t), g), x.key, p.keys, raw);
+    x.read(rows.first + t * rows.step, x.key, p.keys, raw);
     if (is_key && p.key_scale != Real(1))
       for (index_t i = 0; i < p.keys; ++i) raw[i] *= p.key_scale;
     if (p.apply_map != nullptr) p.apply_map(p.map, raw, p.keys, to);

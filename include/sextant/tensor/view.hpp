@@ -98,6 +98,9 @@ template <class Element, class... Axes> class view {
   }
   SEXTANT_FN constexpr index_t extent(int r) const { return extent_[r]; }
   SEXTANT_FN constexpr index_t stride(int r) const { return stride_[r]; }
+  /// All extents and strides, `rank` of each.
+  SEXTANT_FN constexpr const index_t* extents() const { return extent_; }
+  SEXTANT_FN constexpr const index_t* strides() const { return stride_; }
   /// The number of elements.
   SEXTANT_FN constexpr index_t size() const {
     index_t n = 1;
