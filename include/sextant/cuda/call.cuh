@@ -106,8 +106,9 @@ template <class Real> struct device_call : call<Real, tensor<Real>> {
 
 /// The call of a design and its tensors, and what is wrong with it.
 template <class Design, class Precision>
-device_call<typename Precision::accumulator> make_call(const Design& design, const sequence_of<Design, Precision>& x,
-                                                       status& found) {
+[[gnu::noinline]] device_call<typename Precision::accumulator> make_call(const Design& design,
+                                                                         const sequence_of<Design, Precision>& x,
+                                                                         status& found) {
   device_call<typename Precision::accumulator> c;
   bind_call<reading_numbers>(c, design, x, found);
   return c;

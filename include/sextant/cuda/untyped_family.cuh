@@ -13,12 +13,12 @@ namespace sextant::gpu {
 /// A program of many designs compiles those once for all.
 template <class Family> struct untyped_family {
   template <class Design, class Precision>
-  static std::size_t workspace_bytes(const Design& design, const sequence_of<Design, Precision>& x) {
+  [[gnu::noinline]] static std::size_t workspace_bytes(const Design& design, const sequence_of<Design, Precision>& x) {
     status found;
     return Family::bytes_of_call(make_call(design, x, found), choose_parts(design));
   }
   template <class Design, class Precision>
-  static status run(const Design& design, const sequence_of<Design, Precision>& x, const stream& on) {
+  [[gnu::noinline]] static status run(const Design& design, const sequence_of<Design, Precision>& x, const stream& on) {
     status found;
     return Family::run_call(make_call(design, x, found), choose_parts(design), on);
   }
