@@ -53,8 +53,8 @@ template <class Precision> struct tensors {
 
   // Views point into the vectors: a copy would point into the original.
   tensors() = default;
-  tensors(tensors&&) = default;
-  tensors& operator=(tensors&&) = default;
+  tensors(tensors&&) noexcept = default;
+  tensors& operator=(tensors&&) noexcept = default;
 
   std::vector<token>& y() { return tokens[0]; }
   std::vector<state_number>& S() { return states[0]; }

@@ -66,6 +66,7 @@ std::optional<options> parse(int argc, char** argv) {
   add(words[5], "--map", names<maps>(), s.map, "The feature map of q and k");
   add(words[6], "--order", names<orders>(), s.order, "Which tokens a token sees");
   std::vector<CLI::Option*> all;
+  all.reserve(words.size() + 2);
   for (const word& w : words) all.push_back(w.option);
   all.push_back(
       app.add_option("--scale", s.scale, "The number in front of q")->capture_default_str()->group("Switches"));

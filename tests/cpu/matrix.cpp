@@ -16,7 +16,6 @@
 
 using sextant::index_t;
 using sextant::cpu::left_operand;
-using sextant::cpu::matrix_rows;
 using sextant::cpu::multiply;
 using sextant::cpu::multiply_lower;
 using sextant::cpu::transpose;
