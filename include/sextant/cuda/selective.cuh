@@ -15,7 +15,7 @@ namespace sextant::gpu {
 /// Runs every order but the global one, any input gate, forget gates that vary over channels or read a tensor per key, not
 /// both, pointwise maps, no position, no convolution of v, norm::none and norm::sum_undecayed; tokens of bfloat16, half or
 /// float with sums in float. Takes K up to 64 (16 for gates of keys) and V whose rows are multiples of 16 bytes and lie so,
-/// any T. Deterministic. Cost: B T H K V exponentials (16 per clock and multiprocessor) and about 9 instructions for each;
+/// any T. Deterministic. Cost: B T H K V exponentials (16 per clock and multiprocessor) and about 8.7 instructions for each;
 /// every token tensor is read once, q and k once for every 16 channels, from L2.
 struct selective {
   static constexpr const char* form = "recurrent";
@@ -62,13 +62,13 @@ struct selective {
   template <class Design, class Precision>
   static status run_cut(const Design& design, const sequence_of<Design, Precision>& x, const stream& on, int segments) {
     if constexpr (lanes::design_traits<Design, Precision>::forget_of_key) {
-      return run_lanes<16, 2>(design, x, on, 1);
+      return run_warps<16, 4, 2>(design, x, on, 1);
     } else {
       // tokens of float take twice the room in shared memory: fewer channels to a warp
-      constexpr int lanes_of_many = lanes::design_traits<Design, Precision>::exact ? 4 : 2;
-      if (x.k.template extent<axis::key>() > 16) return run_lanes<64, lanes_of_many>(design, x, on, 1);
-      return segments > 1 || lanes_of(x) == 2 ? run_lanes<16, 2>(design, x, on, segments)
-                                              : run_lanes<16, 4>(design, x, on, segments);
+      constexpr int lanes_of_many = lanes::design_traits<Design, Precision>::exact ? 8 : 4;
+      if (x.k.template extent<axis::key>() > 16) return run_warps<64, lanes_of_many, 2>(design, x, on, 1);
+      return segments > 1 || is_wide(x) ? run_warps<16, 4, 2>(design, x, on, segments)
+                                        : run_warps<16, 4, 1>(design, x, on, 1);
     }
   }
   template <class Sequence> static std::size_t bytes_of(const Sequence& x, int segments) {
@@ -89,44 +89,45 @@ struct selective {
     return true;
   }
 
-  template <class Sequence> static index_t blocks_of_head(const Sequence& x, int lanes) {
-    return (x.v.template extent<axis::value>() * lanes + 31) / 32;
+  template <class Sequence> static index_t blocks_of_head(const Sequence& x, int channels) {
+    return (x.v.template extent<axis::value>() + channels - 1) / channels;
   }
   template <class Sequence> static index_t sequences_of(const Sequence& x) {
     return x.offsets ? x.offsets.size() - 1 : x.v.template extent<axis::batch>();
   }
-  template <class Sequence> static index_t blocks_of(const Sequence& x, int lanes) {
-    return sequences_of(x) * x.v.template extent<axis::head>() * blocks_of_head(x, lanes);
+  template <class Sequence> static index_t blocks_of(const Sequence& x, int channels) {
+    return sequences_of(x) * x.v.template extent<axis::head>() * blocks_of_head(x, channels);
   }
-  /// 2 or 4 lanes to a channel: whichever leaves the busiest of the GPU's schedulers, 4 to a multiprocessor, with less to do.
+  /// 16 channels to a warp, or 8: whichever leaves the busiest of the GPU's schedulers, 4 to a multiprocessor, with less to do.
   /// A warp of 8 channels costs 6 tenths of one of 16.
-  template <class Sequence> static int lanes_of(const Sequence& x) {
+  template <class Sequence> static bool is_wide(const Sequence& x) {
     const index_t many = 4 * index_t(device_attribute(cudaDevAttrMultiProcessorCount));
-    if (many == 0) return 2;
-    const index_t wide = (blocks_of(x, 2) + many - 1) / many, narrow = (blocks_of(x, 4) + many - 1) / many;
-    return narrow * 6 < wide * 10 ? 4 : 2;
+    if (many == 0) return true;
+    const index_t wide = (blocks_of(x, 16) + many - 1) / many, narrow = (blocks_of(x, 8) + many - 1) / many;
+    return narrow * 6 >= wide * 10;
   }
   template <class Design, class Precision> static int segments_of(const sequence_of<Design, Precision>& x) {
-    if constexpr (lanes::can_be_cut<lanes::warp_layout<Design, Precision, 16, 2>>)
+    if constexpr (lanes::can_be_cut<lanes::warp_layout<Design, Precision, 16, 4, 2>>)
       if (!x.offsets && x.k.template extent<axis::key>() <= 16)
-        return lanes::segments_for(blocks_of(x, 2), x.v.template extent<axis::time>(),
+        return lanes::segments_for(blocks_of(x, 16), x.v.template extent<axis::time>(),
                                    device_attribute(cudaDevAttrMultiProcessorCount));
     return 1;
   }
 
-  template <int Keys, int Lanes, class Design, class Precision>
-  static status run_lanes(const Design& design, const sequence_of<Design, Precision>& x, const stream& on,
+  template <int Keys, int Lanes, int Own, class Design, class Precision>
+  static status run_warps(const Design& design, const sequence_of<Design, Precision>& x, const stream& on,
                           int segments) {
-    using walk = lanes::warp_walk<Design, Precision, Keys, Lanes>;
+    using walk = lanes::warp_walk<Design, Precision, Keys, Lanes, Own>;
+    constexpr int channels = walk::channels;
     const index_t tokens = x.v.template extent<axis::time>();
-    if (blocks_of(x, Lanes) == 0) return {};
+    if (blocks_of(x, channels) == 0) return {};
     const index_t of_segment = (tokens + 8 * segments - 1) / (8 * segments) * 8;
     lanes::segmentation cut{.count = segments > 1 ? int((tokens + of_segment - 1) / of_segment) : 1,
                             .tokens = int(of_segment)};
     const auto start = [&](index_t of_block) {
-      const dim3 grid(unsigned(blocks_of_head(x, Lanes) * of_block), unsigned(x.v.template extent<axis::head>()),
+      const dim3 grid(unsigned(blocks_of_head(x, channels) * of_block), unsigned(x.v.template extent<axis::head>()),
                       unsigned(sequences_of(x)));
-      return launch(lanes::selective_kernel<Design, Precision, Keys, Lanes>, grid, dim3(32),
+      return launch(lanes::selective_kernel<Design, Precision, Keys, Lanes, Own>, grid, dim3(32),
                     sizeof(typename walk::memory), on.handle, design, x, cut);
     };
     if (cut.count <= 1) return start(1);

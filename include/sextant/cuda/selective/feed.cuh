@@ -36,24 +36,20 @@ template <class Layout> struct token_feed {
   using token = typename Layout::token;
   using arrivals = typename Layout::arrivals;
   static constexpr int round = Layout::round, stages = Layout::stages;
-  static constexpr int pieces_of_keys = Layout::keys * int(sizeof(token)) / 16;
-  static constexpr int pieces_of_channels = Layout::channels * int(sizeof(token)) / 16;
-  static constexpr int rings = 1 + int(Layout::step_of_channel) + int(Layout::forget_of_channel) +
-                               int(Layout::input_of_channel) + int(Layout::has_gate);
-  static constexpr int pieces = round * (rings * pieces_of_channels + (Layout::forget_of_key ? 3 : 2) * pieces_of_keys);
-  static constexpr int shares = (pieces + 31) / 32;
+  static constexpr int of_piece = 16 / int(sizeof(token));
+  static constexpr int pieces = Layout::numbers / of_piece, shares = (pieces + 31) / 32;
   static constexpr int nowhere = 1 << 30;  ///< a row that no round has
 
   struct piece {
     const char* from = nullptr;  ///< of the next round
     int step = 0;                ///< bytes from one round to the next, in the order of time
-    std::uint32_t to = 0;        ///< in the first stage
     int row = nowhere;
   };
   template <bool Has> using numbers = std::conditional_t<Has, head_numbers<token, round>, no_numbers>;
 
   arrivals* ring;
   int lane, tokens;
+  std::uint32_t to;  ///< where the first of this lane's pieces goes in the first stage
   array<piece, shares> own;
   numbers<Layout::step_of_head> dt_head;
   numbers<Layout::forget_of_head> forget_head;
@@ -62,26 +58,26 @@ template <class Layout> struct token_feed {
   template <class Sequence>
   __device__ __forceinline__ token_feed(const Sequence& x, const block_place& at, arrivals* stages_of_ring,
                                         int its_lane)
-      : ring{stages_of_ring}, lane{its_lane}, tokens{int(at.length)} {
+      : ring{stages_of_ring},
+        lane{its_lane},
+        tokens{int(at.length)},
+        to{ptx::shared_address(stages_of_ring) + std::uint32_t(its_lane * 16)} {
     const int begin = at.block * Layout::channels, V = int(x.v.template extent<axis::value>());
     const int valid = V - begin < Layout::channels ? V - begin : Layout::channels;
     const int K = int(x.k.template extent<axis::key>());
 #pragma unroll
     for (int i = 0; i < shares; ++i) {
-      int number = i * 32 + lane;
-      take<pieces_of_channels>(own[i], number, x.v, ring->v.at, at, at.h, begin, valid);
-      if constexpr (Layout::step_of_channel)
-        take<pieces_of_channels>(own[i], number, x.dt, ring->dt.at, at, at.h, begin, valid);
+      const int number = (i * 32 + lane) * of_piece;
+      take_channels<Layout::v_at>(own[i], number, x.v, at, begin, valid);
+      if constexpr (Layout::step_of_channel) take_channels<Layout::dt_at>(own[i], number, x.dt, at, begin, valid);
       if constexpr (Layout::forget_of_channel)
-        take<pieces_of_channels>(own[i], number, x.forget, ring->forget.at, at, at.h, begin, valid);
+        take_channels<Layout::forget_at>(own[i], number, x.forget, at, begin, valid);
       if constexpr (Layout::input_of_channel)
-        take<pieces_of_channels>(own[i], number, x.input, ring->input.at, at, at.h, begin, valid);
-      if constexpr (Layout::has_gate)
-        take<pieces_of_channels>(own[i], number, x.gate, ring->gate.at, at, at.h, begin, valid);
-      take<pieces_of_keys>(own[i], number, x.k, ring->keys[0], at, at.key_head, 0, K);
-      take<pieces_of_keys>(own[i], number, x.q, ring->keys[1], at, at.key_head, 0, K);
-      if constexpr (Layout::forget_of_key)
-        take<pieces_of_keys>(own[i], number, x.forget, ring->forget_keys.at, at, at.h, 0, K);
+        take_channels<Layout::input_at>(own[i], number, x.input, at, begin, valid);
+      if constexpr (Layout::has_gate) take_channels<Layout::gate_at>(own[i], number, x.gate, at, begin, valid);
+      take_keys<Layout::k_at>(own[i], number, x.k, at, at.key_head, K);
+      take_keys<Layout::q_at>(own[i], number, x.q, at, at.key_head, K);
+      if constexpr (Layout::forget_of_key) take_keys<Layout::forget_keys_at>(own[i], number, x.forget, at, at.h, K);
     }
     if constexpr (Layout::step_of_head) begin_numbers(dt_head, x.dt, at);
     if constexpr (Layout::forget_of_head) begin_numbers(forget_head, x.forget, at);
@@ -90,49 +86,64 @@ template <class Layout> struct token_feed {
 
   __device__ __forceinline__ void send(int number) {
     const int left = tokens - number * round;
-    const std::uint32_t stage = std::uint32_t(number % stages) * std::uint32_t(sizeof(arrivals));
+    const std::uint32_t stage = to + std::uint32_t(number % stages) * std::uint32_t(sizeof(arrivals));
 #pragma unroll
-    for (piece& p : own) {
-      if (p.row < left) ptx::copy_async<16>(p.to + stage, p.from);
-      p.from += p.step;
+    for (int i = 0; i < shares; ++i) {
+      if (own[i].row < left) ptx::copy_async<16>(stage + std::uint32_t(i * 512), own[i].from);
+      own[i].from += own[i].step;
     }
     ptx::commit_copies();
     dt_head.load(lane, left), forget_head.load(lane, left), input_head.load(lane, left);
   }
   /// Puts the numbers per head of round `number`, the last sent, beside the rest.
   __device__ __forceinline__ void store_numbers(int number) {
-    arrivals& to = ring[number % stages];
-    dt_head.store(lane, to.dt_head.at), forget_head.store(lane, to.forget_head.at),
-        input_head.store(lane, to.input_head.at);
+    arrivals& to_stage = ring[number % stages];
+    dt_head.store(lane, to_stage.dt_head.at), forget_head.store(lane, to_stage.forget_head.at),
+        input_head.store(lane, to_stage.input_head.at);
   }
 
  private:
-  /// Makes `p` piece `number` of a tensor whose rows are `OfRow` pieces, of which `valid` numbers exist from `begin` on;
-  /// or leaves it and counts on.
-  template <int OfRow, class View>
-  static __device__ __forceinline__ void take(piece& p, int& number, const View& of, const token* to,
-                                              const block_place& at, index_t head, int begin, int valid) {
-    if (number >= 0 && number < round * OfRow) {
-      const int row = number / OfRow, byte = number % OfRow * 16;
-      const index_t stride = Layout::reversed ? -of.template stride<axis::time>() : of.template stride<axis::time>();
-      const token* const first = of.data() + at.batch() * of.template stride<axis::batch>() +
-                                 at.template start<Layout::reversed>() * of.template stride<axis::time>() +
-                                 head * of.template stride<axis::head>() + begin;
-      p.from = reinterpret_cast<const char*>(first + row * stride) + byte;
-      p.step = int(round * stride * index_t(sizeof(token)));
-      p.to = ptx::shared_address(to) + std::uint32_t(number * 16);
-      if (byte < valid * int(sizeof(token))) p.row = row;
-    }
-    number -= round * OfRow;
+  /// Where the first token's numbers lie, and how far the next one's are from them.
+  template <class View>
+  static __device__ __forceinline__ const token* first_of(const View& of, const block_place& at, index_t head) {
+    return of.data() + at.batch() * of.template stride<axis::batch>() +
+           at.template start<Layout::reversed>() * of.template stride<axis::time>() +
+           head * of.template stride<axis::head>();
+  }
+  template <class View> static __device__ __forceinline__ index_t stride_of(const View& of) {
+    return Layout::reversed ? -of.template stride<axis::time>() : of.template stride<axis::time>();
   }
   template <class View>
-  __device__ __forceinline__ void begin_numbers(head_numbers<token, round>& to, const View& of,
+  static __device__ __forceinline__ void set(piece& p, const View& of, const token* first, int row) {
+    const index_t stride = stride_of(of);
+    p.from = reinterpret_cast<const char*>(first + row * stride);
+    p.step = int(round * stride * index_t(sizeof(token)));
+  }
+  /// Makes `p` the piece at `number` if that lies in the tensor which begins at First, of whose rows `valid` numbers exist
+  /// from `begin` on.
+  template <int First, class View>
+  static __device__ __forceinline__ void take_channels(piece& p, int number, const View& of, const block_place& at,
+                                                       int begin, int valid) {
+    const int inside = number - First;
+    if (inside < 0 || inside >= Layout::of_channels) return;
+    const int row = inside / Layout::channels, column = inside % Layout::channels;
+    set(p, of, first_of(of, at, at.h) + begin + column, row);
+    if (column < valid) p.row = row;
+  }
+  template <int First, class View>
+  static __device__ __forceinline__ void take_keys(piece& p, int number, const View& of, const block_place& at,
+                                                   index_t head, int K) {
+    const int inside = number - First;
+    if (inside < 0 || inside >= Layout::of_keys) return;
+    const int row = inside / Layout::keys, key = inside % Layout::keys;
+    set(p, of, first_of(of, at, head) + key, row);
+    if (key < K) p.row = row;
+  }
+  template <class View>
+  __device__ __forceinline__ void begin_numbers(head_numbers<token, round>& numbers_of, const View& of,
                                                 const block_place& at) const {
-    const index_t stride = Layout::reversed ? -of.template stride<axis::time>() : of.template stride<axis::time>();
-    to.from = of.data() + at.batch() * of.template stride<axis::batch>() +
-              at.template start<Layout::reversed>() * of.template stride<axis::time>() +
-              at.h * of.template stride<axis::head>() + lane * stride;
-    to.step = round * stride;
+    numbers_of.from = first_of(of, at, at.h) + lane * stride_of(of);
+    numbers_of.step = round * stride_of(of);
   }
 };
 

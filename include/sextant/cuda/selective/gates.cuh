@@ -2,6 +2,8 @@
 /// @file  What a token says to a channel: steps, gates, I v, shortcut and output gate; and how a forget gate is evaluated.
 #pragma once
 
+#include <cstdint>  // uint32_t
+
 #include <sextant/cuda/ptx/convert.cuh>
 #include <sextant/cuda/selective/layout.cuh>
 #include <sextant/cuda/tile/activation.cuh>
@@ -33,6 +35,13 @@ __device__ __forceinline__ void widen(const together<Token, Count>& stored, arra
   }
 }
 
+/// Two floats as they are stored, to nearest even.
+template <class Token> __device__ __forceinline__ together<Token, 2> narrowed(const array<float, 2>& from) {
+  if constexpr (sizeof(Token) == 2)
+    return __builtin_bit_cast(together<Token, 2>, gpu::detail::round_pair<Token>(from[0], from[1]));
+  else return {{Token(from[0]), Token(from[1])}};
+}
+
 /// The forget gate of a design in base 2.
 template <class Layout> struct forget_of_design {
   using forget_type = typename Layout::forget_type;
@@ -41,13 +50,19 @@ template <class Layout> struct forget_of_design {
       by_log && sextant::detail::proportional_of<forget_type>() && rate_granularity<forget_type> != per::nothing;
   const forget_type& gate;
 
-  /// F of a token's number and a rate from rate(); by the special function unit or by multiply-adds.
-  __device__ __forceinline__ float operator()(float number, float a, bool by_polynomial = false) const {
+  /// log2(F) of a token's number and a rate from rate().
+  __device__ __forceinline__ float exponent(float number, float a) const {
+    const float x = sextant::detail::call_log(gate, number, a);
+    return scaled_rates ? x : x * log2_e;
+  }
+  /// F, by the special function unit or by multiply-adds. The unit's exponent is raised by `shift`, in float.
+  __device__ __forceinline__ float operator()(float number, float a, bool by_polynomial = false,
+                                              float shift = 0) const {
     if constexpr (by_log) {
-      float exponent = sextant::detail::call_log(gate, number, a);
-      if constexpr (!scaled_rates) exponent *= log2_e;
-      return by_polynomial ? exp2_by_polynomial(exponent) : ptx::exp2_approx(exponent);
-    } else return (void)by_polynomial, sextant::detail::call_value(gate, number, a);
+      const float x = exponent(number, a);
+      if (by_polynomial) return exp2_by_polynomial<Layout::exact>(x);
+      return ptx::exp2_approx(Layout::exact ? x + shift : x);
+    } else return (void)by_polynomial, (void)shift, sextant::detail::call_value(gate, number, a);
   }
   /// The rate of a channel and key, times log2(e) where the gate's logarithm is proportional to it.
   template <class Sequence>
@@ -72,23 +87,24 @@ template <class Layout> struct forget_of_design {
   }
 };
 
-/// What tokens say to `Pack` neighbouring channels: one number each.
-template <class Layout, int Pack> struct channel_gates {
+/// What tokens say to two neighbouring channels: one number each.
+template <class Layout> struct channel_gates {
   using token = typename Layout::token;
   using design = typename Layout::design;
   using arrivals = typename Layout::arrivals;
-  using stored = together<token, Pack>;
+  using stored = together<token, 2>;
+  using two = array<float, 2>;
   const design& d;
-  int at;                                   ///< the first channel, in the block
-  array<float, Pack> bias, rate, shortcut;  ///< rate: of forget gates that are the same for all keys
+  int at;                    ///< the first of them, in the block
+  two bias, rate, shortcut;  ///< rate: of forget gates that are the same for all keys
 
-  /// Channels `its_first` and on of the block whose first channel is `begin` of `V`.
+  /// Channels `its_first` and its neighbour of the block whose first channel is `begin` of `V`.
   template <class Sequence>
   __device__ __forceinline__ channel_gates(const design& its_design, const Sequence& x, index_t h, int begin,
                                            int its_first, int V)
       : d{its_design}, at{its_first} {
 #pragma unroll
-    for (int i = 0; i < Pack; ++i) {
+    for (int i = 0; i < 2; ++i) {
       const index_t known = begin + at + i < V ? begin + at + i : 0;
       bias[i] = rate[i] = shortcut[i] = 0;
       if constexpr (Layout::step_of_channel) bias[i] = x.bias ? float(x.bias(h, known)) : 0.0f;
@@ -98,64 +114,63 @@ template <class Layout, int Pack> struct channel_gates {
     }
   }
 
-  __device__ __forceinline__ stored load(const token* row_of_all, int t) const {
-    return load_together<Pack>(row_of_all + t * Layout::channels + at);
+  /// What token t of a round says in the tensor that begins at number First.
+  template <int First> __device__ __forceinline__ stored load(const arrivals& from, int t) const {
+    return load_together<2>(from.tokens + First + t * Layout::channels + at);
   }
   /// Of token t of a round: what the forget gate reads or, where it is the same for all keys, its value; and w = I v.
-  __device__ __forceinline__ void prepare(const arrivals& from, int t, array<float, Pack>& number,
-                                          array<float, Pack>& w) const {
-    array<float, Pack> delta, own, v;
-    widen(load(from.v.at, t), v);
-    if constexpr (Layout::step_of_channel) widen(load(from.dt.at, t), delta);
+  __device__ __forceinline__ void prepare(const arrivals& from, int t, two& number, two& w) const {
+    two delta, own, v;
+    widen(load<Layout::v_at>(from, t), v);
+    if constexpr (Layout::step_of_channel) widen(load<Layout::dt_at>(from, t), delta);
 #pragma unroll
-    for (int i = 0; i < Pack; ++i) {
+    for (int i = 0; i < 2; ++i) {
       if constexpr (Layout::step_of_head) delta[i] = from.dt_head.at[t];
       if constexpr (Layout::step != per::nothing) delta[i] = softplus<Layout::exact>(delta[i] + bias[i]);
       own[i] = Layout::step != per::nothing ? delta[i] : 0.0f;
     }
-    if constexpr (Layout::input_of_channel) widen(load(from.input.at, t), own);
+    if constexpr (Layout::input_of_channel) widen(load<Layout::input_at>(from, t), own);
 #pragma unroll
-    for (int i = 0; i < Pack; ++i) {
+    for (int i = 0; i < 2; ++i) {
       if constexpr (Layout::input_of_head) own[i] = from.input_head.at[t];
       w[i] = Layout::has_input ? gate_value(d.input_gate, own[i], 0.0f) * v[i] : v[i];
       number[i] = 1;
     }
     if constexpr (Layout::decay == decay_kind::channel || Layout::decay == decay_kind::state) {
-      if constexpr (Layout::forget_of_channel) widen(load(from.forget.at, t), number);
+      if constexpr (Layout::forget_of_channel) widen(load<Layout::forget_at>(from, t), number);
 #pragma unroll
-      for (int i = 0; i < Pack; ++i) {
+      for (int i = 0; i < 2; ++i) {
         if constexpr (Layout::forget_of_head) number[i] = from.forget_head.at[t];
         if constexpr (!Layout::forget_of_channel && !Layout::forget_of_head) number[i] = delta[i];
         if constexpr (Layout::decay == decay_kind::channel)
-          number[i] = forget_of_design<Layout>{d.forget_gate}(number[i], rate[i]);
+          number[i] = forget_of_design<Layout>{d.forget_gate}(number[i], rate[i], Layout::exact);
       }
     }
   }
 
   /// What of a token its y needs last: v and the output gate, as they are stored.
   struct last {
-    stored v, gate;
+    together<std::uint32_t, sizeof(stored) / 4> v, gate;
   };
   __device__ __forceinline__ last read_last(const arrivals& from, int t) const {
     last l{};
-    if constexpr (Layout::learned) l.v = load(from.v.at, t);
-    if constexpr (Layout::has_gate) l.gate = load(from.gate.at, t);
+    if constexpr (Layout::learned) l.v = __builtin_bit_cast(decltype(l.v), load<Layout::v_at>(from, t));
+    if constexpr (Layout::has_gate) l.gate = __builtin_bit_cast(decltype(l.gate), load<Layout::gate_at>(from, t));
     return l;
   }
   /// y, as it is stored, from phi(q) S and its factor: the scale, over the norm.
-  __device__ __forceinline__ stored finish(const float* sums, float factor, const last& l) const {
-    [[maybe_unused]] array<float, Pack> v, gate;
-    if constexpr (Layout::learned) widen(l.v, v);
-    if constexpr (Layout::has_gate) widen(l.gate, gate);
-    stored y;
+  __device__ __forceinline__ stored finish(const two& sums, float factor, const last& l) const {
+    [[maybe_unused]] two v, gate;
+    if constexpr (Layout::learned) widen(__builtin_bit_cast(stored, l.v), v);
+    if constexpr (Layout::has_gate) widen(__builtin_bit_cast(stored, l.gate), gate);
+    two y;
 #pragma unroll
-    for (int i = 0; i < Pack; ++i) {
-      float sum = sums[i] * factor;
-      if constexpr (Layout::learned) sum = fmaf(shortcut[i], v[i], sum);
-      if constexpr (Layout::has_gate) sum *= silu<Layout::exact>(gate[i]);
-      y.at[i] = ptx::as_stored<token>(sum);
+    for (int i = 0; i < 2; ++i) {
+      y[i] = sums[i] * factor;
+      if constexpr (Layout::learned) y[i] = fmaf(shortcut[i], v[i], y[i]);
+      if constexpr (Layout::has_gate) y[i] *= silu<Layout::exact>(gate[i]);
     }
-    return y;
+    return narrowed<token>(y);
   }
 };
 

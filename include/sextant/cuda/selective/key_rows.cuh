@@ -7,34 +7,32 @@
 
 namespace sextant::gpu::lanes {
 
-/// Maps a round's k and q, each lane its share: the first 16 lanes k, the others q; and evaluates forget gates of keys.
+/// Maps a round's k and q, the first 16 lanes k, the others q, of which lane i takes 4 numbers in every 64; and evaluates
+/// forget gates of keys.
 template <class Layout> struct key_mapping {
   using token = typename Layout::token;
   using design = typename Layout::design;
   using arrivals = typename Layout::arrivals;
-  static constexpr int keys = Layout::keys, half = 16;
-  static constexpr int share = Layout::round * keys / half;  ///< numbers of a lane, neighbours
-  static constexpr int at_once = share * int(sizeof(token)) > 16 ? 16 / int(sizeof(token)) : share;
-
-  static constexpr int F_share = Layout::forget_of_key ? Layout::round * keys / 32 : 1;  ///< likewise
+  static constexpr int keys = Layout::keys, half = 16, at_once = 4;
+  static constexpr int takes = Layout::round * keys / (half * at_once);  ///< times 4 numbers of a lane
+  static_assert(half * at_once % keys == 0 || keys % (half * at_once) == 0);
 
   const design& d;
   const int K, lane;
+  const int key;  ///< the first of the lane's 4, in all rows
   const float k_scale;
-  array<float, F_share> rate;  ///< of the forget gate, for this lane's keys
+  array<float, at_once> rate;  ///< of the forget gate, for these
 
   template <class Sequence>
   __device__ __forceinline__ key_mapping(const design& its_design, const Sequence& x, index_t h, int its_lane)
       : d{its_design},
         K{int(x.k.template extent<axis::key>())},
         lane{its_lane},
+        key{its_lane * at_once % keys},
         k_scale{key_scale<float>(d.feature_map, K)} {
     if constexpr (Layout::forget_of_key)
 #pragma unroll
-      for (int i = 0; i < F_share; ++i) {
-        const int key = (lane * F_share + i) % keys;
-        rate[i] = forget_of_design<Layout>::rate(x, h, 0, key < K ? key : 0);
-      }
+      for (int i = 0; i < at_once; ++i) rate[i] = forget_of_design<Layout>::rate(x, h, 0, key + i < K ? key + i : 0);
   }
 
   /// phi of one number: for tokens of 16 bits by instructions that are good to 2^-22.
@@ -45,42 +43,41 @@ template <class Layout> struct key_mapping {
   }
   /// This lane's numbers of a round, as they are stored.
   struct share_of_round {
-    array<together<token, at_once>, share / at_once> part;
-    together<token, F_share> F;
+    array<together<token, at_once>, takes> part;
+    together<token, at_once> F;
   };
   __device__ __forceinline__ share_of_round load(const arrivals& from) const {
     share_of_round s;
-    const token* const raw = from.keys[lane >= half ? 1 : 0] + lane % half * share;
+    const token* const raw = from.tokens + (lane >= half ? Layout::q_at : Layout::k_at) + lane % half * at_once;
 #pragma unroll
-    for (int i = 0; i < share / at_once; ++i) s.part[i] = load_together<at_once>(raw + i * at_once);
-    if constexpr (Layout::forget_of_key) s.F = load_together<F_share>(from.forget_keys.at + lane * F_share);
+    for (int i = 0; i < takes; ++i) s.part[i] = load_together<at_once>(raw + i * half * at_once);
+    if constexpr (Layout::forget_of_key)
+      s.F = load_together<at_once>(from.tokens + Layout::forget_keys_at + lane * at_once);
     return s;
   }
   /// Those, mapped, where they belong among the rows `to`.
   __device__ __forceinline__ void store(const share_of_round& s, float* to) const {
     const bool of_q = lane >= half;
-    const int number = lane % half * share, t = number / keys, key = number % keys;
+    const int t = lane % half * at_once / keys;
     float* const row = to + t * Layout::row + (of_q ? keys : 0) + key;
     const float scale_before = of_q ? 1.0f : k_scale;
 #pragma unroll
-    for (int i = 0; i < share; i += at_once) {
+    for (int i = 0; i < takes; ++i) {
       array<float, at_once> numbers;
-      widen(s.part[i / at_once], numbers);
+      widen(s.part[i], numbers);
+      if constexpr (!Layout::plain_map)
 #pragma unroll
-      for (int j = 0; j < at_once; ++j)
-        if constexpr (!Layout::plain_map) numbers[j] = key + i + j < K ? mapped(numbers[j] * scale_before) : 0.0f;
-#pragma unroll
-      for (int j = 0; j < at_once; j += 4)
-        store_together(row + i + j, together<float, 4>{{numbers[j], numbers[j + 1], numbers[j + 2], numbers[j + 3]}});
+        for (int j = 0; j < at_once; ++j) numbers[j] = key + j < K ? mapped(numbers[j] * scale_before) : 0.0f;
+      store_together(row + i * (half * at_once / keys) * Layout::row,
+                     together<float, 4>{{numbers[0], numbers[1], numbers[2], numbers[3]}});
     }
     if constexpr (Layout::forget_of_key) {
-      static_assert(F_share == 4);
-      array<float, F_share> F;
+      static_assert(Layout::round * keys == 32 * at_once);
+      array<float, at_once> F;
       widen(s.F, F);
 #pragma unroll
-      for (int i = 0; i < F_share; ++i) F[i] = forget_of_design<Layout>{d.forget_gate}(F[i], rate[i]);
-      const int first = lane * F_share;
-      store_together(to + first / keys * Layout::row + 2 * keys + first % keys,
+      for (int i = 0; i < at_once; ++i) F[i] = forget_of_design<Layout>{d.forget_gate}(F[i], rate[i]);
+      store_together(to + lane * at_once / keys * Layout::row + 2 * keys + key,
                      together<float, 4>{{F[0], F[1], F[2], F[3]}});
     }
   }
@@ -130,7 +127,7 @@ template <class Layout> struct key_sums {
     for (; distance < across; distance *= 2) qz[0] += __shfl_xor_sync(~0u, qz[0], distance);
     if (lane % across < tokens) {
       // step s kept bit s of the token in bit s of the lane
-      factor[first + lane % tokens] = scale / (qz[0] + eps);
+      factor[first + lane % tokens] = scale * ptx::reciprocal_approx(qz[0] + eps);
     }
   }
   template <class State>

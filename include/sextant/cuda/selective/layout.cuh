@@ -57,34 +57,82 @@ template <class Design, class Precision> struct design_traits {
   static constexpr bool exact = sizeof(token) == 4;
 };
 
-/// A warp has `Lanes` lanes to a channel and all keys of one head of one sequence: lane q C + c, C channels, holds keys
-/// q K / L .. of channel c. `Keys` is K rounded up; keys beyond K hold zeros. Tokens are worked on in rounds of 8, and as
-/// many are fetched at a time.
-template <class Design, class Precision, int Keys, int Lanes> struct warp_layout : design_traits<Design, Precision> {
+/// A warp has `Lanes` lanes to `Own` neighbouring channels and all keys of one head of one sequence: lane (p, q) holds keys
+/// q K / L .. of channels p Own and, if there are two, the next. `Keys` is K rounded up; keys beyond K hold zeros. Tokens are
+/// worked on in rounds of 8, and as many are fetched at a time.
+template <class Design, class Precision, int Keys, int Lanes, int Own>
+struct warp_layout : design_traits<Design, Precision> {
   using base = design_traits<Design, Precision>;
   using token = typename base::token;
-  static constexpr int keys = Keys, lanes = Lanes, channels = 32 / Lanes, states = Keys / Lanes, round = 8;
-  static_assert(states % 4 == 0 && round % Lanes == 0);
+  static constexpr int keys = Keys, lanes = Lanes, own = Own, channels = 32 / Lanes * Own, round = 8;
+  static constexpr int states = Keys / Lanes;  ///< of a lane, for each of its channels
+  static constexpr int vector = 4;             ///< keys read at once
+  static_assert(states % vector == 0 && (Own == 1 || Own == 2));
   static constexpr int stages = 4;  ///< rounds of tokens kept as they arrive
-  /// One exponential in so many goes to the multiply-add units, which have room left. In float it is the first of a lane's
-  /// keys, of each token: where state space models have their longest memory, and errors have longest to add up.
-  static constexpr int polynomial_every = base::exact ? states : Keys > 16 ? 8 : 32;
-  /// Floats of phi(k), phi(q) and, where it is the same for all channels, F of one token; 4 more against bank conflicts.
-  static constexpr int row = (base::forget_of_key ? 3 : 2) * Keys + 4;
+  /// Whether exponential n of a lane's at token t goes to the multiply-add units, which have room left: one in 16, mostly in the
+  /// second half of a round, where there is less else to do; of narrow warps that have an output gate one in 32.
+  static constexpr bool by_polynomial(int t, int n) {
+    if (Keys > 16) return n % 16 == 0;
+    if (Own == 1) return n == 0 && t % (base::has_gate ? 8 : 4) == 0;
+    return n == 0 && (t == 0 || t > round / 2);
+  }
+  /// Floats of phi(k), phi(q) and, where it is the same for all channels, F of one token; of 16 keys as many always, against
+  /// bank conflicts.
+  static constexpr int row = Keys == 16 ? 48 : 2 * Keys;
 
-  template <bool Has, class Element, int Count> struct array_if { alignas(16) array<Element, Has ? Count : 1> at; };
-  template <bool Has> using of_channels = array_if<Has, token, round * channels>;
-  template <bool Has> using of_head = array_if<Has, float, round>;
+  // Which lane is (p, q). Bit 0 is of p, so that neighbours read the same of k and q, and bit 1 of q, so that lanes two apart
+  // read the same of their channels: then 16 lanes that read 16 bytes each are served at once.
+  static_assert(Lanes == 4 || Lanes == 8);
+  static constexpr int bits_of_q = Lanes == 8 ? 0b11010 : 0b10010;
+  static __device__ __forceinline__ int gathered(int lane, int bits) {
+    int number = 0, place = 0;
+#pragma unroll
+    for (int bit = 0; bit < 5; ++bit)
+      if (bits >> bit & 1) number |= (lane >> bit & 1) << place++;
+    return number;
+  }
+  static __device__ __forceinline__ int spread(int number, int bits) {
+    int lane = 0, place = 0;
+#pragma unroll
+    for (int bit = 0; bit < 5; ++bit)
+      if (bits >> bit & 1) lane |= (number >> place++ & 1) << bit;
+    return lane;
+  }
+  static __device__ __forceinline__ int p_of(int lane) { return gathered(lane, 31 ^ bits_of_q); }
+  static __device__ __forceinline__ int q_of(int lane) { return gathered(lane, bits_of_q); }
+  static __device__ __forceinline__ int lane_of(int p, int q) {
+    return spread(p, 31 ^ bits_of_q) | spread(q, bits_of_q);
+  }
+  /// op over the lanes of a channel.
+  template <class Op> static __device__ __forceinline__ float over_lanes(float x, const Op& op) {
+#pragma unroll
+    for (int bit = 0; bit < 5; ++bit)
+      if (bits_of_q >> bit & 1) x = op(x, __shfl_xor_sync(~0u, x, 1 << bit));
+    return x;
+  }
 
-  /// The tokens of a round as they arrive, row after row.
-  struct arrivals {
-    of_channels<true> v;
-    of_channels<base::step_of_channel> dt;
-    of_channels<base::forget_of_channel> forget;
-    of_channels<base::input_of_channel> input;
-    of_channels<base::has_gate> gate;
-    alignas(16) array<token, round * Keys> keys[2];  ///< k, q
-    array_if<base::forget_of_key, token, round * Keys> forget_keys;
+  // What is one number per token and channel is computed, for two channels, by the lane that tends them: lane i those of
+  // pair pair_of(i) of tokens token_of(i), token_of(i) + 32 / pairs, ...
+  static constexpr int pairs = channels / 2, tended = round * pairs / 32;
+  static __device__ __forceinline__ int pair_of(int lane) { return Own == 2 ? p_of(lane) : lane % pairs; }
+  static __device__ __forceinline__ int token_of(int lane) { return Own == 2 ? q_of(lane) : lane / pairs; }
+
+  // Where a round's tensors begin among the numbers of its tokens: they lie one behind the other, without gaps.
+  static constexpr int of_channels = round * channels, of_keys = round * Keys;
+  static constexpr int v_at = 0, dt_at = of_channels;
+  static constexpr int forget_at = dt_at + (base::step_of_channel ? of_channels : 0);
+  static constexpr int input_at = forget_at + (base::forget_of_channel ? of_channels : 0);
+  static constexpr int gate_at = input_at + (base::input_of_channel ? of_channels : 0);
+  static constexpr int k_at = gate_at + (base::has_gate ? of_channels : 0);
+  static constexpr int q_at = k_at + of_keys, forget_keys_at = q_at + of_keys;
+  static constexpr int numbers = forget_keys_at + (base::forget_of_key ? of_keys : 0);
+
+  template <bool Has> struct of_head { array<float, Has ? round : 1> at; };
+
+  /// The tokens of a round as they arrive, row after row. Memory sends 32 bytes at a time, which take longer where they do not
+  /// stay together or begin at no multiple of 32 bytes.
+  struct alignas(128) arrivals {
+    array<token, numbers> tokens;
     of_head<base::step_of_head> dt_head;
     of_head<base::forget_of_head> forget_head;
     of_head<base::input_of_head> input_head;

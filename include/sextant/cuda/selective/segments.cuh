@@ -2,7 +2,7 @@
 /// @file  Long sequences of few channels: their tokens cut into segments that are computed side by side.
 #pragma once
 
-#include <sextant/cuda/selective/gates.cuh>
+#include <sextant/cuda/selective/token.cuh>
 
 namespace sextant::gpu::lanes {
 
@@ -40,37 +40,146 @@ inline int segments_for(index_t warps, index_t tokens, int multiprocessors) {
 /// Segments shorter than this are walked through from their beginning: a look at them would cost as much.
 inline constexpr int worth_a_look = 1536;
 
-/// Where in [0, tokens) the first pass begins, for lane q of the `Lanes` of a channel whose keys have `rates`; `step(t)` is the
-/// gate's logarithm at token t per unit of the rate. Uniform in a warp.
-template <int Lanes, int Count, class Step>
-__device__ __forceinline__ int tokens_to_forget(const array<float, Count>& rates, int tokens, int q, const Step& step) {
-  constexpr int at_once = 32, chunk = Lanes * at_once, apart = 32 / Lanes;
-  float slowest = rates[0], other = rates[0];
-#pragma unroll
-  for (int i = 1; i < Count; ++i) slowest = fmaxf(slowest, rates[i]), other = fminf(other, rates[i]);
-#pragma unroll
-  for (int distance = apart; distance < 32; distance *= 2) {
-    slowest = fmaxf(slowest, __shfl_xor_sync(~0u, slowest, distance));
-    other = fminf(other, __shfl_xor_sync(~0u, other, distance));
+/// What a lane's two channels read and leave where their sequence is cut.
+template <class Layout> struct segment_edges {
+  static constexpr int states = Layout::states, lanes = Layout::lanes;
+  using two = array<float, 2>;
+  using design = typename Layout::design;
+  const design& d;
+  const segmentation& cut;
+  int q, channel;  ///< the lane's share of the keys, the first of its channels
+  bool there;      ///< whether that exists
+
+  /// Where the state that a segment of this block's sequence and head ends with lies; of segment -1, the initial one.
+  template <class Sequence>
+  __device__ __forceinline__ index_t slot(const Sequence& x, const block_place& at, int segment) const {
+    return index_t(at.n * int(x.v.template extent<axis::head>()) + at.h) * cut.count + segment + 1;
   }
-  float span = 0;
-  int begin = tokens;
-  while (begin > 0) {
-    const int before = begin;
-    begin = begin > chunk ? begin - chunk : 0;
-    float sum = 0;
+  template <class Sequence>
+  __device__ __forceinline__ void store(const Sequence& x, const block_place& at, int segment,
+                                        const lane_states<Layout>& own) const {
+    const index_t V = x.v.template extent<axis::value>(), K = x.k.template extent<axis::key>();
 #pragma unroll
-    for (int i = 0; i < at_once; ++i) {
-      const int t = begin + Lanes * i + q;
-      const float one = step(t < before ? t : before - 1);  // without a branch, so that all are on their way at once
-      sum += t < before ? one : 0.0f;
+    for (int i = 0; i < states; ++i)
+      if (const int key = q * states + i; key < K && there)
+        *reinterpret_cast<float2*>(cut.ends + (slot(x, at, segment) * K + key) * V + channel) =
+            make_float2(own.S[0][i], own.S[1][i]);
+  }
+  template <class Sequence>
+  __device__ __forceinline__ void store_span(const Sequence& x, const block_place& at, int segment, bool forgotten,
+                                             const two& span) const {
+    if (there && q == 0)
+      *reinterpret_cast<float2*>(cut.spans + slot(x, at, segment) * x.v.template extent<axis::value>() + channel) =
+          forgotten ? make_float2(infinite_span, infinite_span) : make_float2(span[0], span[1]);
+  }
+
+  /// Of a first pass: leaves the segment's tokens that are not forgotten, and an empty state. Answers whether there are others.
+  template <class Sequence>
+  __device__ __forceinline__ bool begin_first_pass(const Sequence& x, block_place& at, int segment,
+                                                   lane_states<Layout>& own) const {
+    at.template keep<Layout::reversed>(index_t(segment) * cut.tokens, cut.tokens);
+    const int first = cut.tokens < worth_a_look ? 0 : tokens_to_forget(x, at, own);
+    // the initial state may lie where the final one will: the second pass finds a copy
+    if (segment == 0) store(x, at, -1, own);
+#pragma unroll
+    for (int i = 0; i < states; ++i) own.S[0][i] = own.S[1][i] = 0;
+    at.template keep<Layout::reversed>(first, cut.tokens - first);
+    return first > 0;
+  }
+  /// Leaves the segment's tokens; and makes the state the one before them.
+  template <class Sequence>
+  __device__ __forceinline__ void begin(const Sequence& x, block_place& at, int segment,
+                                        lane_states<Layout>& own) const {
+    const index_t V = x.v.template extent<axis::value>(), K = x.k.template extent<axis::key>();
+    const index_t from = index_t(segment) * cut.tokens, left = at.length - from;
+    at.template keep<Layout::reversed>(from, left < cut.tokens ? left : cut.tokens);
+    const int known = there ? channel : 0;
+    typename lane_states<Layout>::of_states sum = {}, product;
+#pragma unroll
+    for (int i = 0; i < states; ++i) product[0][i] = product[1][i] = 1;
+    for (int j = segment - 1; j >= -1; --j) {
+      const index_t place = slot(x, at, j);
+#pragma unroll
+      for (int i = 0; i < states; ++i) {
+        const int key = q * states + i;
+        if (key >= K) continue;
+        const float2 end = *reinterpret_cast<const float2*>(cut.ends + (place * K + key) * V + known);
+        sum[0][i] = fmaf(product[0][i], end.x, sum[0][i]), sum[1][i] = fmaf(product[1][i], end.y, sum[1][i]);
+      }
+      if (j < 0) break;
+      const float2 span = *reinterpret_cast<const float2*>(cut.spans + place * V + known);
+      if (span.x == infinite_span) break;  // of all channels of a warp, or of none
+#pragma unroll
+      for (int i = 0; i < states; ++i) {
+        product[0][i] *= ptx::exp2_approx(own.rate[0][i] * span.x);
+        product[1][i] *= ptx::exp2_approx(own.rate[1][i] * span.y);
+      }
     }
 #pragma unroll
-    for (int distance = apart; distance < 32; distance *= 2) sum += __shfl_xor_sync(~0u, sum, distance);
-    span += sum;
-    if (__all_sync(~0u, fmaxf(slowest * span, other * span) < -40.0f)) break;
+    for (int i = 0; i < states; ++i) own.S[0][i] = sum[0][i], own.S[1][i] = sum[1][i];
   }
-  return begin;
-}
+
+ private:
+  /// The gate's logarithms at token t of the block's sequence, in the order of time, per unit of their rates.
+  template <class Sequence>
+  __device__ __forceinline__ void steps_at(const Sequence& x, const block_place& at, int t, const two& bias,
+                                           two& to) const {
+    const index_t place = at.template start<Layout::reversed>() + (Layout::reversed ? -t : t);
+    const int known = there ? channel : 0;
+    two number = {};
+    if constexpr (Layout::forget_of_channel) widen(load_together<2>(&x.forget(at.batch(), place, at.h, known)), number);
+    else if constexpr (Layout::forget_of_head) number[0] = number[1] = ptx::as_float(x.forget(at.batch(), place, at.h));
+    else if constexpr (Layout::step_of_channel) widen(load_together<2>(&x.dt(at.batch(), place, at.h, known)), number);
+    else if constexpr (Layout::step_of_head) number[0] = number[1] = ptx::as_float(x.dt(at.batch(), place, at.h));
+#pragma unroll
+    for (int c = 0; c < 2; ++c) {
+      if constexpr (!Layout::forget_of_channel && !Layout::forget_of_head && Layout::step != per::nothing)
+        number[c] = softplus<Layout::exact>(number[c] + bias[c]);
+      to[c] = sextant::detail::call_log(d.forget_gate, number[c], 1.0f);
+    }
+  }
+  /// Where among the block's tokens the first pass begins. Uniform in a warp.
+  template <class Sequence>
+  __device__ __forceinline__ int tokens_to_forget(const Sequence& x, const block_place& at,
+                                                  const lane_states<Layout>& own) const {
+    constexpr int at_once = 16, chunk = lanes * at_once;
+    const int known = there ? channel : 0, K = int(x.k.template extent<axis::key>());
+    two bias = {}, span = {}, highest, lowest;  // rates
+#pragma unroll
+    for (int c = 0; c < 2; ++c) {
+      if constexpr (Layout::step_of_channel) bias[c] = x.bias ? float(x.bias(at.h, known + c)) : 0.0f;
+      if constexpr (Layout::step_of_head) bias[c] = x.bias ? float(x.bias(at.h)) : 0.0f;
+      highest[c] = -infinite_span, lowest[c] = infinite_span;
+#pragma unroll
+      for (int i = 0; i < states; ++i)
+        if (q * states + i < K && there)
+          highest[c] = fmaxf(highest[c], own.rate[c][i]), lowest[c] = fminf(lowest[c], own.rate[c][i]);
+      highest[c] = Layout::over_lanes(highest[c], [](float a, float b) { return fmaxf(a, b); });
+      lowest[c] = Layout::over_lanes(lowest[c], [](float a, float b) { return fminf(a, b); });
+    }
+    int begin = cut.tokens;
+    while (begin > 0) {
+      const int before = begin;
+      begin = begin > chunk ? begin - chunk : 0;
+      two sum = {};
+#pragma unroll
+      for (int i = 0; i < at_once; ++i) {
+        const int t = begin + lanes * i + q;
+        two one;
+        steps_at(x, at, t < before ? t : before - 1, bias,
+                 one);  // without a branch, so that all are on their way at once
+        sum[0] += t < before ? one[0] : 0.0f, sum[1] += t < before ? one[1] : 0.0f;
+      }
+      bool forgotten = true;
+#pragma unroll
+      for (int c = 0; c < 2; ++c) {
+        span[c] += Layout::over_lanes(sum[c], [](float a, float b) { return a + b; });
+        forgotten = forgotten && (!there || fmaxf(highest[c] * span[c], lowest[c] * span[c]) < -40.0f);
+      }
+      if (__all_sync(~0u, forgotten)) break;
+    }
+    return begin;
+  }
+};
 
 }  // namespace sextant::gpu::lanes
