@@ -31,7 +31,7 @@ constexpr auto of_keys =
 constexpr auto by_rate =
     linear_attention.with(invented::channel_rates{}, input::sigmoid{}, norm::none{}, map::identity{});
 
-/// Calls the family with a number of segments of the test's choice; most tests are of few channels, for 4 lanes to each.
+/// Calls the family with a number of segments of the test's choice; most tests are of few channels, for 8 to a warp.
 struct in_segments {
   int count;
   template <class D, class P> std::size_t bytes(const D&, const sequence_of<D, P>& x) const {
@@ -106,6 +106,31 @@ TEST_CASE("long sequences: 4096 tokens and 131072, in segments and not") {
   hold<fp32>(gated, {.B = 1, .T = 131072, .K = 8, .V = 4}, {});
   hold<bf16>(gated, {.B = 1, .T = 131072, .K = 8, .V = 8}, {});
   hold<bf16>(gated, {.B = 1, .T = 131072, .K = 8, .V = 8}, {}, in_segments{1});
+}
+
+TEST_CASE("many channels: 16 to a warp") {
+  if (!has_gpu()) return;
+  const shape s{.B = 4, .T = 37, .K = 16, .V = 2120}, of_heads{.B = 4, .T = 37, .Hk = 2, .H = 4, .K = 8, .V = 536};
+  hold<fp32>(gated, s, {.initial_state = true});
+  hold<fp32>(gated, s, {.rate_size = 0.01});
+  hold<bf16>(gated, s, {.initial_state = true});
+  hold<bf16>(normalised, s, {.initial_state = true});
+  hold<bf16>(by_value, s, {.initial_state = true});
+  hold<fp32>(by_rate, s, {.initial_state = true});
+  hold<fp32>(own_gate, of_heads, {.initial_state = true});
+  hold<bf16>(own_gate, of_heads, {.initial_state = true});
+}
+
+TEST_CASE("long memories: the same step at thousands of tokens") {
+  if (!has_gpu()) return;
+  for (const double rate : {0.01, 0.05, 0.2, 1.0}) {
+    INFO("rate ", rate);
+    const wishes w{.initial_state = true, .gate_size = 1e-6, .rate_size = rate};
+    hold<fp32>(gated, {.B = 1, .T = 4096, .K = 16, .V = 8}, w);
+    hold<fp32>(gated, {.B = 1, .T = 4096, .K = 16, .V = 8}, w, in_segments{3});
+    hold<fp32>(gated, {.B = 1, .T = 4096, .K = 24, .V = 4}, w);
+    hold<fp32>(by_rate, {.B = 1, .T = 4096, .K = 16, .V = 8}, w);
+  }
 }
 
 TEST_CASE("segments: what is forgotten, what is not, and states in place") {
