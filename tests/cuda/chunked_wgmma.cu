@@ -76,6 +76,7 @@ constexpr auto plain = linear_attention.with(norm::none{}, map::identity{});
 constexpr auto decaying = plain.with(forget::log_decay<per::head>{});
 constexpr auto everything = linear_attention.with(forget::exponential{}, input::softplus<per::head>{}, norm::sum{.eps = 1e-3},
                                                   map::relu{}, output::silu{}, shortcut::learned{}, order::reversed{});
+constexpr auto paired_sums = mamba2.with(norm::sum{.eps = 1e-3});
 constexpr auto undecayed = linear_attention.with(norm::sum_undecayed{}, forget::log_sigmoid<per::head>{}, input::sigmoid{},
                                                  map::identity{}, heads::grouped{});
 
@@ -158,6 +159,11 @@ TEST_CASE("normalised: the map, the normaliser's state, its gates") {
       holds<bf16>(everything, {.B = 2, .T = T, .Hk = 2, .H = 2, .K = 192 - D, .V = D}, w);
       holds<bf16>(undecayed, {.B = 1, .T = T, .Hk = 1, .H = 2, .K = D, .V = 192 - D}, w);
       holds<fp16>(everything, {.B = 1, .T = T, .Hk = 1, .H = 1, .K = D, .V = D}, w);
+      for (const index_t H : {3, 4}) {
+        holds<bf16>(paired_sums, {.B = 1, .T = T, .Hk = 1, .H = H, .K = D, .V = 64}, w);
+        holds<fp16>(undecayed, {.B = 1, .T = T, .Hk = 1, .H = H, .K = D, .V = 64}, w);
+      }
+      holds<bf16>(undecayed.with(forget::one{}, input::one{}), {.B = 1, .T = T, .Hk = 2, .H = 4, .K = D, .V = 64}, w);
     }
   for (const double rate : {1e-4, 1.0, 1e3})
     for (const double step : {1e-6, 50.0}) {
@@ -243,6 +249,7 @@ TEST_CASE("the state in place: a sequence in two calls equals the whole") {
   // In segments, of which the last writes over the state that the first begins with.
   in_two_calls(plain, {.B = 1, .T = 2600, .Hk = 1, .H = 1, .K = 64, .V = 64}, 300);
   in_two_calls(mamba2, {.B = 1, .T = 2600, .Hk = 1, .H = 2, .K = 64, .V = 64}, 300);
+  in_two_calls(linear_attention, {.B = 1, .T = 2600, .Hk = 1, .H = 1, .K = 64, .V = 64}, 300);
 }
 
 TEST_CASE("NaN in, NaN out, and no further than its chunk, channel and head") {
@@ -320,6 +327,13 @@ TEST_CASE("few heads and many tokens, whether they forget or not") {
   holds<bf16>(plain, {.B = 2, .T = 3000, .Hk = 2, .H = 2, .K = 128, .V = 192}, {.initial_state = true});
   holds<fp16>(mamba2.with(output::silu{}), {.B = 1, .T = 2500, .Hk = 1, .H = 4, .K = 128, .V = 64}, {.rate_size = 0.2});
   holds<bf16>(retnet, {.B = 1, .T = 3000, .Hk = 2, .H = 2, .K = 64, .V = 128}, {.initial_state = true, .rate_size = 0.02});
+  // The normaliser and the map.
+  const wishes w{.initial_state = true, .rate_size = 0.02, .positive_keys = true};
+  holds<bf16>(linear_attention, {.B = 1, .T = 3000, .Hk = 2, .H = 2, .K = 64, .V = 64}, w);
+  holds<bf16>(everything, {.B = 1, .T = 2500, .Hk = 1, .H = 1, .K = 128, .V = 128}, w);
+  holds<bf16>(undecayed, {.B = 1, .T = 2500, .Hk = 1, .H = 2, .K = 64, .V = 128}, w);
+  holds<fp16>(undecayed, {.B = 1, .T = 2500, .Hk = 1, .H = 4, .K = 128, .V = 64}, w);
+  holds<bf16>(paired_sums, {.B = 1, .T = 2500, .Hk = 1, .H = 4, .K = 128, .V = 64}, w);
 }
 
 TEST_CASE("segments whose beginning is forgotten at their end, in some heads or in all") {

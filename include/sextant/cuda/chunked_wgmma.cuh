@@ -78,14 +78,13 @@ struct chunked_wgmma {
   static auto with_keys(const sequence_of<Design, Precision>& x, const Visit& visit) {
     const index_t V = x.v.template extent<axis::value>(), H = x.v.template extent<axis::head>();
     const index_t shared_by = H / x.k.template extent<axis::head>();
-    constexpr bool shares = std::is_same_v<typename Design::heads_type, heads::grouped> &&
-                            !sextant::detail::normalises<typename Design::norm_type>;
-    if constexpr (shares) {
-      if (shared_by % 2 == 0) return visit(wgmma::chunked_plan<Design, Precision, Keys, 2, true>{});
-    } else {
-      (void)shared_by;
+    constexpr bool shares = std::is_same_v<typename Design::heads_type, heads::grouped>;
+    constexpr bool normalises = sextant::detail::normalises<typename Design::norm_type>;
+    (void)shared_by;
+    if constexpr (shares)
+      if (shared_by % 2 == 0 && !(normalises && V > 64)) return visit(wgmma::chunked_plan<Design, Precision, Keys, 2, true>{});
+    if constexpr (!shares || normalises)
       if (V % 128 == 0) return visit(wgmma::chunked_plan<Design, Precision, Keys, 2, false>{});
-    }
     return visit(wgmma::chunked_plan<Design, Precision, Keys, 1, false>{});
   }
   /// Blocks that walk through all sequences side by side.
@@ -96,7 +95,6 @@ struct chunked_wgmma {
   /// Segments of a sequence.
   template <class Plan, class Design, class Precision>
   static int segments_of(Plan plan, const sequence_of<Design, Precision>& x) {
-    if constexpr (!Plan::can_be_cut) return 1;
     const int chunks = int((x.v.template extent<axis::time>() + 63) / 64);
     return wgmma::segments_for<Plan>(chunks, blocks_of(plan, x), device_attribute(cudaDevAttrMultiProcessorCount));
   }
@@ -118,9 +116,8 @@ struct chunked_wgmma {
     if constexpr (Plan::output_gate)
       if (made) made = wgmma::map_boxes(maps.gate, x.gate);
     if (!made) return made;
-    if constexpr (Plan::can_be_cut)
-      if (segments > 1)
-        if (const status done = hand_over<Plan>(call, maps, on); !done) return done;
+    if (segments > 1)
+      if (const status done = hand_over<Plan>(call, maps, on); !done) return done;
     return launch(&wgmma::chunked_kernel<Plan>, dim3(unsigned(blocks * segments)), dim3(Plan::threads),
                   wgmma::chunked_shared_bytes<Plan>, on.handle, call, maps);
   }
@@ -131,8 +128,8 @@ struct chunked_wgmma {
         launch(&wgmma::segment_kernel<Plan>, dim3(unsigned(call.blocks * (call.segments - 1))), dim3(Plan::segment_threads),
                wgmma::chunked_shared_bytes<Plan>, on.handle, call, maps);
     if (!done) return done;
-    return launch(&wgmma::pass_on_kernel<states::slice_numbers, states::slices>,
-                  dim3(unsigned(states::numbers / 256), unsigned(call.blocks)), dim3(256), 0, on.handle, call.handed,
+    return launch(&wgmma::pass_on_kernel<states::slice_numbers, states::slices, states::normaliser_numbers, Plan::decays>,
+                  dim3(unsigned((states::numbers + 255) / 256), unsigned(call.blocks)), dim3(256), 0, on.handle, call.handed,
                   call.segments);
   }
 };

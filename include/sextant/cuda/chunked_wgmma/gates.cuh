@@ -10,6 +10,15 @@
 
 namespace sextant::gpu::wgmma {
 
+/// Two floats as sums of two numbers of 16 bits each: x + y / split_step. float16 has too few exponents for a step of 1.
+template <class Token> inline constexpr float split_step = std::is_same_v<Token, bfloat16> ? 1.0f : 4096.0f;
+template <class Token> __device__ __forceinline__ uint2 split_pair(float first, float second) {
+  constexpr float step = split_step<Token>;
+  const std::uint32_t high = detail::round_pair<Token>(first, second);
+  float high_first, high_second;
+  detail::widen_pair<Token>(high, high_first, high_second);
+  return {high, detail::round_pair<Token>((first - high_first) * step, (second - high_second) * step)};
+}
 /// v times the factors of two rows that entering_pair() made: two numbers of 16 bits each, rounded once.
 template <class Token> __device__ __forceinline__ std::uint32_t scale_pair(std::uint32_t v, uint2 factors) {
   if constexpr (std::is_same_v<Token, bfloat16>) {
@@ -25,14 +34,8 @@ template <class Token> __device__ __forceinline__ std::uint32_t scale_pair(std::
   }
 }
 template <class Token> __device__ __forceinline__ uint2 entering_pair(float first, float second) {
-  if constexpr (std::is_same_v<Token, bfloat16>) {
-    const std::uint32_t high = detail::round_pair<Token>(first, second);
-    float high_first, high_second;
-    detail::widen_pair<Token>(high, high_first, high_second);
-    return {high, detail::round_pair<Token>(first - high_first, second - high_second)};
-  } else {
-    return {__float_as_uint(first), __float_as_uint(second)};
-  }
+  if constexpr (std::is_same_v<Token, bfloat16>) return split_pair<Token>(first, second);
+  else return {__float_as_uint(first), __float_as_uint(second)};
 }
 
 /// A part's answer in float. Its functions are the special function unit's, and no division of its becomes a call of a
@@ -142,26 +145,29 @@ __device__ __forceinline__ void write_gates(chunk_gates& to, int lane, float log
   const float enters_first = left_first * in_first, enters_second = left_second * in_second;
   if constexpr (Plan::reversed) to.entering[31 - lane] = entering_pair<typename Plan::token>(enters_second, enters_first);
   else to.entering[lane] = entering_pair<typename Plan::token>(enters_first, enters_second);
-  if constexpr (Plan::normalised)
-    store_rows<Plan>(to.key_weight, lane, !first_exists ? 0.0f : Plan::decays ? left_first : 1.0f,
-                     !second_exists ? 0.0f : Plan::decays ? left_second : 1.0f);
+  if constexpr (Plan::normalised) {
+    const float weight_first = !first_exists ? 0.0f : Plan::decays ? left_first : 1.0f;
+    const float weight_second = !second_exists ? 0.0f : Plan::decays ? left_second : 1.0f;
+    if constexpr (Plan::reversed) to.key_weight[31 - lane] = split_pair<typename Plan::token>(weight_second, weight_first);
+    else to.key_weight[lane] = split_pair<typename Plan::token>(weight_first, weight_second);
+  }
   if (lane == 0) to.whole = ptx::exp2_approx(last);
 }
 
-/// One of the two gate warps. Chunks restart the sums, so each is a job of its own, and so is each head: the warps take
-/// turns. A job's raw numbers are on their way while the one before is computed.
+/// One of the warps that compute gates. Chunks restart the sums, so each is a job of its own, and so is each head: the warps
+/// take turns. A job's raw numbers are on their way while the one before is computed.
 template <class Plan>
 __device__ void run_gates(const chunked_call<typename Plan::design_type, typename Plan::precision_type>& call,
                           const chunked_block<Plan>& block, chunked_memory<Plan>& memory, chunked_barriers<Plan>& barriers,
                           int turn, int lane) {
   using design = typename Plan::design_type;
   using precision = typename Plan::precision_type;
-  constexpr int warps = 2;
+  constexpr int warps = Plan::gate_warps;
   head_gates<design, precision> head[Plan::gate_sets];
 #pragma unroll
   for (int h = 0; h < Plan::gate_sets; ++h) head[h].load(call.design, call.x, block.head + h);
 
-  const auto row = [lane](int which) { return Plan::row_of(2 * lane + which); };
+  const auto row = [&lane](int which) { return Plan::row_of(2 * lane + which); };
   raw_gates<design, precision> raw[2];
   bool exists[2];
   const auto fetch = [&](int job) {
@@ -176,6 +182,7 @@ __device__ void run_gates(const chunked_call<typename Plan::design_type, typenam
   const int jobs = block.chunks * Plan::gate_sets;
   if (turn < jobs) fetch(turn);
   for (int job = turn; job < jobs; job += warps) {
+    asm volatile("" : "+r"(lane));  // addresses made of it are not worth registers from job to job
     const int c = job / Plan::gate_sets, h = job % Plan::gate_sets, stage = c % Plan::stages;
     float log_f[2], admitted[2];
     bool is_there[2];
@@ -192,7 +199,7 @@ __device__ void run_gates(const chunked_call<typename Plan::design_type, typenam
     write_gates<Plan>(memory.gates[stage][h], lane, log_f[0], log_f[1], admitted[0], admitted[1], is_there[0], is_there[1],
                       call.scale);
     __syncwarp();
-    if (lane == 0) barriers.gated[stage].arrive();
+    barriers.gated[stage].arrive();
   }
 }
 

@@ -4,6 +4,7 @@
 
 #include <sextant/cuda/chunked_wgmma/gates.cuh>
 #include <sextant/cuda/chunked_wgmma/plan.cuh>
+#include <sextant/cuda/chunked_wgmma/preparation.cuh>
 #include <sextant/cuda/chunked_wgmma/producer.cuh>
 #include <sextant/cuda/chunked_wgmma/scores.cuh>
 #include <sextant/cuda/chunked_wgmma/state.cuh>
@@ -11,7 +12,7 @@
 
 namespace sextant::gpu::wgmma {
 
-/// One block per chunked_block, its warpgroups being the producer (one thread asks for tiles, one stores y, two warps compute gates),
+/// One block per chunked_block, its warpgroups being the producer (one thread asks for tiles, one stores y, two warps for gates and the normaliser),
 /// the scores, and one for each slice of the state. They meet at barriers alone; the state goes from chunk to chunk in
 /// registers, everything else through the stages in shared memory.
 template <class Plan>
@@ -29,11 +30,15 @@ __global__ void __launch_bounds__(Plan::threads, Plan::blocks)
   if (threadIdx.x == 0) {
     for (int i = 0; i < Plan::stages; ++i) {
       barriers.landed[i].init(1);
-      barriers.gated[i].init(Plan::gate_sets);
-      barriers.mapped[i].init(1);
-      barriers.released[i].init(4 + 4 * Plan::slices);
+      barriers.gated[i].init(Plan::gate_sets * Plan::gate_tellers);
+      barriers.mapped[i].init(128);
+      barriers.released[i].init((4 + 4 * Plan::slices + Plan::normaliser_warps) * Plan::gate_tellers);
     }
-    for (int i = 0; i < 2; ++i) barriers.weighed[i].init(1), barriers.consumed[i].init(4 * Plan::slices);
+    for (int i = 0; i < 2; ++i) {
+      if constexpr (Plan::normalised) barriers.shown[i].init(Plan::normaliser_warps);
+      barriers.weighed[i].init(4 * Plan::factor_tellers);
+      barriers.consumed[i].init(4 * Plan::slices * Plan::factor_tellers);
+    }
     for (int i = 0; i < 2 * Plan::slices; ++i) {
       barriers.finished[i / Plan::slices][i % Plan::slices].init(4);
       barriers.stored[i / Plan::slices][i % Plan::slices].init(1);
@@ -50,8 +55,8 @@ __global__ void __launch_bounds__(Plan::threads, Plan::blocks)
       if (lane == 0) run_producer<Plan>(call, maps, block, memory, barriers);
     } else if (warp == 1) {
       if (lane == 0) run_storer<Plan>(call, maps, block, memory, barriers);
-    } else if constexpr (Plan::gated) {
-      run_gates<Plan>(call, block, memory, barriers, warp - 2, lane);
+    } else {
+      run_preparation<Plan, true>(call, block, memory, barriers, warp - 2, lane);
     }
   } else if (group == Plan::score_group) {
     ptx::shrink_registers<Plan::score_registers>();
@@ -68,6 +73,7 @@ __global__ void __launch_bounds__(Plan::threads, Plan::blocks)
 }
 
 /// Dynamic shared memory of a block, in bytes: with room to start at a multiple of 1024.
-template <class Plan> inline constexpr std::size_t chunked_shared_bytes = sizeof(chunked_memory<Plan>) + 1024;
+template <class Plan>
+inline constexpr std::size_t chunked_shared_bytes = offsetof(chunked_memory<Plan>, end) + 1024;
 
 }  // namespace sextant::gpu::wgmma

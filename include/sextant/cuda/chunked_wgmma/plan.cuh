@@ -4,6 +4,8 @@
 
 #include <cuda.h>  // CUtensorMap
 
+#include <cstddef>  // offsetof
+
 #include <sextant/cuda/ptx/mbarrier.cuh>
 #include <sextant/tensor/sequence.hpp>
 
@@ -29,24 +31,28 @@ template <class Design, class Precision, int Keys, int Slices, bool Paired> stru
   static constexpr bool sums_weights = normalised && !admits && decays == forgets;  ///< it is a sum of the products' weights
   static constexpr bool sums_scores = normalised && gated && !decays;               ///< it is a sum of plain scores
   static constexpr bool maps = !std::is_same_v<typename Design::map_type, map::identity>;
-  static constexpr bool touches_rows = maps || normalised;  ///< queries and keys pass through registers
+  static constexpr int normaliser_warps = !normalised ? 0 : gated ? 1 : 2;  ///< of two, which gates may want as well
+  static constexpr int gate_warps = !gated ? 0 : normalised ? 1 : 2;
   static constexpr bool skips = sextant::detail::is_learned<Design>;
   static constexpr bool output_gate = sextant::detail::has_output_gate<Design>;
-  static constexpr bool can_be_cut = !touches_rows;  ///< into segments
   static constexpr bool reversed = std::is_same_v<typename Design::order_type, order::reversed>;
 
   static constexpr int heads = Paired ? Slices : 1;             ///< of a block
   static constexpr int gate_sets = gated ? heads : 1;           ///< decays differ from head to head
   static constexpr int weight_tiles = gated ? heads : 1;        ///< and so do the weights
   static constexpr int tile_bytes = rows * 128;
+  static constexpr int gate_tellers = gated ? 32 : 1, factor_tellers = normalised ? 32 : 1;  ///< of a warp, at barriers
 
+  static constexpr int threads = 128 * (2 + Slices);
+  static constexpr int segment_threads = 128 * ((maps ? 2 : 1) + Slices);
   static constexpr int producer_group = 0, score_group = 1, first_state_group = 2;
-  static constexpr int threads = 128 * (2 + Slices), segment_threads = 128 * (1 + Slices);
-  static constexpr bool two_blocks = Keys == 64 && Slices == 1 && !gated && !touches_rows && !output_gate;  ///< per multiprocessor
+  static constexpr bool two_blocks = Keys == 64 && Slices == 1 && !gated && !maps && !normalised && !output_gate;  ///< per multiprocessor
   static constexpr int blocks = two_blocks ? 2 : 1;
-  static constexpr int producer_registers = two_blocks ? 24 : 40;
-  static constexpr int score_registers = two_blocks ? 72 : Slices == 1 ? 128 : 88;
-  static constexpr int state_registers = two_blocks ? 144 : Slices == 1 ? 232 : 192;
+  // Of each thread, by warpgroup. A normaliser needs more than gates do; states of 64 keys leave them to it.
+  static constexpr bool few_keys = normalised && Keys == 64 && Slices == 2;
+  static constexpr int producer_registers = two_blocks ? 24 : few_keys ? 64 : !normalised ? 40 : !gated ? 56 : Paired && decays ? 48 : 40;
+  static constexpr int score_registers = two_blocks ? 72 : Slices == 1 || few_keys ? 128 : Paired && decays ? 80 : 88;
+  static constexpr int state_registers = two_blocks ? 144 : Slices == 1 ? 232 : few_keys ? 160 : normalised && !gated ? 184 : 192;
   static_assert(128 * (producer_registers + score_registers + Slices * state_registers) <= 65536 / blocks);
 
   static constexpr int stage_tiles = 2 * slabs + Slices * (output_gate ? 2 : 1);
@@ -68,14 +74,14 @@ struct chunk_gates {
   float since[3][64];          ///< 2^(cum_r - cum_j) admitted_j, r the last position before the 16 rows number 1, 2, 3
   float admitted[64];          ///< I_j; times the scale without a norm
   uint2 entering[32];          ///< 2^(cum_last - cum_j) I_j of two rows, in the form that scale_pair() multiplies by
-  float key_weight[64];        ///< 2^(cum_last - cum_j), 0 where there is no token: how keys enter the normaliser
+  uint2 key_weight[32];        ///< 2^(cum_last - cum_j) of two rows, 0 where there is no token, as split_pair() has them
   float whole;                 ///< 2^cum_last
   float unused[3];
 };
 
-/// `Count` elements, or nothing.
+/// `Count` elements, or nothing; whole tiles begin where tiles do.
 template <class Element, std::size_t Count> struct some {
-  alignas(16) Element elements[Count];
+  alignas(sizeof(Element) % 1024 == 0 ? 1024 : 16) Element elements[Count];
   __device__ __forceinline__ Element& operator[](int i) { return elements[i]; }
 };
 template <class Element> struct some<Element, 0> {
@@ -87,28 +93,30 @@ template <class Plan> struct chunked_memory {
   using tile = std::uint16_t[Plan::tile_bytes / 2];
   using slice_tiles = tile[Plan::slices];
   using gate_sets = chunk_gates[Plan::gate_sets];
-  using row_of_keys = float[Plan::keys];
-  using column = float[64];
+  using normaliser_rows = std::uint16_t[Plan::slabs * 512];  // 8 rows, of which each head takes two
+  using columns = float[Plan::heads][64];
 
   tile q[Plan::stages][Plan::slabs];
   tile k[Plan::stages][Plan::slabs];
   tile v[Plan::stages][Plan::slices];
   tile weights[2][Plan::weight_tiles];                     // of earlier tokens (columns) for later ones (rows)
   tile y[2][Plan::slices];
+  some<normaliser_rows, Plan::normalised ? 2 : 0> z;       // the normaliser's state before the chunk
   some<slice_tiles, Plan::output_gate ? Plan::stages : 0> output_gate;
   some<gate_sets, Plan::gated ? Plan::stages : 0> gates;
-  some<float, Plan::normalised ? Plan::keys : 0> z;        // the normaliser's state before the chunk
-  some<row_of_keys, Plan::normalised ? 4 : 0> z_parts;     // what a warp's keys add to it
-  some<float, Plan::normalised ? 64 : 0> qz;               // q_i . z
-  some<column, Plan::normalised ? 2 : 0> factor;           // scale / (q_i z_i + eps)
+  some<columns, Plan::normalised ? 2 : 0> factor;          // scale / (q_i z_i + eps)
+  unsigned char end;                                       // what follows only fills up the last 1024 bytes
 };
 
 /// Barriers of a block. Phase n of a stage's barriers belongs to the n-th chunk in that stage.
+/// Where lanes have written or read gates or factors of rows themselves, all of them arrive, else one of each warp: Plan's
+/// tellers. It costs no time, and a detector of races can follow.
 template <class Plan> struct chunked_barriers {
   ptx::mbarrier landed[Plan::stages];    // q, k, v are there
   ptx::mbarrier gated[Plan::stages];     // the gates are there
   ptx::mbarrier mapped[Plan::stages];    // q and k went through the map
   ptx::mbarrier released[Plan::stages];  // nobody reads the stage any more
+  ptx::mbarrier shown[2];                // the normaliser's state before the chunk is there
   ptx::mbarrier weighed[2];              // the weights are there
   ptx::mbarrier consumed[2];             // nobody reads the weights any more
   ptx::mbarrier finished[2][Plan::slices];  // a tile of y is there

@@ -1,89 +1,54 @@
 // SPDX-License-Identifier: Apache-2.0
-/// @file  Chunked kernel, what queries and keys go through before the products: the map, and the sums of the normaliser.
+/// @file  Chunked kernel, the feature map: queries and keys pass through it in place before the products.
 #pragma once
 
 #include <sextant/cuda/chunked_wgmma/plan.cuh>
-#include <sextant/cuda/ptx/mbarrier.cuh>
 #include <sextant/cuda/tile/approximate.cuh>
 #include <sextant/cuda/tile/packet.cuh>
 
 namespace sextant::gpu::wgmma {
 
-/// phi of one number; exponentials are the special function unit's, whose error is far below a rounding to 16 bits.
-template <class Map> __device__ __forceinline__ float map_number(const Map& map, float x) {
-  return float(map(approximate(x)));
+/// phi of 8 numbers, times `factor` before; exponentials are the special function unit's, whose error is far below a
+/// rounding to 16 bits.
+template <class Token, class Map> __device__ __forceinline__ uint4 mapped(uint4 words, const Map& map, float factor) {
+  float x[8];
+  widen(packet<Token>{words}, x);
+#pragma unroll
+  for (int i = 0; i < 8; ++i) x[i] = float(map(approximate(x[i] * factor)));
+  return narrowed<Token>(x).words;
 }
 
-/// The query and key rows of a chunk, by the 128 threads of the score warpgroup: a thread has 8 neighbouring keys of every
-/// (1024 / Keys)-th row. Each passes through the map in place; the normaliser gets q_i . z of the state before the chunk
-/// and, per warp, the sums of key_weight_j k_j.
-template <class Plan, class Call>
-__device__ __forceinline__ void pass_rows(const Call& call, chunked_memory<Plan>& memory, int stage, int first, int thread) {
+/// The key rows of a chunk, and where the kernel reads them the query rows, by the 128 threads of a warpgroup, for itself and
+/// others: a thread has 8 neighbouring keys of every (1024 / Keys)-th row.
+template <class Plan, bool Queries, class Call>
+__device__ __forceinline__ void map_rows(const Call& call, chunked_memory<Plan>& memory,
+                                         chunked_barriers<Plan>& barriers, int stage, int first, int thread) {
   using token = typename Plan::token;
-  using numbers = packet<token>;
-  constexpr int pieces = Plan::keys / 8, row_step = 128 / pieces;
-  const int piece = thread % pieces, slab = piece / 8, first_row = thread / pieces;
-  const float key_factor = key_scale<float>(call.design.feature_map, index_t(Plan::keys));
-  const auto row_piece = [&](std::uint16_t* tile, int row) {
-    return reinterpret_cast<uint4*>(tile + row * 64 + (((piece % 8) ^ (row & 7)) << 3));
-  };
-  float z[8], sums[8];
-  if constexpr (Plan::normalised) {
+  constexpr int pieces = Plan::keys / 8, row_step = 128 / pieces, at_once = 2, sets = Queries ? 2 : 1;
+  const int piece = thread % pieces, first_row = thread / pieces;
+  // Rows that are a multiple of 8 apart are swizzled alike.
+  const int at = piece / 8 * (Plan::tile_bytes / 2) + first_row * 64 + ((piece % 8 ^ first_row % 8) << 3);
+  std::uint16_t* const rows[] = {memory.k[stage][0] + at, memory.q[stage][0] + at};
+  const auto& map = call.design.feature_map;
+  const float factors[] = {key_scale<float>(map, index_t(Plan::keys)), 1.0f};
+#pragma unroll 1
+  for (int row = 0; row < 64; row += at_once * row_step) {
+    uint4 words[sets * at_once];  // all of them on their way before the first is needed
 #pragma unroll
-    for (int i = 0; i < 8; ++i) z[i] = memory.z[8 * piece + i], sums[i] = 0.0f;
-  }
-#pragma unroll 2
-  for (int row = first_row; row < 64; row += row_step) {
-    float q[8], k[8];
-    uint4* const q_at = row_piece(memory.q[stage][slab], row);
-    uint4* const k_at = row_piece(memory.k[stage][slab], row);
-    numbers q_stored{*q_at}, k_stored{*k_at};
-    widen(q_stored, q);
-    widen(k_stored, k);
-    const bool there = first + row < call.tokens;
-    if constexpr (Plan::maps) {
+    for (int i = 0; i < sets * at_once; ++i)
+      words[i] = *reinterpret_cast<const uint4*>(rows[i % sets] + (row + i / sets * row_step) * 64);
 #pragma unroll
-      for (int i = 0; i < 8; ++i) {
-        q[i] = map_number(call.design.feature_map, q[i]);
-        k[i] = map_number(call.design.feature_map, k[i] * key_factor);
-        if (!there) k[i] = 0.0f;  // 0 went in, but a map may make anything of it
-      }
-      q_stored = narrowed<token>(q), k_stored = narrowed<token>(k);
-      *q_at = q_stored.words, *k_at = k_stored.words;
-      if constexpr (Plan::normalised) widen(q_stored, q), widen(k_stored, k);  // the normaliser sums what the products do
-    }
-    if constexpr (Plan::normalised) {
-      float qz = 0.0f, weight = 1.0f;
-      if constexpr (Plan::gated) weight = memory.gates[stage][0].key_weight[row];
-      else weight = there ? 1.0f : 0.0f;
+    for (int i = 0; i < sets * at_once; ++i) words[i] = mapped<token>(words[i], map, factors[i % sets]);
 #pragma unroll
-      for (int i = 0; i < 8; ++i) qz = fmaf(q[i], z[i], qz), sums[i] = fmaf(weight, k[i], sums[i]);
-#pragma unroll
-      for (int distance = pieces / 2; distance > 0; distance /= 2) qz += __shfl_xor_sync(~0u, qz, distance);
-      if (piece == 0) memory.qz[row] = qz;
+    for (int i = 0; i < sets * at_once; ++i) {
+      const int its = row + i / sets * row_step;
+      // A key that is not there: a map may make anything of the 0 that went in.
+      if (i % sets == 0 && first + first_row + its >= call.tokens) words[i] = make_uint4(0, 0, 0, 0);
+      *reinterpret_cast<uint4*>(rows[i % sets] + its * 64) = words[i];
     }
   }
-  if constexpr (Plan::normalised) {
-    // The lanes of a warp that have the same keys.
-#pragma unroll
-    for (int distance = pieces; distance < 32; distance *= 2)
-#pragma unroll
-      for (int i = 0; i < 8; ++i) sums[i] += __shfl_xor_sync(~0u, sums[i], distance);
-    if (thread % 32 < pieces) {
-      float4* const to = reinterpret_cast<float4*>(&memory.z_parts[thread / 32][8 * piece]);
-      to[0] = make_float4(sums[0], sums[1], sums[2], sums[3]);
-      to[1] = make_float4(sums[4], sums[5], sums[6], sums[7]);
-    }
-  }
-}
-
-/// z of the next chunk; after a barrier behind pass_rows(), and before one ahead of the next.
-template <class Plan> __device__ __forceinline__ void advance_normaliser(chunked_memory<Plan>& memory, int stage, int thread) {
-  if (thread >= Plan::keys) return;
-  float z = memory.z[thread];
-  if constexpr (Plan::decays) z *= memory.gates[stage][0].whole;
-  memory.z[thread] = z + (memory.z_parts[0][thread] + memory.z_parts[1][thread]) +
-                     (memory.z_parts[2][thread] + memory.z_parts[3][thread]);
+  ptx::publish_to_async_proxy();
+  barriers.mapped[stage].arrive();
 }
 
 }  // namespace sextant::gpu::wgmma

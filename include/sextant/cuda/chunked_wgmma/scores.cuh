@@ -2,6 +2,7 @@
 /// @file  Chunked kernel, the score warpgroup: what every token of a chunk takes of every earlier one.
 #pragma once
 
+#include <sextant/cuda/chunked_wgmma/gates.cuh>
 #include <sextant/cuda/chunked_wgmma/plan.cuh>
 #include <sextant/cuda/chunked_wgmma/rows.cuh>
 #include <sextant/cuda/ptx/matrix_copy.cuh>
@@ -113,31 +114,28 @@ template <class Plan, class Call>
 __device__ void run_scores(const Call& call, const chunked_block<Plan>& block, chunked_memory<Plan>& memory,
                            chunked_barriers<Plan>& barriers, int thread) {
   using token = typename Plan::token;
-  constexpr int meeting = 1;
   const int warp = thread / 32, lane = thread % 32;
-  if constexpr (Plan::normalised) {
-    if (thread < Plan::keys)
-      memory.z[thread] = call.x.initial_state.z ? call.x.initial_state.z(block.batch, block.head, thread) : 0.0f;
-    ptx::synchronise(meeting, 128);
-  }
   for (int c = 0; c < block.chunks; ++c) {
     const int stage = c % Plan::stages, buffer = c & 1;
     if constexpr (Plan::gated) barriers.gated[stage].wait(c / Plan::stages);
     barriers.landed[stage].wait(c / Plan::stages);
-    if constexpr (Plan::touches_rows) {
-      pass_rows<Plan>(call, memory, stage, block.first_token(call, c), thread);
-      ptx::publish_to_async_proxy();
-      ptx::synchronise(meeting, 128);
-      if constexpr (Plan::maps)
-        if (thread == 0) barriers.mapped[stage].arrive();
-      if constexpr (Plan::normalised) advance_normaliser<Plan>(memory, stage, thread);
+    if constexpr (Plan::maps) {
+      map_rows<Plan, true>(call, memory, barriers, stage, block.first_token(call, c), thread);
+      barriers.mapped[stage].wait(c / Plan::stages);
     }
-    float scores[32];
+    if constexpr (Plan::normalised) barriers.shown[buffer].wait(c / 2);
+    float scores[32], of_z[4];
     ptx::begin_products();
 #pragma unroll
     for (int i = 0; i < Plan::keys / 16; ++i)
       ptx::multiply<token>(scores, ptx::rows_along_sum(ptx::shared_address(memory.q[stage][i / 4]) + i % 4 * 32),
                            ptx::rows_along_sum(ptx::shared_address(memory.k[stage][i / 4]) + i % 4 * 32), i > 0);
+    if constexpr (Plan::normalised) {
+#pragma unroll
+      for (int i = 0; i < Plan::keys / 16; ++i)
+        ptx::multiply<token>(of_z, ptx::rows_along_sum(ptx::shared_address(memory.q[stage][i / 4]) + i % 4 * 32),
+                             ptx::rows_along_sum(ptx::shared_address(memory.z[buffer]) + i / 4 * 1024 + i % 4 * 32), i > 0);
+    }
     ptx::commit_products();
     if (c >= 2) barriers.consumed[buffer].wait(c / 2 - 1);
     ptx::wait_products<0>();
@@ -147,23 +145,22 @@ __device__ void run_scores(const Call& call, const chunked_block<Plan>& block, c
       const chunk_gates& gates = memory.gates[stage][h];
       weigh_rows<Plan>(scores, gates, ptx::shared_address(memory.weights[buffer][h]), warp, lane, sums[0], sums[1]);
       if constexpr (Plan::normalised) {
+        // A lane has what q says to the state of head number lane % 4, in two numbers.
+        const bool its = Plan::weight_tiles == Plan::heads ? lane % 4 == h : lane % 4 < Plan::heads;
 #pragma unroll
         for (int i = 0; i < 2; ++i) {
           const int row = 16 * warp + lane / 4 + 8 * i;
-          float seen = memory.qz[row];
+          float seen = fmaf(of_z[2 * i], split_step<token>, of_z[2 * i + 1]);
           if constexpr (Plan::decays) seen *= gates.from_start[row];
-          if (lane % 4 == 0) memory.factor[buffer][row] = call.scale * ptx::reciprocal_approx(sums[i] + seen + call.eps);
+          if (its) memory.factor[buffer][lane % 4][row] = call.scale * ptx::reciprocal_approx(sums[i] + seen + call.eps);
         }
       }
     }
     ptx::publish_to_async_proxy();
-    ptx::synchronise(meeting, 128);
-    if (thread == 0) barriers.weighed[buffer].arrive();
-    if (lane == 0) barriers.released[stage].arrive();
+    __syncwarp();
+    if (Plan::factor_tellers > 1 || lane == 0) barriers.weighed[buffer].arrive();
+    if (Plan::gate_tellers > 1 || lane == 0) barriers.released[stage].arrive();
   }
-  if constexpr (Plan::normalised)
-    if (call.x.final_state.z && block.segment + 1 == call.segments && block.first_value == 0 && thread < Plan::keys)
-      call.x.final_state.z(block.batch, block.head, thread) = memory.z[thread];
 }
 
 }  // namespace sextant::gpu::wgmma

@@ -4,8 +4,11 @@
 
 #include <sextant/cuda/chunked_wgmma/gates.cuh>
 #include <sextant/cuda/chunked_wgmma/plan.cuh>
+#include <sextant/cuda/chunked_wgmma/preparation.cuh>
+#include <sextant/cuda/chunked_wgmma/rows.cuh>
 #include <sextant/cuda/chunked_wgmma/segment_states.cuh>
 #include <sextant/cuda/chunked_wgmma/state.cuh>
+#include <sextant/cuda/ptx/register_budget.cuh>
 
 namespace sextant::gpu::wgmma {
 
@@ -31,10 +34,11 @@ inline constexpr float forgotten = -40.0f;
 /// 16 numbers of each of the block's heads. It looks at the gates from the end on, for as long as it seems worth the while:
 /// where half of the chunks or more will have to be read, all are.
 template <class Plan, class Call>
-__device__ int first_remembered(const Call& call, const chunked_block<Plan>& block, float (&sums)[Plan::gate_sets][16]) {
+__device__ int first_remembered(const Call& call, const chunked_block<Plan>& block,
+                                float (&sums)[Plan::gate_sets][16]) {
   using design = typename Plan::design_type;
   using precision = typename Plan::precision_type;
-  if constexpr (!Plan::forgets) return 0;
+  if constexpr (!Plan::forgets || (Plan::normalised && !Plan::decays)) return 0;
   const int warp = int(threadIdx.x) / 32, lane = int(threadIdx.x) % 32, warps = int(blockDim.x) / 32;
   float log_left[Plan::gate_sets] = {};
   for (int end = block.chunks; end > 0; end -= 16) {
@@ -63,7 +67,8 @@ __device__ int first_remembered(const Call& call, const chunked_block<Plan>& blo
 #pragma unroll
       for (int h = 0; h < Plan::gate_sets; ++h) {
         log_left[h] += sums[h][i];
-        slowest = h == 0 || !(log_left[h] < slowest) ? log_left[h] : slowest;  // that of a head whose gates are NaN, too
+        slowest =
+            h == 0 || !(log_left[h] < slowest) ? log_left[h] : slowest;  // that of a head whose gates are NaN, too
       }
       if (slowest < forgotten) return end - 1 - i;
     }
@@ -89,12 +94,13 @@ __device__ void run_key_producer(const Call& call, const chunked_maps& maps, con
       ptx::load_box(memory.k[stage][slab], maps.k, landed, 64 * slab, key_head, first, block.batch);
 #pragma unroll
     for (int slice = 0; slice < Plan::slices; ++slice)
-      ptx::load_box(memory.v[stage][slice], maps.v, landed, block.value_of(slice), block.head_of(slice), first, block.batch);
+      ptx::load_box(memory.v[stage][slice], maps.v, landed, block.value_of(slice), block.head_of(slice), first,
+                    block.batch);
   }
 }
 
 /// One block for each chunked_block of all segments but the last: a warpgroup of which one thread asks for tiles and two
-/// warps compute gates, and one for each slice of the state.
+/// warps have gates and the normaliser, if there is a map one that applies it, and one for each slice of the state.
 template <class Plan>
 __global__ void __launch_bounds__(Plan::segment_threads, 1)
     segment_kernel(const __grid_constant__ chunked_call<typename Plan::design_type, typename Plan::precision_type> call,
@@ -110,8 +116,9 @@ __global__ void __launch_bounds__(Plan::segment_threads, 1)
   if (threadIdx.x == 0) {
     for (int i = 0; i < Plan::stages; ++i) {
       barriers.landed[i].init(1);
-      barriers.gated[i].init(Plan::gate_sets);
-      barriers.released[i].init(4 * Plan::slices);
+      barriers.gated[i].init(Plan::gate_sets * Plan::gate_tellers);
+      barriers.mapped[i].init(128);
+      barriers.released[i].init((4 * Plan::slices + Plan::normaliser_warps) * Plan::gate_tellers);
     }
     ptx::publish_mbarriers();
   }
@@ -120,14 +127,24 @@ __global__ void __launch_bounds__(Plan::segment_threads, 1)
   block.first_chunk += skipped, block.chunks -= skipped;
   __syncthreads();
 
+  constexpr int first_state_group = Plan::maps ? 2 : 1;
   if (group == 0) {
+    if constexpr (Plan::maps) ptx::shrink_registers<64>();
     if (warp == 0) {
       if (lane == 0) run_key_producer<Plan>(call, maps, block, memory, barriers);
-    } else if constexpr (Plan::gated) {
-      if (warp >= 2) run_gates<Plan>(call, block, memory, barriers, warp - 2, lane);
+    } else if (warp >= 2) {
+      run_preparation<Plan, false>(call, block, memory, barriers, warp - 2, lane);
+    }
+  } else if (group < first_state_group) {
+    ptx::shrink_registers<64>();
+    for (int c = 0; c < block.chunks; ++c) {
+      const int stage = c % Plan::stages;
+      barriers.landed[stage].wait(c / Plan::stages);
+      map_rows<Plan, false>(call, memory, barriers, stage, block.first_token(call, c), thread);
     }
   } else {
-    const int slice = group - 1;
+    if constexpr (Plan::maps) ptx::grow_registers<192>();
+    const int slice = group - first_state_group;
     const state_group<Plan, call_type> its{call, block, memory, barriers, slice, thread};
     const segment_states<Plan> states{call.handed, call.segments, block.number};
     float S[Plan::keys / 2];

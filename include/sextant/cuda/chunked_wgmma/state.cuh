@@ -2,6 +2,7 @@
 /// @file  Chunked kernel, the state warpgroups: the state in registers, what it answers and how it moves on.
 #pragma once
 
+#include <sextant/cuda/chunked_wgmma/channels.cuh>
 #include <sextant/cuda/chunked_wgmma/gates.cuh>
 #include <sextant/cuda/chunked_wgmma/plan.cuh>
 #include <sextant/cuda/chunked_wgmma/segment_states.cuh>
@@ -10,21 +11,6 @@
 #include <sextant/cuda/ptx/wgmma.cuh>
 
 namespace sextant::gpu::wgmma {
-
-/// Tokens 16 i to 16 i + 15 of a tile of 64 tokens by 64 channels, as a factor whose rows are channels.
-__device__ __forceinline__ void load_channels_of(std::uint32_t (&to)[4], std::uint32_t tile, int i, int warp, int lane) {
-  ptx::load_transposed(to, piece_of(tile, 16 * i + lane / 16 * 8 + lane % 8, 2 * warp + (lane / 8 & 1)));
-}
-/// All its tokens: 16 in every four registers.
-__device__ __forceinline__ void load_channels(std::uint32_t (&to)[16], std::uint32_t tile, int warp, int lane) {
-#pragma unroll
-  for (int i = 0; i < 4; ++i) {
-    std::uint32_t four[4];
-    load_channels_of(four, tile, i, warp, lane);
-#pragma unroll
-    for (int j = 0; j < 4; ++j) to[4 * i + j] = four[j];
-  }
-}
 
 /// A warpgroup that holds the state of 64 channels, S^T [64][Keys], as the sums of a product in float: rounded, they are
 /// the first factor of the next one, so the state never leaves the registers. Per chunk, with Q, K, V its rows, W the
@@ -63,9 +49,8 @@ template <class Plan, class Call> struct state_group {
     }
   }
   __device__ __forceinline__ void load_state(float (&S)[Plan::keys / 2]) const {
-    if constexpr (Plan::can_be_cut)
-      if (call.segments > 1)
-        return segment_states<Plan>{call.handed, call.segments, block.number}.load(S, block.segment, slice, thread);
+    if (call.segments > 1)
+      return segment_states<Plan>{call.handed, call.segments, block.number}.load(S, block.segment, slice, thread);
     load_initial_state(S);
   }
   __device__ __forceinline__ void store_state(const float (&S)[Plan::keys / 2]) const {
@@ -130,7 +115,7 @@ template <class Plan, class Call> struct state_group {
       if constexpr (Plan::normalised) {
 #pragma unroll
         for (int j = 0; j < 8; ++j) {
-          const float2 factor = *reinterpret_cast<const float2*>(memory.factor[buffer] + 8 * j + 2 * (lane % 4));
+          const float2 factor = *reinterpret_cast<const float2*>(memory.factor[buffer][slice % Plan::heads] + 8 * j + 2 * (lane % 4));
           Y[4 * j] *= factor.x, Y[4 * j + 1] *= factor.y, Y[4 * j + 2] *= factor.x, Y[4 * j + 3] *= factor.y;
         }
       } else if constexpr (!Plan::gated) {
@@ -138,13 +123,13 @@ template <class Plan, class Call> struct state_group {
         for (int i = 0; i < 32; ++i) Y[i] *= call.scale;
       }
       __syncwarp();
-      if (lane == 0) barriers.consumed[buffer].arrive();
+      if (Plan::factor_tellers > 1 || lane == 0) barriers.consumed[buffer].arrive();
       if constexpr (Plan::normalised || !Plan::gated) add_shortcut(Y, V, stage);
       if constexpr (Plan::output_gate) {
         apply_output_gate(Y, stage);
         __syncwarp();
       }
-      if (lane == 0) barriers.released[stage].arrive();
+      if (Plan::gate_tellers > 1 || lane == 0) barriers.released[stage].arrive();
       if (c >= 2) barriers.stored[buffer][slice].wait(c / 2 - 1);
       finish(Y, buffer);
       ptx::publish_to_async_proxy();
@@ -167,13 +152,14 @@ template <class Plan, class Call> struct state_group {
         for (int i = 0; i < Plan::keys / 2; ++i) S[i] *= whole;
       }
       barriers.landed[stage].wait(c / Plan::stages);
+      if constexpr (Plan::maps) barriers.mapped[stage].wait(c / Plan::stages);
       std::uint32_t V[16], entering[16];
       load_channels(V, ptx::shared_address(memory.v[stage][slice]), warp, lane);
       what_enters(entering, V, gates);
       add_keys(S, Plan::gated ? entering : V, stage);
       ptx::wait_products<0>();
       __syncwarp();
-      if (lane == 0) barriers.released[stage].arrive();
+      if (Plan::gate_tellers > 1 || lane == 0) barriers.released[stage].arrive();
     }
     return left;
   }

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file  Chunked kernel, the two warps that prepare a chunk: its gates and the normaliser's state.
+#pragma once
+
+#include <sextant/cuda/chunked_wgmma/gates.cuh>
+#include <sextant/cuda/chunked_wgmma/normaliser.cuh>
+#include <sextant/cuda/chunked_wgmma/plan.cuh>
+#include <sextant/cuda/chunked_wgmma/segment_states.cuh>
+
+namespace sextant::gpu::wgmma {
+
+/// z before a block's first chunk: in chunked_kernel() the initial one or what segments handed over, in segment_kernel() 0.
+template <class Plan, bool Shows, class Call>
+__device__ __forceinline__ void begin_normaliser(normaliser<Plan>& z, const Call& call,
+                                                 const chunked_block<Plan>& block) {
+  const segment_states<Plan> states{call.handed, call.segments, block.number};
+  const int h = block.head + z.head(), of_head = z.head() * Plan::keys;
+  const auto& initial = call.x.initial_state.z;
+  if (Shows && call.segments > 1) {
+    const float* const from = states.normaliser(block.segment) + of_head;
+    z.each([&](int key, float& its) { its = from[key]; });
+  } else if (Shows) {
+    if (initial) z.each([&](int key, float& its) { its = initial(block.batch, h, key); });
+  } else if (block.segment == 0) {
+    float* const to = states.normaliser(0) + of_head;
+    z.each([&](int key, float) { to[key] = initial ? initial(block.batch, h, key) : 0.0f; });
+  }
+}
+/// z behind its last one goes to the next segment or is the final one.
+template <class Plan, bool Shows, class Call>
+__device__ __forceinline__ void end_normaliser(normaliser<Plan>& z, const Call& call,
+                                               const chunked_block<Plan>& block) {
+  if constexpr (!Shows) {
+    float* const to = segment_states<Plan>{call.handed, call.segments, block.number}.normaliser(block.segment + 1) +
+                      z.head() * Plan::keys;
+    z.each([&](int key, float its) { to[key] = its; });
+  } else if (call.x.final_state.z && block.segment + 1 == call.segments) {
+    const int h = block.head + z.head();
+    z.each([&](int key, float its) { call.x.final_state.z(block.batch, h, key) = its; });
+  }
+}
+
+/// One of the warps of the normaliser. In chunked_kernel() z is shown to the score warpgroup before every chunk (`Shows`).
+template <class Plan, bool Shows, class Call>
+__device__ void run_normaliser(const Call& call, const chunked_block<Plan>& block, chunked_memory<Plan>& memory,
+                               chunked_barriers<Plan>& barriers, int warp, int lane) {
+  normaliser<Plan> z{warp, lane};
+  begin_normaliser<Plan, Shows>(z, call, block);
+  for (int c = 0; c < block.chunks; ++c) {
+    const int stage = c % Plan::stages, buffer = c & 1;
+    asm volatile("" : "+r"(lane));  // addresses made of it are not worth registers from chunk to chunk
+    z.lane = lane;
+    if constexpr (Shows) {
+      if (c >= 2) barriers.weighed[buffer].wait(c / 2 - 1);
+      z.show(memory.z[buffer]);
+      ptx::publish_to_async_proxy();
+      __syncwarp();
+      if (lane == 0) barriers.shown[buffer].arrive();
+    }
+    (void)buffer;
+    if constexpr (Plan::gated) barriers.gated[stage].wait(c / Plan::stages);
+    barriers.landed[stage].wait(c / Plan::stages);
+    if constexpr (Plan::maps) barriers.mapped[stage].wait(c / Plan::stages);
+    z.advance(call, memory, stage, block.first_token(call, c));
+    __syncwarp();
+    if (Plan::gate_tellers > 1 || lane == 0) barriers.released[stage].arrive();
+  }
+  end_normaliser<Plan, Shows>(z, call, block);
+}
+
+/// One of the two warps that prepare chunks.
+template <class Plan, bool Shows, class Call>
+__device__ __forceinline__ void run_preparation(const Call& call, const chunked_block<Plan>& block,
+                                                chunked_memory<Plan>& memory, chunked_barriers<Plan>& barriers,
+                                                int warp, int lane) {
+  if constexpr (Plan::gated)
+    if (warp < Plan::gate_warps) return run_gates<Plan>(call, block, memory, barriers, warp, lane);
+  if constexpr (Plan::normalised)
+    run_normaliser<Plan, Shows>(call, block, memory, barriers, warp - Plan::gate_warps, lane);
+}
+
+}  // namespace sextant::gpu::wgmma
