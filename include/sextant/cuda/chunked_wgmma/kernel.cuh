@@ -12,9 +12,9 @@
 
 namespace sextant::gpu::wgmma {
 
-/// One block per chunked_block, its warpgroups being the producer (one thread asks for tiles, one stores y, two warps for gates and the normaliser),
-/// the scores, and one for each slice of the state. They meet at barriers alone; the state goes from chunk to chunk in
-/// registers, everything else through the stages in shared memory.
+/// One block per chunked_block. Its warpgroups are the producer (a thread asks for tiles, one stores y, two warps have gates
+/// and the normaliser), the scores, and one for each slice of the state. They meet at barriers alone; the state goes from
+/// chunk to chunk in registers, everything else through the stages in shared memory.
 template <class Plan>
 __global__ void __launch_bounds__(Plan::threads, Plan::blocks)
     chunked_kernel(const __grid_constant__ chunked_call<typename Plan::design_type, typename Plan::precision_type> call,

@@ -9,10 +9,11 @@
 
 namespace sextant::gpu::wgmma {
 
-/// z of the block's heads, all keys in one warp or half of them in each of two. What a chunk adds to it is a product of a warp, 16 keys by
-/// 8 columns, its weights being sums of two numbers of 16 bits, as exact as the products need: one column for each of the
-/// two, again and again for the heads, so that of every four lanes each can take what it has z of: a head and some of the
-/// warp's tiles of 16 keys. For q_i . z it becomes two rows of 16-bit numbers for each head, swizzled as tiles of keys are.
+/// z of the block's heads, all keys in one warp or half of them in each of two. What a chunk adds to it is a product of a
+/// warp, 16 keys by 8 columns, its weights being sums of two numbers of 16 bits, as exact as the products need: one column
+/// for each of the two, again and again for the heads, so that of every four lanes each can take what it has z of: a head
+/// and some of the warp's tiles of 16 keys. For q_i . z it becomes two rows of 16-bit numbers for each head, swizzled as
+/// tiles of keys are.
 template <class Plan> struct normaliser {
   using token = typename Plan::token;
   static constexpr int tiles = Plan::keys / 16 / Plan::normaliser_warps;  ///< of a warp

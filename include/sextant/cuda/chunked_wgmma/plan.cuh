@@ -46,13 +46,16 @@ template <class Design, class Precision, int Keys, int Slices, bool Paired> stru
   static constexpr int threads = 128 * (2 + Slices);
   static constexpr int segment_threads = 128 * ((maps ? 2 : 1) + Slices);
   static constexpr int producer_group = 0, score_group = 1, first_state_group = 2;
-  static constexpr bool two_blocks = Keys == 64 && Slices == 1 && !gated && !maps && !normalised && !output_gate;  ///< per multiprocessor
+  static constexpr bool two_blocks =  ///< per multiprocessor
+      Keys == 64 && Slices == 1 && !gated && !maps && !normalised && !output_gate;
   static constexpr int blocks = two_blocks ? 2 : 1;
   // Of each thread, by warpgroup. A normaliser needs more than gates do; states of 64 keys leave them to it.
   static constexpr bool few_keys = normalised && Keys == 64 && Slices == 2;
-  static constexpr int producer_registers = two_blocks ? 24 : few_keys ? 64 : !normalised ? 40 : !gated ? 56 : Paired && decays ? 48 : 40;
+  static constexpr int producer_registers =
+      two_blocks ? 24 : few_keys ? 64 : normalised && !gated ? 56 : Paired && decays ? 48 : 40;
   static constexpr int score_registers = two_blocks ? 72 : Slices == 1 || few_keys ? 128 : Paired && decays ? 80 : 88;
-  static constexpr int state_registers = two_blocks ? 144 : Slices == 1 ? 232 : few_keys ? 160 : normalised && !gated ? 184 : 192;
+  static constexpr int state_registers =
+      two_blocks ? 144 : Slices == 1 ? 232 : few_keys ? 160 : normalised && !gated ? 184 : 192;
   static_assert(128 * (producer_registers + score_registers + Slices * state_registers) <= 65536 / blocks);
 
   static constexpr int stage_tiles = 2 * slabs + Slices * (output_gate ? 2 : 1);
@@ -109,8 +112,8 @@ template <class Plan> struct chunked_memory {
 };
 
 /// Barriers of a block. Phase n of a stage's barriers belongs to the n-th chunk in that stage.
-/// Where lanes have written or read gates or factors of rows themselves, all of them arrive, else one of each warp: Plan's
-/// tellers. It costs no time, and a detector of races can follow.
+/// Where lanes have written or read gates or factors of rows themselves, all of them arrive, else one of each warp: the
+/// plan's tellers. It costs no time, and a detector of races can follow.
 template <class Plan> struct chunked_barriers {
   ptx::mbarrier landed[Plan::stages];    // q, k, v are there
   ptx::mbarrier gated[Plan::stages];     // the gates are there

@@ -9,7 +9,8 @@
 
 namespace sextant::gpu::wgmma {
 
-/// z before a block's first chunk: in chunked_kernel() the initial one or what segments handed over, in segment_kernel() 0.
+/// z before a block's first chunk: the initial one or what segments handed over; in segment_kernel() 0, and the initial one
+/// is handed over.
 template <class Plan, bool Shows, class Call>
 __device__ __forceinline__ void begin_normaliser(normaliser<Plan>& z, const Call& call,
                                                  const chunked_block<Plan>& block) {
@@ -40,7 +41,7 @@ __device__ __forceinline__ void end_normaliser(normaliser<Plan>& z, const Call& 
   }
 }
 
-/// One of the warps of the normaliser. In chunked_kernel() z is shown to the score warpgroup before every chunk (`Shows`).
+/// One of the warps of the normaliser. In chunked_kernel() it shows z to the score warpgroup before every chunk.
 template <class Plan, bool Shows, class Call>
 __device__ void run_normaliser(const Call& call, const chunked_block<Plan>& block, chunked_memory<Plan>& memory,
                                chunked_barriers<Plan>& barriers, int warp, int lane) {

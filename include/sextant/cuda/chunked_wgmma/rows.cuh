@@ -18,8 +18,8 @@ template <class Token, class Map> __device__ __forceinline__ uint4 mapped(uint4 
   return narrowed<Token>(x).words;
 }
 
-/// The key rows of a chunk, and where the kernel reads them the query rows, by the 128 threads of a warpgroup, for itself and
-/// others: a thread has 8 neighbouring keys of every (1024 / Keys)-th row.
+/// The key rows of a chunk, and where the kernel reads them the query rows, by the 128 threads of a warpgroup, for itself
+/// and others: a thread has 8 neighbouring keys of every (1024 / Keys)-th row.
 template <class Plan, bool Queries, class Call>
 __device__ __forceinline__ void map_rows(const Call& call, chunked_memory<Plan>& memory,
                                          chunked_barriers<Plan>& barriers, int stage, int first, int thread) {

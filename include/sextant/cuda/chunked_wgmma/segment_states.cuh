@@ -7,8 +7,8 @@
 namespace sextant::gpu::wgmma {
 
 /// The states that the segments of a sequence begin with, in memory of the device. Record 0 is the initial state: a copy,
-/// since the last segment may write the final one in its place. Record j is at first what segment j - 1 makes of zeros, and
-/// once states are passed on, what comes of all before it. Numbers lie as warpgroups hold them, so that neighbouring
+/// since the last segment may write the final one in its place. Record j is at first what segment j - 1 makes of zeros,
+/// and once states are passed on, what comes of all before it. Numbers lie as warpgroups hold them, so that neighbouring
 /// threads have neighbours.
 template <int SliceNumbers, int Slices, int NormaliserNumbers> struct handed_states {
   static constexpr int slice_numbers = SliceNumbers, slices = Slices, normaliser_numbers = NormaliserNumbers;
@@ -47,8 +47,8 @@ struct segment_states : handed_states<64 * Plan::keys, Plan::slices, Plan::norma
   }
 };
 
-/// Passes states on: record j += left_j record (j - 1), where a normaliser `Decays` too. Blocks of 256 threads, a thread for
-/// each number.
+/// Passes states on: record j += left_j record (j - 1), where a normaliser `Decays` too. Blocks of 256 threads, a thread
+/// for each number.
 template <int SliceNumbers, int Slices, int NormaliserNumbers, bool Decays>
 __global__ void __launch_bounds__(256) pass_on_kernel(float* handed, int segments) {
   using states = handed_states<SliceNumbers, Slices, NormaliserNumbers>;

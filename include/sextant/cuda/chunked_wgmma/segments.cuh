@@ -12,12 +12,12 @@
 
 namespace sextant::gpu::wgmma {
 
-// Sequences of few heads would leave most of a GPU idle while each is walked through from end to end. So they are cut into
-// segments: segment_kernel() finds what every segment but the last makes of zeros, reading keys, values and gates;
+// Sequences of few heads would leave most of a GPU idle while each is walked through from end to end. So they are cut
+// into segments: segment_kernel() finds what every segment but the last makes of zeros, reading keys, values and gates;
 // pass_on_kernel() adds these up from segment to segment; chunked_kernel() walks through all segments at once.
 
-/// How many segments: as many as the multiprocessors have room for, of 8 chunks or more. Keys and values are read once more,
-/// which two or three segments are not worth where a third of the multiprocessors keeps the memory busy.
+/// How many segments: as many as the multiprocessors have room for, of 8 chunks or more. Keys and values are read once
+/// more, which two or three segments are not worth where a third of the multiprocessors keeps the memory busy.
 template <class Plan> int segments_for(int chunks, int blocks, int multiprocessors) {
   if (chunks < 32 || blocks < 1) return 1;
   const int room = Plan::blocks * multiprocessors / blocks, possible = chunks / 8;
@@ -31,8 +31,8 @@ template <class Plan> int segments_for(int chunks, int blocks, int multiprocesso
 inline constexpr float forgotten = -40.0f;
 
 /// The first of a segment's chunks of which anything is left behind its end. All threads call it; `sums` has room for
-/// 16 numbers of each of the block's heads. It looks at the gates from the end on, for as long as it seems worth the while:
-/// where half of the chunks or more will have to be read, all are.
+/// 16 numbers of each of the block's heads. It looks at the gates from the end on, for as long as it seems worth it: where
+/// half of the chunks or more will have to be read, all are.
 template <class Plan, class Call>
 __device__ int first_remembered(const Call& call, const chunked_block<Plan>& block,
                                 float (&sums)[Plan::gate_sets][16]) {

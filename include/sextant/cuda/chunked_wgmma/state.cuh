@@ -115,7 +115,8 @@ template <class Plan, class Call> struct state_group {
       if constexpr (Plan::normalised) {
 #pragma unroll
         for (int j = 0; j < 8; ++j) {
-          const float2 factor = *reinterpret_cast<const float2*>(memory.factor[buffer][slice % Plan::heads] + 8 * j + 2 * (lane % 4));
+          const float* const factors = memory.factor[buffer][slice % Plan::heads];
+          const float2 factor = *reinterpret_cast<const float2*>(factors + 8 * j + 2 * (lane % 4));
           Y[4 * j] *= factor.x, Y[4 * j + 1] *= factor.y, Y[4 * j + 2] *= factor.x, Y[4 * j + 3] *= factor.y;
         }
       } else if constexpr (!Plan::gated) {
