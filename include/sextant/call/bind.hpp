@@ -14,8 +14,10 @@ template <class Gate> inline constexpr bool has_default_rate = requires { Gate::
 }  // namespace detail
 
 namespace detail {
+using stride_member = index_t tensor_place::*;
+
 /// Which stride of a tensor_place an axis has; none for the taps of lepe.
-template <class Axis> consteval index_t tensor_place::*stride_along() {
+template <class Axis> consteval stride_member stride_along() {
   if (std::is_same_v<Axis, axis::batch>) return &tensor_place::batch;
   if (std::is_same_v<Axis, axis::time>) return &tensor_place::time;
   if (std::is_same_v<Axis, axis::head>) return &tensor_place::head;
@@ -27,12 +29,12 @@ template <class Axis> consteval index_t tensor_place::*stride_along() {
 struct any_view {
   std::byte* data;
   const index_t *extents, *strides;     // [rank]
-  index_t tensor_place::*const* along;  // [rank]: stride_along of its axes
+  const stride_member* along;           // [rank]: stride_along of its axes
   int rank;
   index_t element;  // bytes
 };
 template <class E, class... Axes> any_view forget_types(const view<E, Axes...>& x) {
-  static constexpr index_t tensor_place::*along[] = {stride_along<Axes>()...};
+  static constexpr stride_member along[] = {stride_along<Axes>()...};
   using stored = std::remove_const_t<E>;
   // A call holds inputs and outputs alike; inputs are only ever read.
   return {reinterpret_cast<std::byte*>(const_cast<stored*>(x.data())),
