@@ -134,9 +134,19 @@ TEST_CASE("long sequences of few heads are cut into segments, the state passed o
   hold(gla, s, w);
   hold(keyed_sum, s, w);
   hold(keyed_undecayed, {.B = 1, .T = 1601, .Hk = 1, .H = 2, .K = 20, .V = 40}, w);
-  auto p = make_problem<bf16>(gla, s, w);
-  status found;
-  CHECK(gpu::chunked_mma::plan_of(p.design, p.x, gpu::make_call(p.design, p.x, found), 100).segments > 1);
+  hold(mlstm, s, w);
+  hold(mlstm, {.B = 1, .T = 5000, .Hk = 1, .H = 1, .K = 1, .V = 3}, w);
+  for (const double size : {1e-3, 60.0}) {
+    INFO("input gates to exp(", size, ")");
+    CHECK(error(mlstm, s, {.initial_state = true, .gate_size = size}, fp32{}) <= 2e-6);
+    CHECK(error(mlstm, s, {.gate_size = size}, bf16{}) <= tolerance<bf16>);
+  }
+  const auto segments = [&](auto&& p) {
+    status found;
+    return gpu::chunked_mma::plan_of(p.design, p.x, gpu::make_call(p.design, p.x, found), 100).segments;
+  };
+  CHECK(segments(make_problem<bf16>(gla, s, w)) > 1);
+  CHECK(segments(make_problem<bf16>(mlstm, s, w)) > 1);
 }
 
 TEST_CASE("memories of thousands of tokens: the same decay at each of them") {

@@ -18,8 +18,8 @@ using forget_choice = std::conditional_t<
 template <class Map>
 using map_choice_of = detail::choice_for<map_choice, Map, map::identity, map::elu_plus_one, map::relu>;
 
-/// What the kernel of a design reads its gates and its map from: the same for all designs of the library's own parts whose
-/// decays are of one kind.
+/// What the kernel of a design reads its gates and its map from: the same for all designs of the library's own parts
+/// whose decays are of one kind.
 template <bool Keyed, class Design>
 using parts_of =
     gates_and_map<detail::input_choice<typename Design::input_type>, forget_choice<Keyed, typename Design::forget_type>,
@@ -27,20 +27,23 @@ using parts_of =
 
 }  // namespace mma
 
-/// The chunked form in steps of 16 tokens, by mma.sync: with S the state before a step, cum_t the logarithms of its decays
-/// summed up to token t, per head or per key,
+/// The chunked form in steps of 16 tokens, by mma.sync: with S the state before a step, cum_t the logarithms of its
+/// decays summed up to token t, per head or per key,
 ///   Y = exp(cum_t) (.) (Q S) + ((Q K^T) (.) exp(cum_t - cum_s), s <= t) U,   S <- exp(cum_15) S + (exp(cum_15 - cum_s) (.) K)^T U.
-/// The state stays in registers from the first token to the last. For designs whose forget gate does not vary over channels
-/// (linear attention, RetNet, Mamba-2, GLA, mLSTM) with pointwise maps and without positions, causal and reversed; tokens of
-/// bfloat16, float16 (scores between +-65504) and float (three products in TF32 for one). Exact at any decay.
+/// The state stays in registers from the first token to the last. For designs whose forget gate does not vary over
+/// channels (linear attention, RetNet, Mamba-2, GLA, mLSTM) with pointwise maps, causal and reversed; with and without
+/// rotary positions; tokens of bfloat16, float16 (scores between +-65504) and float (three products in TF32 for one).
+/// Exact at any decay.
 ///
 /// Takes 1 to 256 keys and every number of channels and tokens, packed sequences, and every stride but that of the last
-/// dimension, which is 1; rows of whole 16-byte pieces at multiples of 16 bytes are loaded fastest. One launch, no
-/// workspace. A block walks one slice of a head's channels through one sequence.
+/// dimension, which is 1; rows of whole 16-byte pieces at multiples of 16 bytes are loaded fastest. A block walks one
+/// slice of a head's channels through one sequence, in one launch and without a workspace; long sequences of few heads
+/// are cut into segments, in three launches and with a state for each segment as the workspace.
 struct chunked_mma {
   static constexpr const char* form = "chunked";
 
   template <class Design> static constexpr bool keyed = granularity<typename Design::forget_type> == per::key;
+  template <class Design> static constexpr bool turns = detail::turns_1d<Design> || detail::turns_2d<Design>;
 
   template <class Design, class Precision>
   static constexpr bool runs = [] {
@@ -51,8 +54,7 @@ struct chunked_mma {
             std::is_same_v<token, float>)&&std::is_same_v<typename Precision::state, float> &&
            std::is_same_v<typename Precision::accumulator, float> &&
            (forget == per::nothing || forget == per::head || forget == per::key) && !is_local<Design> &&
-           !turns_1d<Design> && !turns_2d<Design> && pointwise_map<typename Design::map_type> &&
-           !std::is_same_v<typename Design::order_type, order::global>;
+           pointwise_map<typename Design::map_type> && !std::is_same_v<typename Design::order_type, order::global>;
   }();
 
   template <class Design, class Precision>
@@ -66,6 +68,9 @@ struct chunked_mma {
       return false;
     if (c.output_gate && !adjacent(c.output_gate.value, c.output_gate)) return false;
     if (raw_granularity<typename Design::forget_type> == per::key && !adjacent(c.forget_raw.key, c.forget_raw))
+      return false;
+    if (raw_granularity<typename Design::input_type> == per::channel &&
+        !adjacent(gate_rows<Design>(c).value, gate_rows<Design>(c)))
       return false;
     if (device_attribute(cudaDevAttrComputeCapabilityMajor) < 8) return false;
     const mma::block_plan p = plan_of(design, x, c);
@@ -89,13 +94,17 @@ struct chunked_mma {
   static mma::block_plan plan_of(const Design&, const sequence_of<Design, Precision>&, const device_call<float>& c,
                                  int multiprocessors = device_attribute(cudaDevAttrMultiProcessorCount)) {
     using token = typename Precision::token;
-    constexpr bool raw_rows = raw_granularity<typename Design::forget_type> == per::key;
-    mma::block_plan p = mma::make_block_plan<token>(c, keyed<Design>, raw_rows, shares_state(c),
-                                                    shared_bytes_of_block(), multiprocessors);
+    mma::block_plan needs;
+    needs.keyed = keyed<Design>, needs.turns = turns<Design>;
+    needs.raw_rows = raw_granularity<typename Design::forget_type> == per::key;
+    needs.gate_rows = raw_granularity<typename Design::input_type> == per::channel;
+    mma::block_plan p =
+        mma::make_block_plan<token>(c, needs, shares_state(c), shared_bytes_of_block(), multiprocessors);
     p.maps = !std::is_same_v<typename Design::map_type, map::identity> || c.key_scale != 1.0f;
     p.pieces_of_keys = in_words(c.q, c.keys, 16) && in_words(c.k, c.keys, 16);
     p.pieces_of_values = in_words(c.v, c.values, 16);
-    p.pieces_of_raw = raw_rows && in_words(c.forget_raw, c.keys, 16);
+    p.pieces_of_raw = needs.raw_rows && in_words(c.forget_raw, c.keys, 16);
+    p.pieces_of_gate = needs.gate_rows && in_words(gate_rows<Design>(c), c.values, 16);
     p.pieces_of_y =
         in_words(c.y, 4, 4 * c.y.element) && (!c.output_gate || in_words(c.output_gate, 4, 4 * c.y.element));
     return p;
@@ -113,8 +122,9 @@ struct chunked_mma {
     const index_t heads = c.sequences * c.heads;
     if (heads == 0) return {};
     const auto walk = [&](const mma::block_plan& its_plan, int segments) {
-      return launch(&mma::chunked_mma_kernel<Token, by_key, parts_type>, dim3(unsigned(heads * segments * p.slices)),
-                    dim3(unsigned(p.threads())), std::size_t(p.bytes), on.handle, c, parts, its_plan);
+      return launch(&mma::chunked_mma_kernel<Token, by_key, turns<Design>, parts_type>,
+                    dim3(unsigned(heads * segments * p.slices)), dim3(unsigned(p.threads())), std::size_t(p.bytes),
+                    on.handle, c, parts, its_plan);
     };
     if (p.segments == 1) return walk(p, 1);
     mma::block_plan its_plan = p;
@@ -132,6 +142,10 @@ struct chunked_mma {
   }
 
  private:
+  /// What input gates per channel are computed from.
+  template <class Design> static const tensor<float>& gate_rows(const device_call<float>& c) {
+    return reads_step<typename Design::input_type> ? c.dt : c.input_raw;
+  }
   static bool adjacent(index_t stride, const tensor<float>& x) { return stride == x.element; }
   /// Whether a head's blocks would read z or m where the first of them writes.
   static bool shares_state(const device_call<float>& c) {

@@ -4,9 +4,12 @@
 
 #include <sextant/cuda/chunked_mma/rows.cuh>
 #include <sextant/cuda/ptx/convert.cuh>
-#include <sextant/cuda/tile/activation.cuh>
+#include <sextant/cuda/tile/approximate.cuh>
 
 namespace sextant::gpu::mma {
+
+/// The scalar type of maps and of gates: what is rounded to 16 bits afterwards may be computed approximately.
+template <class Token> using part_scalar = std::conditional_t<sizeof(Token) == 2, approximate, float>;
 
 /// A logarithm of base 2 below which a factor is 0 in float: gates of 0 end here, so that differences of sums of
 /// logarithms are numbers. A NaN stays one.
@@ -15,8 +18,8 @@ template <class Real> __device__ __forceinline__ Real not_vanishing(Real log2_F)
   return log2_F < Real(vanishing) ? Real(vanishing) : log2_F;
 }
 
-/// 2^x - 1 with a small relative error also where x is tiny, -1 below -126: what a decay takes from a state. A memory of
-/// thousands of steps multiplies the error of a factor near 1, but not that of its distance from 1.
+/// 2^x - 1 with a small relative error also where x is tiny, -1 below -126: what a decay takes from a state. A memory
+/// of thousands of steps multiplies the error of a factor near 1, but not that of its distance from 1.
 __device__ __forceinline__ float exp2_minus_one(float x) {
   asm("max.NaN.f32 %0, %0, 0fC2FC0000;" : "+f"(x));  // -126
   asm("min.NaN.f32 %0, %0, 0f42FE0000;" : "+f"(x));  // 127
@@ -29,10 +32,11 @@ __device__ __forceinline__ float exp2_minus_one(float x) {
   return fmaf(power, p * f, power - 1.0f);
 }
 
-/// The numbers that a token's gates are computed from, as they are stored.
-template <class Token> struct raw_gates { Token dt{}, input{}, forget{}; };
+/// The number that each of a token's gates is computed from, as it is stored: a step or a raw gate.
+template <class Token> struct raw_gates { Token forget{}, input{}; };
 
-/// The gates of one head: what they read, and what they are called with. Tokens are stored as `Token`, parameters as float.
+/// The gates of one head: what they read, and what they are called with. Tokens are stored as `Token`, parameters as
+/// float.
 template <class Token, class Parts> struct gate_reader {
   using scalar = part_scalar<Token>;
 
@@ -50,9 +54,8 @@ template <class Token, class Parts> struct gate_reader {
   /// What the gates of the token at `at` read, where that is one number for the head.
   __device__ raw_gates<Token> read(index_t at, bool forget, bool input) const {
     raw_gates<Token> raw;
-    if ((forget && parts.forget.from_step) || (input && parts.input.from_step)) raw.dt = stored(c.dt.at(batch, at, h));
-    if (forget && !parts.forget.from_step) raw.forget = stored(c.forget_raw.at(batch, at, h));
-    if (input && !parts.input.from_step) raw.input = stored(c.input_raw.at(batch, at, h));
+    if (forget) raw.forget = stored((parts.forget.from_step ? c.dt : c.forget_raw).at(batch, at, h));
+    if (input) raw.input = stored((parts.input.from_step ? c.dt : c.input_raw).at(batch, at, h));
     return raw;
   }
   /// softplus(dt + bias).
@@ -61,10 +64,10 @@ template <class Token, class Parts> struct gate_reader {
     return c.bias ? parameter(c.bias.at(0, 0, h) + channel * c.bias.value) : 0.0f;
   }
   __device__ float forget_raw(const raw_gates<Token>& raw, float its_bias) const {
-    return parts.forget.from_step ? step(raw.dt, its_bias) : ptx::as_float(raw.forget);
+    return parts.forget.from_step ? step(raw.forget, its_bias) : ptx::as_float(raw.forget);
   }
   __device__ float input_raw(const raw_gates<Token>& raw, float its_bias) const {
-    return parts.input.from_step ? step(raw.dt, its_bias) : ptx::as_float(raw.input);
+    return parts.input.from_step ? step(raw.input, its_bias) : ptx::as_float(raw.input);
   }
   /// The gates themselves.
   __device__ float log_forget(float raw, float rate) const {
@@ -72,12 +75,6 @@ template <class Token, class Parts> struct gate_reader {
   }
   __device__ float log_input(float raw) const { return float(parts.input.logarithm(scalar(raw), scalar(0.0f))); }
   __device__ float input(float raw) const { return float(parts.input.value(scalar(raw), scalar(0.0f))); }
-  /// I of one channel, of a gate per channel.
-  __device__ float input_of_channel(index_t at, index_t channel) const {
-    const tensor<float>& x = parts.input.from_step ? c.dt : c.input_raw;
-    const Token raw = stored(x.at(batch, at, h) + channel * x.value);
-    return input(parts.input.from_step ? step(raw, bias(channel)) : ptx::as_float(raw));
-  }
   __device__ float rate(index_t key) const {
     if (parts.forget.rate == per::nothing) return 0.0f;
     if (!c.a) return parts.forget.template default_rate<float>(h);
@@ -85,8 +82,8 @@ template <class Token, class Parts> struct gate_reader {
   }
 };
 
-/// The gates of one head, run by one warp: lane l has tokens 2 l and 2 l + 1 of a chunk. Raw numbers of the next chunk are
-/// read ahead and stay as they are until then. Sums of logarithms are taken in double where tokens are float.
+/// The gates of one head, run by one warp: lane l has tokens 2 l and 2 l + 1 of a chunk. Raw numbers of the next chunk
+/// are read ahead and stay as they are until then. Sums of logarithms are taken in double where tokens are float.
 template <class Token, bool Keyed, class Parts> struct head_gates {
   using real = std::conditional_t<sizeof(Token) == 4, double, float>;
 
@@ -104,8 +101,8 @@ template <class Token, bool Keyed, class Parts> struct head_gates {
   __device__ bool any() const { return forgets() || admits() || stabilises(); }
 
   /// What stays the same from chunk to chunk, and the stabiliser at the start; one thread calls it.
-  __device__ void start(chunk_gates& to, float m) const {
-    to.m = double(m);
+  __device__ void start(chunk_gates& to, double m) const {
+    to.m = m;
     to.rate = forgets() ? reader.rate(0) : 0.0f;
     to.bias = reader.reads_forget() || reader.reads_input() ? reader.bias(0) : 0.0f;
   }
@@ -123,8 +120,7 @@ template <class Token, bool Keyed, class Parts> struct head_gates {
     // One piece of code for both tokens: gates may be long.
 #pragma unroll 1
     for (int i = 0; i < 2; ++i) {
-      const raw_gates<Token> raw{i == 0 ? first.dt : second.dt, i == 0 ? first.input : second.input,
-                                 i == 0 ? first.forget : second.forget};
+      const raw_gates<Token> raw{i == 0 ? first.forget : second.forget, i == 0 ? first.input : second.input};
       real its_log_F = 0, its_log_I = 0;
       float its_I = 1.0f;
       if (2 * lane + i < count) {
@@ -157,6 +153,7 @@ template <class Token, bool Keyed, class Parts> struct head_gates {
       to.entering[t] = left * its_I;
     }
     if (lane % 8 == 0) to.taken[lane / 8] = exp2_minus_one(float(whole));
+    if (stabilises()) return;
     const double of_two = double(whole) + double(__shfl_xor_sync(~0u, whole, 8));
     const double of_chunk = of_two + __shfl_xor_sync(~0u, of_two, 16);
     if (lane == 0) to.total += of_chunk;
@@ -182,7 +179,7 @@ template <class Token, bool Keyed, class Parts> struct head_gates {
     I[0] = expf(float(log_I[0] - low)), I[1] = expf(float(log_I[1] - high));
     to.bound[2 * lane] = expf(float(-low)), to.bound[2 * lane + 1] = expf(float(-high));
     __syncwarp();
-    if (lane == 31) to.m = double(high);
+    if (lane == 31) to.m = double(high), to.total += double(c);
   }
 };
 

@@ -2,11 +2,12 @@
 /// @file  Chunked form by mma.sync: decays per key, computed by all warps, and what they make of queries and keys.
 #pragma once
 
-#include <sextant/cuda/chunked_mma/gates.cuh>
+#include <sextant/cuda/chunked_mma/prepare.cuh>
 
 namespace sextant::gpu::mma {
 
-// With g_t = log2 F_1 + ... + log2 F_t of one key, from the first token of a step on, and m half way between g_0 and g_15,
+// With g_t = log2 F_1 + ... + log2 F_t of one key, from the first token of a step on, and m half way between g_0 and
+// g_15,
 //   q_t -> q_t 2^(g_t - m), k_t -> k_t 2^(m - g_t)     so that their products are the decayed scores;
 //   S -> 2^m S before the step's queries meet it, S -> 2^(g_15 - m) S once its keys have entered.
 // In a step that is steep, where some exponent leaves the reach,
@@ -16,8 +17,9 @@ namespace sextant::gpu::mma {
 // distance from 1, and thousands of steps do not add up its rounding.
 template <class Token> inline constexpr bool ends_one_sided = sizeof(Token) == 4;
 
-/// How far exponents may lie from 0 in a step that is not steep. bfloat16: 50 nats, products of two such factors are far
-/// from the ends of a float's range. float: as far as sums of logarithms are exact. float16: as far as its own range allows.
+/// How far exponents may lie from 0 in a step that is not steep. bfloat16: 50 nats, products of two such factors are
+/// far from the ends of a float's range. float: as far as sums of logarithms are exact. float16: as far as its own
+/// range allows.
 template <class Token> inline constexpr float reach = std::is_same_v<Token, bfloat16> ? 72.5f : 8.0f;
 
 /// Decays per key of a chunk: a lane has two keys and four tokens, four lanes a step.
@@ -98,36 +100,76 @@ __device__ void decay_keys(const gate_reader<Token, Parts>& reader, const stretc
   }
 }
 
-/// Queries and keys with their decays, in their place.
+/// The logarithms of what the decays multiply four keys of a row by, in queries and in keys.
 template <class Token>
-__device__ void scale_rows(const block_plan& plan, const chunk_memory<Token>& memory, int count) {
-  const int lane = int(threadIdx.x) % 32;
-  for (int row = int(threadIdx.x) / 32; row < count; row += int(blockDim.x) / 32) {
-    const int step = row / step_tokens;
-    const bool steep = memory.gates->steep[step] != 0;
-    for (int i = 2 * lane; i < plan.keys(); i += 64) {
-      Token *const q = memory.q + row * plan.q_stride + i, *const k = memory.k + row * plan.k_stride + i;
-      const float2 now = load_pair(memory.g + row * plan.g_stride + i), a = load_pair(q), b = load_pair(k);
-      const float2 m = load_pair(memory.middle + step * plan.keys() + i);
-      float2 of_q{now.x - m.x, now.y - m.y}, of_k{m.x - now.x, m.y - now.y};
-      if (steep) {
-        of_q = now;
-        if constexpr (sizeof(Token) == 4) {
-          // Summed up from the end: a difference of two long sums would not be exact.
-          of_k = float2{};
-          for (int later = row | 15; later > row; --later) {
-            const float2 log2_F = load_pair(memory.raw + later * plan.raw_stride + i);
-            of_k.x += log2_F.x, of_k.y += log2_F.y;
-          }
-        } else {
-          const float2 last = load_pair(memory.g + (row | 15) * plan.g_stride + i);
-          of_k = {last.x - now.x, last.y - now.y};
-        }
-      }
-      store_pair(q, a.x * ptx::exp2_approx(of_q.x), a.y * ptx::exp2_approx(of_q.y));
-      store_pair(k, b.x * ptx::exp2_approx(of_k.x), b.y * ptx::exp2_approx(of_k.y));
-    }
+__device__ __forceinline__ void key_exponents(const block_plan& plan, const chunk_memory<Token>& memory, int row,
+                                              int key, float4& of_q, float4& of_k) {
+  const int step = row / step_tokens;
+  const float4 now = load_four(memory.g + row * plan.g_stride + key);
+  if (memory.gates->steep[step] == 0) {
+    const float4 m = load_four(memory.middle + step * plan.keys() + key);
+    of_q = {now.x - m.x, now.y - m.y, now.z - m.z, now.w - m.w};
+    of_k = {m.x - now.x, m.y - now.y, m.z - now.z, m.w - now.w};
+    return;
   }
+  of_q = now;
+  if constexpr (sizeof(Token) == 4) {
+    // Summed up from the end: a difference of two long sums would not be exact.
+    of_k = float4{};
+    for (int later = row | 15; later > row; --later) {
+      const float4 log2_F = load_four(memory.raw + later * plan.raw_stride + key);
+      of_k.x += log2_F.x, of_k.y += log2_F.y, of_k.z += log2_F.z, of_k.w += log2_F.w;
+    }
+  } else {
+    const float4 last = load_four(memory.g + (row | 15) * plan.g_stride + key);
+    of_k = {last.x - now.x, last.y - now.y, last.z - now.z, last.w - now.w};
+  }
+}
+__device__ __forceinline__ float4 times_exp2(float4 x, float4 log2) {
+  return {x.x * ptx::exp2_approx(log2.x), x.y * ptx::exp2_approx(log2.y), x.z * ptx::exp2_approx(log2.z),
+          x.w * ptx::exp2_approx(log2.w)};
+}
+
+/// What a chunk's queries and keys become on their way from the map to the products, rounded once: turned by their
+/// positions and with the decays of their keys, in their place. What rounding takes away from bfloat16 comes, of keys,
+/// into the place of the raw decays, which are gone, and of queries into one of its own where the plan has it.
+///   maps, turn     whether they have yet to pass the map, and to be turned;     decays     whether decays go in
+template <bool Keyed, bool Turns, class Token, class Map>
+__device__ void finish_rows(const Map& map, const pair_turns& turns, const block_plan& plan,
+                            const chunk_memory<Token>& memory, bool maps, bool turn, bool decays, int t, int count) {
+  constexpr bool keeps_rest = has_parts<Token>;
+  const device_call<float>& c = turns.c;
+  const int keys = int(c.keys);
+  with_map<Token>(map, maps, [&](const auto& its) {
+    each_four(keys, keeps_rest ? plan.tokens : count, [&](int row, int key) {
+      Token* const rest = memory.raw + row * plan.raw_stride + key;
+      if (row >= count) return store_four(rest, float4{});
+      Token *const q_at = memory.q + row * plan.q_stride + key, *const k_at = memory.k + row * plan.k_stride + key;
+      float4 q = load_four(q_at), k = load_four(k_at);
+      if (maps) q = mapped(its, q, key, keys), k = mapped(its, times(k, c.key_scale), key, keys);
+      if (Turns && turn) {
+        const chunk_gates& gates = *memory.gates;
+        const index_t place = gates.s.place(t + row) - gates.origin;
+        const auto angle = [&](int pair) {
+          const auto by = std::uint64_t(turns.coordinate(place, gates.key_head, pair));
+          return pair_turns::angle<Token>(by * memory.angles[pair]);
+        };
+        const float2 low = angle(key / 2), high = angle(key / 2 + 1);
+        q = turned(q, low, high), k = turned(k, low, high);
+      }
+      if (Keyed && decays) {
+        float4 of_q, of_k;
+        key_exponents(plan, memory, row, key, of_q, of_k);
+        q = times_exp2(q, of_q), k = times_exp2(k, of_k);
+      }
+      store_four(q_at, q), store_four(k_at, k);
+      if constexpr (keeps_rest) {
+        if (Keyed && !decays) return;
+        store_rest(rest, k);
+        if (plan.queries_in_parts) store_rest(memory.q_rest + row * plan.q_stride + key, q);
+      }
+    });
+  });
 }
 
 /// From the first form to the second, of the steps that are not steep.
@@ -161,7 +203,8 @@ __device__ __forceinline__ float decay_between(const block_plan& plan, const chu
 }
 /// The scores of a chunk's steep steps, key by key; before queries and keys have been scaled.
 template <class Token>
-__device__ __noinline__ void score_steep(const block_plan& plan, const chunk_memory<Token> memory, int keys) {
+__device__ __noinline__ void score_steep(const block_plan& plan, unsigned char* shared, int stage, int keys) {
+  const chunk_memory<Token> memory(shared, plan, stage);
   for (int i = int(threadIdx.x); i < plan.tokens * step_tokens; i += int(blockDim.x)) {
     const int t = i / step_tokens, s = t / step_tokens * step_tokens + i % step_tokens;
     if (!memory.gates->steep[t / step_tokens]) continue;

@@ -7,9 +7,10 @@
 namespace sextant::gpu::mma {
 
 /// z before each step of a chunk and after it. z(step, key) is what the step's queries meet; before(), between() and
-/// after() answer what becomes of z, of two keys, before the queries, between them and the keys, and after those. Keys enter
-/// times weights[t], 1 without any. A lane sums up two keys of eight tokens; what has come before a step is known to all.
-template <class Token, class Before, class Between, class After>
+/// after() answer what becomes of z, of two keys, before the queries, between them and the keys, and after those. Keys
+/// enter times weights[t], 1 without any; with `Parts` they are in two. A lane sums up two keys
+/// of eight tokens; what has come before a step is known to all.
+template <bool Parts, class Token, class Before, class Between, class After>
 __device__ void advance_normaliser(const block_plan& plan, const chunk_memory<Token>& memory, const float* weights,
                                    const Before& before, const Between& between, const After& after) {
   const int lane = int(threadIdx.x) % 32, group = lane / 4, steps = plan.steps();
@@ -20,7 +21,11 @@ __device__ void advance_normaliser(const block_plan& plan, const chunk_memory<To
 #pragma unroll 2
       for (int j = 0; j < 8; ++j) {
         const int t = group * 8 + (j ^ group);  // the lanes' rows lie in banks of their own
-        const float2 k = load_pair(memory.k + t * plan.k_stride + key);
+        float2 k = load_pair(memory.k + t * plan.k_stride + key);
+        if constexpr (Parts) {
+          const float2 rest = load_pair(memory.raw + t * plan.raw_stride + key);
+          k.x += rest.x, k.y += rest.y;
+        }
         const float weight = weights == nullptr ? 1.0f : weights[t];
         added.x = fmaf(weight, k.x, added.x), added.y = fmaf(weight, k.y, added.y);
       }
@@ -40,8 +45,8 @@ __device__ void advance_normaliser(const block_plan& plan, const chunk_memory<To
     if (group == 0) store_pair(last + key, z.x, z.y);
   }
 }
-/// What y_t is multiplied by: the scale, divided by what q_t says to the normaliser's state and its step's tokens. Eight
-/// lanes a token.
+/// What y_t is multiplied by: the scale, divided by what q_t says to the normaliser's state and its step's tokens.
+/// Eight lanes a token.
 template <class Token>
 __device__ void query_normaliser(const device_call<float>& c, const block_plan& plan, const chunk_memory<Token>& memory,
                                  const float* from_start) {
@@ -72,7 +77,7 @@ __device__ void advance_normaliser(const block_plan& plan, const chunk_memory<To
     const float taken = decays == nullptr ? 0.0f : decays[step];
     return {fmaf(z.x, taken, z.x), fmaf(z.y, taken, z.y)};
   };
-  advance_normaliser(plan, memory, weights, same, between, same);
+  advance_normaliser<false>(plan, memory, weights, same, between, same);
 }
 /// z with decays per key, as the state has them.
 template <class Token>
@@ -96,7 +101,7 @@ __device__ void advance_keyed_normaliser(const block_plan& plan, const chunk_mem
       return is_one_sided(step) ? times(memory.second, step, key, times(memory.first, step, key, z)) : z;
     }
   };
-  advance_normaliser(plan, memory, nullptr, before, between, after);
+  advance_normaliser<has_parts<Token>>(plan, memory, nullptr, before, between, after);
 }
 
 }  // namespace sextant::gpu::mma

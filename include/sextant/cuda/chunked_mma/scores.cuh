@@ -7,15 +7,20 @@
 namespace sextant::gpu::mma {
 
 /// Scores q k^T of a chunk, a warp at a time the 16 tokens of a step (rows) and eight of them (columns). The last warps
-/// come first: the first one has the gates to compute. Steep steps have theirs already.
-template <class Token> __device__ void score(const block_plan& plan, const chunk_memory<Token>& memory, int keys) {
+/// come first: the first one has the gates to compute. Steep steps have theirs already. Queries and
+/// keys may be in two parts.
+template <bool QueryParts, bool KeyParts, class Token>
+__device__ void score(const block_plan& plan, const chunk_memory<Token>& memory, int keys) {
   const int lane = int(threadIdx.x) % 32, warps = int(blockDim.x) / 32;
   for (int i = warps - 1 - int(threadIdx.x) / 32; i < 2 * plan.steps(); i += warps) {
     const int from = i / 2 * step_tokens, half = i % 2 * 8;
     if (memory.gates->steep[i / 2]) continue;
     float sums[4] = {};
-    warp_products<Token>::score(sums, memory.q + from * plan.q_stride, plan.q_stride,
-                                memory.k + (from + half) * plan.k_stride, plan.k_stride, (keys + 31) / 32 * 32, lane);
+    const int of_k = (from + half) * plan.k_stride;
+    const int of_q = from * plan.q_stride;
+    warp_products<Token>::template score<QueryParts, KeyParts>(sums, memory.q + of_q, memory.q_rest + of_q,
+                                                               plan.q_stride, memory.k + of_k, memory.raw + of_k,
+                                                               plan.k_stride, (keys + 31) / 32 * 32, lane);
     float* const to = memory.scores + (from + lane / 4) * score_stride + half + lane % 4 * 2;
     store_pair(to, sums[0], sums[1]), store_pair(to + 8 * score_stride, sums[2], sums[3]);
   }
@@ -51,14 +56,6 @@ __device__ void weigh(const block_plan& plan, const chunk_memory<Token>& memory,
 #pragma unroll
     for (int d = 1; d < 8; d *= 2) sum += __shfl_xor_sync(~0u, sum, d);
     if (i % 8 == 0) gates.row_sum[t] = sum;
-  }
-}
-/// The sums alone, of scores without decays.
-template <class Token> __device__ void sum_scores(const block_plan& plan, const chunk_memory<Token>& memory) {
-  for (int t = int(threadIdx.x); t < plan.tokens; t += int(blockDim.x)) {
-    float sum = 0.0f;
-    for (int s = 0; s <= t % step_tokens; ++s) sum += memory.scores[t * score_stride + s];
-    memory.gates->row_sum[t] = sum;
   }
 }
 

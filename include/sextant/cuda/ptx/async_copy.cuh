@@ -20,6 +20,10 @@ template <int Bytes> __device__ __forceinline__ void copy_async(std::uint32_t to
   else
     asm volatile("cp.async.ca.shared.global [%0], [%1], %2;" ::"r"(to), "l"(from), "n"(Bytes) : "memory");
 }
+/// Begins to copy 16 bytes, or writes 16 bytes of zeros.
+__device__ __forceinline__ void copy_async_or_zeros(std::uint32_t to, const void* from, bool copies) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(copies ? 16 : 0) : "memory");
+}
 /// Ends a group of this thread's copies; a group may be empty.
 __device__ __forceinline__ void commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 /// Waits until all but the youngest `Pending` groups of this thread have arrived.

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file  Chunked form by mma.sync: queries and keys through map and positions, values through gates.
+#pragma once
+
+#include <sextant/cuda/chunked_mma/gates.cuh>
+
+namespace sextant::gpu::mma {
+
+/// visit(row, key) for four neighbouring keys of a row at a time, each thread always the same keys.
+template <class Visit> __device__ __forceinline__ void each_four(int keys, int rows, const Visit& visit) {
+  const int shift = 32 - __clz((keys + 3) / 4 - 1);  // of the threads of a row
+  const int key = (int(threadIdx.x) & ((1 << shift) - 1)) * 4, rows_at_once = int(blockDim.x) >> shift;
+  if (key >= keys) return;
+#pragma unroll 1
+  for (int row = int(threadIdx.x) >> shift; row < rows; row += rows_at_once) visit(row, key);
+}
+
+/// A map that does nothing.
+struct as_they_are {
+  __device__ float operator()(float x) const { return x; }
+};
+/// visit(map) with what a number of a query or key becomes, where `maps` says so.
+template <class Token, class Map, class Visit>
+__device__ __forceinline__ void with_map(const Map& map, bool maps, const Visit& visit) {
+  using scalar = part_scalar<Token>;
+  if (!maps) return visit(as_they_are{});
+  map.parts.template visit<int>(map.which, [&](const auto& its) {
+    visit([&its](float x) { return float(its(scalar(x))); });
+    return 0;
+  });
+}
+/// Four numbers of a row from number `key` on, mapped; those that are not there stay 0.
+template <class Map> __device__ __forceinline__ float4 mapped(const Map& map, float4 x, int key, int keys) {
+  x.x = map(x.x), x.y = map(x.y), x.z = map(x.z), x.w = map(x.w);
+  if (key + 4 > keys) {
+    if (key + 1 >= keys) x.y = 0.0f;
+    if (key + 2 >= keys) x.z = 0.0f;
+    x.w = 0.0f;
+  }
+  return x;
+}
+__device__ __forceinline__ float4 times(float4 x, float by) { return {x.x * by, x.y * by, x.z * by, x.w * by}; }
+
+/// Maps `count` rows of queries and keys in their place.
+template <class Token, class Map>
+__device__ void map_rows(const Map& map, const block_plan& plan, const chunk_memory<Token>& memory, int keys,
+                         float key_scale, int count) {
+  with_map<Token>(map, true, [&](const auto& its) {
+    each_four(keys, count, [&](int row, int key) {
+      Token *const q = memory.q + row * plan.q_stride + key, *const k = memory.k + row * plan.k_stride + key;
+      store_four(q, mapped(its, load_four(q), key, keys));
+      store_four(k, mapped(its, times(load_four(k), key_scale), key, keys));
+    });
+  });
+}
+
+/// How positions turn the pairs of a head's keys: by a share of a whole turn for each unit of their coordinate, kept in
+/// fixed point, in which whole turns cost nothing and the furthest token is as exact as the first.
+struct pair_turns {
+  const device_call<float>& c;
+
+  /// The turns of pair `pair` of all pairs of a key head, in units of 2^-64.
+  __device__ std::uint64_t of_pair(index_t key_head, index_t pair) const {
+    constexpr double two_pi = 6.28318530717958647693;
+    double exponent = 2 * double(pair) / double(c.width);
+    if (c.position == position_kind::rotary_2d) {
+      const index_t quarter = c.key_heads * c.width / 4;
+      exponent = double((key_head * (c.width / 2) + pair) % quarter) / double(quarter);
+    }
+    const double turns = exp(-log(c.rotary_base) * exponent) / two_pi;
+    return __double2ull_rn((turns - floor(turns)) * 18446744073709551616.0);
+  }
+  /// What turns pair `pair` of the token at `place` of its sequence, with rotary_1d counted from position 0.
+  __device__ index_t coordinate(index_t place, index_t key_head, index_t pair) const {
+    if (c.position == position_kind::rotary_1d) return place;
+    const bool by_row = key_head * (c.width / 2) + pair < c.key_heads * c.width / 4;
+    const unsigned at = unsigned(place), width = unsigned(c.grid_width);  // a sequence is shorter than 2^30
+    return by_row ? at / width : at % width;
+  }
+  /// Cosine and sine of so many turns.
+  template <class Token> static __device__ __forceinline__ float2 angle(std::uint64_t turns) {
+    const float half_turns = float(int(turns >> 32)) * 0x1p-31f;  // in [-1, 1]
+    float2 of;
+    if constexpr (sizeof(Token) == 2) {
+      of.x = __cosf(half_turns * 3.14159265f), of.y = __sinf(half_turns * 3.14159265f);
+    } else {
+      sincospif(half_turns, &of.y, &of.x);
+    }
+    return of;
+  }
+};
+__device__ __forceinline__ float4 turned(float4 x, float2 low, float2 high) {
+  return {x.x * low.x - x.y * low.y, x.x * low.y + x.y * low.x, x.z * high.x - x.w * high.y,
+          x.z * high.y + x.w * high.x};
+}
+
+/// v_t I_t of an input gate per channel, in the place of its raw numbers, which are gone; v stays as it is. bfloat16 keeps
+/// what rounding takes away.
+template <class Token, class Parts>
+__device__ void gate_values(const gate_reader<Token, Parts>& reader, const block_plan& plan,
+                            const chunk_memory<Token>& memory, int count) {
+  using scalar = part_scalar<Token>;
+  const auto& input = reader.parts.input;
+  input.parts.template visit<int>(input.which, [&](const auto& gate) {
+    if constexpr (raw_granularity<std::remove_cvref_t<decltype(gate)>> == per::channel)
+      each_four(plan.slice, count, [&](int row, int channel) {
+        const int place = row * plan.v_stride + channel;
+        Token* const at = memory.gate + place;
+        const float4 v = load_four(memory.v + place), raw = load_four(at);
+        const float4 bias = load_four(memory.bias + channel);
+        const auto gated = [&](float x, float its_raw, float its_bias) {
+          const scalar from = input.from_step ? math::softplus(scalar(its_raw + its_bias)) : scalar(its_raw);
+          return x * float(gate_value(gate, from, scalar(0.0f)));
+        };
+        const float4 y{gated(v.x, raw.x, bias.x), gated(v.y, raw.y, bias.y), gated(v.z, raw.z, bias.z),
+                       gated(v.w, raw.w, bias.w)};
+        store_four(at, y);
+        if constexpr (has_parts<Token>) store_rest(memory.v_rest + place, y);
+      });
+    return 0;
+  });
+}
+
+}  // namespace sextant::gpu::mma
