@@ -61,20 +61,22 @@ template <class Design, class Precision> struct raw_gates {
   static constexpr bool has_step = reads_step<typename Design::input_type> || reads_step<typename Design::forget_type>;
   static constexpr bool has_forget = reads_own<typename Design::forget_type>;
   static constexpr bool has_input = reads_own<typename Design::input_type>;
+  static constexpr int tensors = int(has_step) + int(has_forget) + int(has_input);
 
-  token step, forget, input;
+  // Their bits, each in a register of its own: two in one would wait for both before they are used.
+  std::uint32_t step, forget, input;
 
   __device__ __forceinline__ void load(const sequence_of<Design, Precision>& x, int b, int t, int h) {
-    if constexpr (has_step) step = x.dt(b, t, h);
-    if constexpr (has_forget) forget = x.forget(b, t, h);
-    if constexpr (has_input) input = x.input(b, t, h);
+    if constexpr (has_step) step = x.dt(b, t, h).bits;
+    if constexpr (has_forget) forget = x.forget(b, t, h).bits;
+    if constexpr (has_input) input = x.input(b, t, h).bits;
   }
 };
 
 /// A stored number as a float; one instruction.
-template <class Token> __device__ __forceinline__ float widened(Token x) {
+template <class Token> __device__ __forceinline__ float widened(std::uint32_t bits) {
   float low, high;
-  detail::widen_pair<Token>(x.bits, low, high);
+  detail::widen_pair<Token>(bits, low, high);
   return low;
 }
 
@@ -101,11 +103,12 @@ template <class Design, class Precision> struct head_gates {
                                           float& admitted) const {
     using forget_type = typename Design::forget_type;
     using input_type = typename Design::input_type;
+    using token = typename Precision::token;
     float delta = 0, x = 0, i = 0;
-    if constexpr (raw_gates<Design, Precision>::has_step) delta = softplus<true>(widened(raw.step) + bias);
-    if constexpr (raw_gates<Design, Precision>::has_forget) x = widened(raw.forget);
+    if constexpr (raw_gates<Design, Precision>::has_step) delta = softplus<true>(widened<token>(raw.step) + bias);
+    if constexpr (raw_gates<Design, Precision>::has_forget) x = widened<token>(raw.forget);
     else if constexpr (reads_step<forget_type>) x = delta;
-    if constexpr (raw_gates<Design, Precision>::has_input) i = widened(raw.input);
+    if constexpr (raw_gates<Design, Precision>::has_input) i = widened<token>(raw.input);
     else if constexpr (reads_step<input_type>) i = delta;
     log2_f = log_of_gate(design.forget_gate, x, rate);
     if constexpr (!sextant::detail::proportional_of<forget_type>()) log2_f *= log2_e;
@@ -114,92 +117,148 @@ template <class Design, class Precision> struct head_gates {
   }
 };
 
-/// The factors of one chunk and head, from the logarithms and input gates of positions 2 lane and 2 lane + 1.
-template <class Plan>
-__device__ __forceinline__ void write_gates(chunk_gates& to, int lane, float log_first, float log_second, float in_first,
-                                            float in_second, bool first_exists, bool second_exists, float scale) {
-  float sum = log_first + log_second;
+/// How a state is held: as itself divided by 2^frame. While a chunk's decays are mild the frame takes them, and the numbers
+/// held stay as they are; before factors leave float's middle the state takes them all at once. In a frame f,
+///   y_i = 2^(cum_i + f) (q_i S + sum over j of (q_i . k_j) c_j v_j),   S += c_j k_j v_j,   c_j = 2^(-cum_j - f) I_j.
+struct state_frame {
+  static constexpr float smallest = -64.0f, largest = 32.0f;  ///< log2 of what rows of y are multiplied by
+
+  float log2 = 0;
+
+  /// Whether a chunk's decays, which multiply up to 2^last, fit into a frame; with a gate above 1 or NaN they do not.
+  static __device__ __forceinline__ bool takes(bool only_decays, float last) { return only_decays && last >= smallest - largest; }
+
+  /// What the state is to be multiplied by, a chunk's decays being mild or not, where they would lead out of the frame.
+  __device__ __forceinline__ float restart(bool mild) {
+    const float next = mild ? largest : 0.0f, change = ptx::exp2_approx(log2 - next);
+    log2 = next;
+    return change;
+  }
+};
+
+/// The gates of positions 2 lane and 2 lane + 1 of a chunk, of one head: log2 F, I, and whether there is such a token.
+struct pair_of_gates {
+  float log_first, log_second, in_first, in_second;
+  bool first_exists, second_exists;
+};
+
+/// The factors of one chunk and head, written once `stage_is_free` says so.
+template <class Plan, class Wait>
+__device__ __forceinline__ void write_gates(chunk_gates& to, state_frame& frame, int lane, const pair_of_gates& its, float scale,
+                                            const Wait& stage_is_free) {
+  const bool only_decays = Plan::framed && __all_sync(~0u, its.log_first <= 0.0f && its.log_second <= 0.0f);
+  float sum = its.log_first + its.log_second;
 #pragma unroll
   for (int distance = 1; distance < 32; distance *= 2) {
     const float before = __shfl_up_sync(~0u, sum, distance);
     if (lane >= distance) sum += before;
   }
-  const float before_both = __shfl_up_sync(~0u, sum, 1);
-  const float second = sum, first = lane > 0 ? before_both + log_first : log_first;
+  const float second = sum, first = sum - its.log_second;
   const float last = __shfl_sync(~0u, sum, 31);
   const float shown = Plan::normalised ? 1.0f : scale;
 
-  store_rows<Plan>(to.cumulated, lane, first, second);
-  store_rows<Plan>(to.from_start, lane, ptx::exp2_approx(first) * shown, ptx::exp2_approx(second) * shown);
-  const float admitted_first = in_first * shown, admitted_second = in_second * shown;
+  float held = 1.0f, whole = ptx::exp2_approx(last), reference = last;
+  bool mild = false;
+  if constexpr (Plan::framed) {
+    mild = state_frame::takes(only_decays, last);
+    if (!mild || frame.log2 + last < state_frame::smallest) held = frame.restart(mild);
+    if (mild) whole = 1.0f, reference = -frame.log2;
+  }
+  const float seen_first = ptx::exp2_approx(first + frame.log2) * shown, seen_second = ptx::exp2_approx(second + frame.log2) * shown;
+  const float admitted_first = its.in_first * shown, admitted_second = its.in_second * shown;
+  const float left_first = ptx::exp2_approx(reference - first), left_second = ptx::exp2_approx(reference - second);
+  const float enters_first = left_first * its.in_first, enters_second = left_second * its.in_second;
+  const uint2 entering = Plan::reversed ? entering_pair<typename Plan::token>(enters_second, enters_first)
+                                        : entering_pair<typename Plan::token>(enters_first, enters_second);
+  if (mild) frame.log2 += last;
+
+  stage_is_free();
+  store_rows<Plan>(to.from_start, lane, seen_first, seen_second);
   store_rows<Plan>(to.admitted, lane, admitted_first, admitted_second);
+  to.entering[Plan::reversed ? 31 - lane : lane] = entering;
+  if (lane == 0) to.all = {held, whole, ptx::exp2_approx(frame.log2), mild};
+  if constexpr (Plan::normalised) {
+    const float weight_first = !its.first_exists ? 0.0f : Plan::decays ? left_first : 1.0f;
+    const float weight_second = !its.second_exists ? 0.0f : Plan::decays ? left_second : 1.0f;
+    to.key_weight[Plan::reversed ? 31 - lane : lane] = Plan::reversed ? split_pair<typename Plan::token>(weight_second, weight_first)
+                                                                      : split_pair<typename Plan::token>(weight_first, weight_second);
+  }
+  if (mild) return store_rows<Plan>(to.column, lane, enters_first, enters_second);
+  store_rows<Plan>(to.cumulated, lane, first, second);
 #pragma unroll
   for (int block = 1; block < 4; ++block) {
     // Positions from 16 block on are not read here; their exponents would be positive.
-    const float reference = __shfl_sync(~0u, sum, 8 * block - 1);
-    const float weight_first = ptx::exp2_approx(reference - first), weight_second = ptx::exp2_approx(reference - second);
+    const float before = __shfl_sync(~0u, sum, 8 * block - 1);
+    const float weight_first = ptx::exp2_approx(before - first), weight_second = ptx::exp2_approx(before - second);
     if constexpr (Plan::normalised) store_rows<Plan>(to.since[block - 1], lane, weight_first, weight_second);
     else store_rows<Plan>(to.since[block - 1], lane, weight_first * admitted_first, weight_second * admitted_second);
   }
-  const float left_first = ptx::exp2_approx(last - first), left_second = ptx::exp2_approx(last - second);
-  const float enters_first = left_first * in_first, enters_second = left_second * in_second;
-  if constexpr (Plan::reversed) to.entering[31 - lane] = entering_pair<typename Plan::token>(enters_second, enters_first);
-  else to.entering[lane] = entering_pair<typename Plan::token>(enters_first, enters_second);
-  if constexpr (Plan::normalised) {
-    const float weight_first = !first_exists ? 0.0f : Plan::decays ? left_first : 1.0f;
-    const float weight_second = !second_exists ? 0.0f : Plan::decays ? left_second : 1.0f;
-    if constexpr (Plan::reversed) to.key_weight[31 - lane] = split_pair<typename Plan::token>(weight_second, weight_first);
-    else to.key_weight[lane] = split_pair<typename Plan::token>(weight_first, weight_second);
-  }
-  if (lane == 0) to.whole = ptx::exp2_approx(last);
 }
 
-/// One of the warps that compute gates. Chunks restart the sums, so each is a job of its own, and so is each head: the warps
-/// take turns. A job's raw numbers are on their way while the one before is computed.
+/// One of the warps that compute gates. Chunks restart the sums, so each is a job of its own, and so is each head; with as
+/// many warps as heads each has one, so that it knows the frame. While a job's factors are computed, the raw numbers of the next
+/// ones are on their way: memory under load may take longer to answer than a chunk takes.
 template <class Plan>
 __device__ void run_gates(const chunked_call<typename Plan::design_type, typename Plan::precision_type>& call,
                           const chunked_block<Plan>& block, chunked_memory<Plan>& memory, chunked_barriers<Plan>& barriers,
                           int turn, int lane) {
   using design = typename Plan::design_type;
   using precision = typename Plan::precision_type;
-  constexpr int warps = Plan::gate_warps;
-  head_gates<design, precision> head[Plan::gate_sets];
-#pragma unroll
-  for (int h = 0; h < Plan::gate_sets; ++h) head[h].load(call.design, call.x, block.head + h);
-
-  const auto row = [&lane](int which) { return Plan::row_of(2 * lane + which); };
-  raw_gates<design, precision> raw[2];
-  bool exists[2];
-  const auto fetch = [&](int job) {
-    const int first = block.first_token(call, job / Plan::gate_sets), h = block.head + job % Plan::gate_sets;
-#pragma unroll
-    for (int i = 0; i < 2; ++i) {
-      const int t = first + row(i);
-      exists[i] = t < call.tokens;
-      if (exists[i]) raw[i].load(call.x, block.batch, t, h);
+  using numbers = raw_gates<design, precision>;
+  constexpr int sets = Plan::gate_sets > Plan::gate_warps ? Plan::gate_sets / Plan::gate_warps : 1;  // of this warp
+  constexpr int step = Plan::gate_warps > Plan::gate_sets ? Plan::gate_warps / Plan::gate_sets : 1;  // from chunk to chunk
+  constexpr int ahead = Plan::normalised || numbers::tensors > 1 ? 1 : 2;
+  const int first_set = turn % Plan::gate_sets;
+  struct job {
+    int c, i;  // chunk, and head among the warp's
+    __device__ __forceinline__ job after(int jobs) const {
+      if constexpr (sets == 1) return {c + step * jobs, i};
+      else return {c + (i + jobs) / sets, (i + jobs) % sets};
     }
   };
-  const int jobs = block.chunks * Plan::gate_sets;
-  if (turn < jobs) fetch(turn);
-  for (int job = turn; job < jobs; job += warps) {
-    asm volatile("" : "+r"(lane));  // addresses made of it are not worth registers from job to job
-    const int c = job / Plan::gate_sets, h = job % Plan::gate_sets, stage = c % Plan::stages;
-    float log_f[2], admitted[2];
-    bool is_there[2];
+  head_gates<design, precision> head[sets];
 #pragma unroll
-    for (int i = 0; i < 2; ++i) {
-      const head_gates<design, precision> its{h == 0 ? head[0].bias : head[Plan::gate_sets - 1].bias,
-                                              h == 0 ? head[0].rate : head[Plan::gate_sets - 1].rate};
-      its.compute(call.design, raw[i], log_f[i], admitted[i]);
-      is_there[i] = exists[i];
-      if (!exists[i]) log_f[i] = 0.0f, admitted[i] = 0.0f;
-    }
-    if (job + warps < jobs) fetch(job + warps);
-    if (c >= Plan::stages) barriers.released[stage].wait(c / Plan::stages - 1);
-    write_gates<Plan>(memory.gates[stage][h], lane, log_f[0], log_f[1], admitted[0], admitted[1], is_there[0], is_there[1],
-                      call.scale);
+  for (int i = 0; i < sets; ++i) head[i].load(call.design, call.x, block.head + first_set + i);
+
+  struct pair_of_numbers {
+    numbers first, second;
+  };
+  const auto token_of = [&](job its, int which) { return block.first_token(call, its.c) + Plan::row_of(2 * lane + which); };
+  const auto exists = [&](int t) { return unsigned(t) < unsigned(call.tokens); };  // behind the last chunk there are none
+  const auto fetched = [&](job its) {
+    const int first = token_of(its, 0), second = token_of(its, 1), h = block.head + first_set + its.i;
+    pair_of_numbers raw;
+    if (exists(first)) raw.first.load(call.x, block.batch, first, h);
+    if (exists(second)) raw.second.load(call.x, block.batch, second, h);
+    return raw;
+  };
+  const auto computed = [&](const pair_of_numbers& raw, job its) {
+    const head_gates<design, precision> of_head{its.i == 0 ? head[0].bias : head[sets - 1].bias,
+                                                its.i == 0 ? head[0].rate : head[sets - 1].rate};
+    pair_of_gates gates;
+    of_head.compute(call.design, raw.first, gates.log_first, gates.in_first);
+    of_head.compute(call.design, raw.second, gates.log_second, gates.in_second);
+    gates.first_exists = exists(token_of(its, 0)), gates.second_exists = exists(token_of(its, 1));
+    if (!gates.first_exists) gates.log_first = gates.in_first = 0.0f;
+    if (!gates.second_exists) gates.log_second = gates.in_second = 0.0f;
+    return gates;
+  };
+  const job first{turn / Plan::gate_sets, 0};
+  pair_of_numbers raw[ahead];
+#pragma unroll
+  for (int i = 0; i < ahead; ++i) raw[i] = fetched(first.after(i));
+  state_frame frame;
+  for (job its = first; its.c < block.chunks; its = its.after(1)) {
+    const pair_of_gates now = computed(raw[0], its);
+#pragma unroll
+    for (int i = 1; i < ahead; ++i) raw[i - 1] = raw[i];
+    raw[ahead - 1] = fetched(its.after(ahead));
+    const int stage = its.c % Plan::stages;
+    write_gates<Plan>(memory.gates[stage][first_set + its.i], frame, lane, now, call.scale, [&] {
+      if (its.c >= Plan::stages) barriers.released[stage].wait(its.c / Plan::stages - 1);
+    });
     __syncwarp();
-    barriers.gated[stage].arrive();
+    if (Plan::gate_tellers > 1 || lane == 0) barriers.gated[stage].arrive();
   }
 }
 

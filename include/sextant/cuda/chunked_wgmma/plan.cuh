@@ -28,6 +28,9 @@ template <class Design, class Precision, int Keys, int Slices, bool Paired> stru
   static constexpr bool gated = forgets || admits;
   static constexpr bool normalised = !std::is_same_v<typename Design::norm_type, norm::none>;
   static constexpr bool decays = forgets && std::is_same_v<typename Design::norm_type, norm::sum>;  ///< the normaliser
+  /// What a token takes of itself is multiplied in float: where memories are short that is most of y, and rounded to 16 bits
+  /// it would cost as much as y's own rounding. (A normaliser divides by the same rounded weights.)
+  static constexpr bool adds_own = forgets && !normalised;
   static constexpr bool sums_weights = normalised && !admits && decays == forgets;  ///< it is a sum of the products' weights
   static constexpr bool sums_scores = normalised && gated && !decays;               ///< it is a sum of plain scores
   static constexpr bool maps = !std::is_same_v<typename Design::map_type, map::identity>;
@@ -36,26 +39,30 @@ template <class Design, class Precision, int Keys, int Slices, bool Paired> stru
   static constexpr bool skips = sextant::detail::is_learned<Design>;
   static constexpr bool output_gate = sextant::detail::has_output_gate<Design>;
   static constexpr bool reversed = std::is_same_v<typename Design::order_type, order::reversed>;
+  /// Whether mild decays are left to factors of rows and columns, see state_frame.
+  static constexpr bool framed = Paired && gated && !normalised && std::is_same_v<token, bfloat16>;
 
   static constexpr int heads = Paired ? Slices : 1;             ///< of a block
   static constexpr int gate_sets = gated ? heads : 1;           ///< decays differ from head to head
   static constexpr int weight_tiles = gated ? heads : 1;        ///< and so do the weights
   static constexpr int tile_bytes = rows * 128;
-  static constexpr int gate_tellers = gated ? 32 : 1, factor_tellers = normalised ? 32 : 1;  ///< of a warp, at barriers
+  static constexpr int gate_tellers = gated && !framed ? 32 : 1, factor_tellers = normalised || (adds_own && !framed) ? 32 : 1;  ///< of a warp, at barriers
 
   static constexpr int threads = 128 * (2 + Slices);
   static constexpr int segment_threads = 128 * ((maps ? 2 : 1) + Slices);
+  static constexpr int start_meeting = 1, turn_meeting = 2;  ///< named barriers; the last of one for each slice
   static constexpr int producer_group = 0, score_group = 1, first_state_group = 2;
   static constexpr bool two_blocks =  ///< per multiprocessor
       Keys == 64 && Slices == 1 && !gated && !maps && !normalised && !output_gate;
   static constexpr int blocks = two_blocks ? 2 : 1;
-  // Of each thread, by warpgroup. A normaliser needs more than gates do; states of 64 keys leave them to it.
-  static constexpr bool few_keys = normalised && Keys == 64 && Slices == 2;
+  // Of each thread, by warpgroup. A normaliser needs more than gates do; states of 64 keys leave them to it, or to gates.
+  static constexpr bool few_keys = Keys == 64 && Slices == 2, shows = few_keys && normalised, spares = few_keys && !normalised;
   static constexpr int producer_registers =
-      two_blocks ? 24 : few_keys ? 64 : normalised && !gated ? 56 : Paired && decays ? 48 : 40;
-  static constexpr int score_registers = two_blocks ? 72 : Slices == 1 || few_keys ? 128 : Paired && decays ? 80 : 88;
+      two_blocks ? 24 : shows ? 64 : normalised && !gated ? 56 : spares || (Paired && decays) ? 48 : 40;
+  static constexpr int score_registers =
+      two_blocks ? 72 : Slices == 1 || shows ? 128 : spares ? 96 : Paired && decays ? 80 : 88;
   static constexpr int state_registers =
-      two_blocks ? 144 : Slices == 1 ? 232 : few_keys ? 160 : normalised && !gated ? 184 : 192;
+      two_blocks ? 144 : Slices == 1 ? 232 : shows ? 160 : spares || (normalised && !gated) ? 184 : 192;
   static_assert(128 * (producer_registers + score_registers + Slices * state_registers) <= 65536 / blocks);
 
   static constexpr int stage_tiles = 2 * slabs + Slices * (output_gate ? 2 : 1);
@@ -73,13 +80,18 @@ template <class Design, class Precision, int Keys, int Slices, bool Paired> stru
 /// to token i, that one included. All of it is in float, by row.
 struct chunk_gates {
   float cumulated[64];         ///< cum_i
-  float from_start[64];        ///< 2^cum_i, what row i sees of the state before the chunk; times the scale without a norm
+  float from_start[64];        ///< 2^(cum_i + frame), what row i sees of the state before the chunk; times the scale without a norm
   float since[3][64];          ///< 2^(cum_r - cum_j) admitted_j, r the last position before the 16 rows number 1, 2, 3
   float admitted[64];          ///< I_j; times the scale without a norm
-  uint2 entering[32];          ///< 2^(cum_last - cum_j) I_j of two rows, in the form that scale_pair() multiplies by
+  float column[64];            ///< 2^(-cum_j - frame) I_j, where that is mild
+  uint2 entering[32];          ///< 2^(cum_last - cum_j) I_j, or 2^(-cum_j - frame) I_j, of two rows, as scale_pair() takes it
   uint2 key_weight[32];        ///< 2^(cum_last - cum_j) of two rows, 0 where there is no token, as split_pair() has them
-  float whole;                 ///< 2^cum_last
-  float unused[3];
+  struct alignas(16) {
+    float held;                ///< what the state is multiplied by before the chunk
+    float whole;               ///< and when the chunk has seen it: 2^cum_last, or 1 where the frame takes the decay
+    float left;                ///< what the state held after the chunk is to be multiplied by
+    int mild;                  ///< whether no decay of the chunk is too strong for factors of rows and columns
+  } all;
 };
 
 /// `Count` elements, or nothing; whole tiles begin where tiles do.
@@ -108,6 +120,7 @@ template <class Plan> struct chunked_memory {
   some<slice_tiles, Plan::output_gate ? Plan::stages : 0> output_gate;
   some<gate_sets, Plan::gated ? Plan::stages : 0> gates;
   some<columns, Plan::normalised ? 2 : 0> factor;          // scale / (q_i z_i + eps)
+  some<columns, Plan::adds_own ? 2 : 0> own;               // q_i . k_i I_i
   unsigned char end;                                       // what follows only fills up the last 1024 bytes
 };
 

@@ -41,14 +41,14 @@ __device__ void run_storer(const Call& call, const chunked_maps& maps, const chu
 #pragma unroll
     for (int slice = 0; slice < Plan::slices; ++slice) {
       barriers.finished[buffer][slice].wait(c / 2);
+      ptx::publish_to_async_proxy();  // what others have written and arrived behind; here it costs them no wait
       ptx::store_box(maps.y, memory.y[buffer][slice], block.value_of(slice), block.head_of(slice), block.first_token(call, c),
                      block.batch);
       ptx::commit_stores();
+      if (c == 0) continue;
+      ptx::wait_stores_read<Plan::slices>();
+      barriers.stored[buffer ^ 1][slice].arrive();
     }
-    if (c == 0) continue;
-    ptx::wait_stores_read<Plan::slices>();
-#pragma unroll
-    for (int slice = 0; slice < Plan::slices; ++slice) barriers.stored[buffer ^ 1][slice].arrive();
   }
   ptx::wait_stores_read<0>();
 }

@@ -54,89 +54,36 @@ template <class Plan, class Call> struct state_group {
     load_initial_state(S);
   }
   __device__ __forceinline__ void store_state(const float (&S)[Plan::keys / 2]) const {
-    if (!call.x.final_state.S || block.segment + 1 < call.segments) return;
+    if (!call.x.final_state.S) return;
+    // Finds out anew where it works, so that this takes no registers until here.
+    int number;
+    asm volatile("mov.u32 %0, %%ctaid.x;" : "=r"(number));
+    const chunked_block<Plan> at{call, number};
+    if (at.segment + 1 < call.segments) return;
 #pragma unroll
     for (int i = 0; i < Plan::keys / 2; ++i) {
-      const int key = i / 4 * 8 + 2 * (lane % 4) + i % 2, channel = value + row + i % 4 / 2 * 8;
-      call.x.final_state.S(block.batch, head, key, channel) = S[i];
+      const int key = i / 4 * 8 + 2 * (lane % 4) + i % 2, channel = at.value_of(slice) + row + i % 4 / 2 * 8;
+      call.x.final_state.S(at.batch, at.head_of(slice), key, channel) = S[i];
     }
   }
   __device__ void run() const {
     float S[Plan::keys / 2];
     load_state(S);
+    if (slice + 1 == Plan::slices) end_turn();
     for (int c = 0; c < block.chunks; ++c) {
-      const int stage = c % Plan::stages, buffer = c & 1;
-      std::uint32_t rounded[Plan::keys / 4];
-#pragma unroll
-      for (int i = 0; i < Plan::keys / 4; ++i) rounded[i] = detail::round_pair<token>(S[2 * i], S[2 * i + 1]);
-
-      const chunk_gates& gates = memory.gates[stage][slice % Plan::gate_sets];
-      if constexpr (Plan::gated) {
-        // Not under the products that follow, where it would fit: the compiler would have them wait for each other (C7517).
-        barriers.gated[stage].wait(c / Plan::stages);
-        const float whole = gates.whole;
-#pragma unroll
-        for (int i = 0; i < Plan::keys / 2; ++i) S[i] *= whole;
-      }
-      barriers.landed[stage].wait(c / Plan::stages);
-      if constexpr (Plan::maps) barriers.mapped[stage].wait(c / Plan::stages);
-      float Y[32];
-      ptx::begin_products();
-#pragma unroll
-      for (int i = 0; i < Plan::keys / 16; ++i)
-        ptx::multiply<token, false>(Y, rounded + 4 * i,
-                                    ptx::rows_along_sum(ptx::shared_address(memory.q[stage][i / 4]) + i % 4 * 32), i > 0);
-      ptx::commit_products();
-
-      // Under those products: V arrives.
-      std::uint32_t V[16], entering[16];
-      load_channels(V, ptx::shared_address(memory.v[stage][slice]), warp, lane);
-      what_enters(entering, V, gates);
-      add_keys(S, Plan::gated ? entering : V, stage);
-
-      // Under the state's products: what the chunk sees of the state decays too.
-      ptx::wait_products<1>();
-      if constexpr (Plan::gated) {
-#pragma unroll
-        for (int j = 0; j < 8; ++j) {
-          const float2 left = *reinterpret_cast<const float2*>(gates.from_start + 8 * j + 2 * (lane % 4));
-          Y[4 * j] *= left.x, Y[4 * j + 1] *= left.y, Y[4 * j + 2] *= left.x, Y[4 * j + 3] *= left.y;
+      const int stage = c % Plan::stages;
+      if constexpr (Plan::gated) barriers.gated[stage].wait(c / Plan::stages);
+      if constexpr (Plan::framed) {
+        const auto all = gates_of(stage).all;
+        if (all.held != 1.0f) multiply_state(S, all.held);
+        if (__all_sync(~0u, all.mild)) {  // a vote, so that the compiler sees that lanes agree
+          walk_in_frame(S, c);
+          continue;
         }
-        if constexpr (!Plan::normalised) add_shortcut(Y, V, stage);
       }
-      barriers.weighed[buffer].wait(c / 2);
-      const std::uint32_t weights = ptx::shared_address(memory.weights[buffer][slice % Plan::weight_tiles]);
-      ptx::begin_products();
-#pragma unroll
-      for (int i = 0; i < 4; ++i) ptx::multiply<token, false>(Y, V + 4 * i, ptx::rows_along_sum(weights + i * 32), true);
-      ptx::commit_products();
-      ptx::wait_products<0>();
-
-      if constexpr (Plan::normalised) {
-#pragma unroll
-        for (int j = 0; j < 8; ++j) {
-          const float* const factors = memory.factor[buffer][slice % Plan::heads];
-          const float2 factor = *reinterpret_cast<const float2*>(factors + 8 * j + 2 * (lane % 4));
-          Y[4 * j] *= factor.x, Y[4 * j + 1] *= factor.y, Y[4 * j + 2] *= factor.x, Y[4 * j + 3] *= factor.y;
-        }
-      } else if constexpr (!Plan::gated) {
-#pragma unroll
-        for (int i = 0; i < 32; ++i) Y[i] *= call.scale;
-      }
-      __syncwarp();
-      if (Plan::factor_tellers > 1 || lane == 0) barriers.consumed[buffer].arrive();
-      if constexpr (Plan::normalised || !Plan::gated) add_shortcut(Y, V, stage);
-      if constexpr (Plan::output_gate) {
-        apply_output_gate(Y, stage);
-        __syncwarp();
-      }
-      if (Plan::gate_tellers > 1 || lane == 0) barriers.released[stage].arrive();
-      if (c >= 2) barriers.stored[buffer][slice].wait(c / 2 - 1);
-      finish(Y, buffer);
-      ptx::publish_to_async_proxy();
-      __syncwarp();
-      if (lane == 0) barriers.finished[buffer][slice].arrive();
+      walk(S, c);
     }
+    if constexpr (Plan::framed) multiply_state(S, gates_of((block.chunks - 1) % Plan::stages).all.left);
     store_state(S);
   }
   /// Moves a state through the block's chunks and answers nothing; returns by how much they decay it.
@@ -144,49 +91,203 @@ template <class Plan, class Call> struct state_group {
     float left = 1.0f;
     for (int c = 0; c < block.chunks; ++c) {
       const int stage = c % Plan::stages;
-      const chunk_gates& gates = memory.gates[stage][slice % Plan::gate_sets];
+      const chunk_gates& gates = gates_of(stage);
       if constexpr (Plan::gated) {
         barriers.gated[stage].wait(c / Plan::stages);
-        const float whole = gates.whole;
-        left *= whole;
-#pragma unroll
-        for (int i = 0; i < Plan::keys / 2; ++i) S[i] *= whole;
+        const float decay = gates.all.held * gates.all.whole;
+        left *= decay;
+        multiply_state(S, decay);
       }
       barriers.landed[stage].wait(c / Plan::stages);
       if constexpr (Plan::maps) barriers.mapped[stage].wait(c / Plan::stages);
       std::uint32_t V[16], entering[16];
       load_channels(V, ptx::shared_address(memory.v[stage][slice]), warp, lane);
-      what_enters(entering, V, gates);
+      if constexpr (Plan::gated) scale_channels(entering, V, gates);
       add_keys(S, Plan::gated ? entering : V, stage);
       ptx::wait_products<0>();
       __syncwarp();
       if (Plan::gate_tellers > 1 || lane == 0) barriers.released[stage].arrive();
     }
+    if constexpr (Plan::framed) {
+      const float last = gates_of((block.chunks - 1) % Plan::stages).all.left;
+      left *= last;
+      multiply_state(S, last);
+    }
     return left;
   }
 
  private:
-  /// u v, where there are gates.
-  __device__ __forceinline__ void what_enters(std::uint32_t (&entering)[16], const std::uint32_t (&V)[16],
-                                              const chunk_gates& gates) const {
-    if constexpr (Plan::gated) {
-#pragma unroll
-      for (int i = 0; i < 16; ++i) entering[i] = scale_pair<token>(V[i], gates.entering[i / 2 * 4 + lane % 4]);
-    }
+  struct row_numbers {
+    float2 of_rows[8];  // of rows 8 j + 2 (lane % 4) and the next one
+  };
+
+  /// Heads of one block take turns: while the products of one run, the other one has its arithmetic to do.
+  __device__ __forceinline__ void take_turn() const {
+    if constexpr (Plan::framed) ptx::synchronise(Plan::turn_meeting + slice, 128 * Plan::slices);
   }
-  /// Begins S += (u V)^T K.
-  __device__ __forceinline__ void add_keys(float (&S)[Plan::keys / 2], const std::uint32_t* entering, int stage) const {
+  __device__ __forceinline__ void end_turn() const {
+    if constexpr (Plan::framed)
+      ptx::let_pass(Plan::turn_meeting + (slice + 1) % Plan::slices, 128 * Plan::slices);
+  }
+  __device__ __forceinline__ chunk_gates& gates_of(int stage) const { return memory.gates[stage][slice % Plan::gate_sets]; }
+  __device__ __forceinline__ void multiply_state(float (&S)[Plan::keys / 2], float by) const {
+#pragma unroll
+    for (int i = 0; i < Plan::keys / 2; ++i) S[i] *= by;
+  }
+  __device__ __forceinline__ void round_state(std::uint32_t (&rounded)[Plan::keys / 4], const float (&S)[Plan::keys / 2]) const {
+#pragma unroll
+    for (int i = 0; i < Plan::keys / 4; ++i) rounded[i] = detail::round_pair<token>(S[2 * i], S[2 * i + 1]);
+  }
+  /// Y = S^T Q^T, begun.
+  __device__ __forceinline__ void ask_state(float (&Y)[32], const std::uint32_t (&rounded)[Plan::keys / 4], int stage) const {
+    const std::uint32_t queries = ptx::shared_address(memory.q[stage]);
+    ptx::begin_products();
+#pragma unroll
+    for (int i = 0; i < Plan::keys / 16; ++i)
+      ptx::multiply<token, false>(Y, rounded + 4 * i,
+                                  ptx::rows_along_sum(queries, i / 4 * Plan::tile_bytes + i % 4 * 32), i > 0);
+    ptx::commit_products();
+  }
+  /// S += V^T K, begun.
+  __device__ __forceinline__ void add_keys(float (&S)[Plan::keys / 2], const std::uint32_t (&V)[16], int stage) const {
+    const std::uint32_t keys = ptx::shared_address(memory.k[stage]);
     ptx::begin_products();
 #pragma unroll
     for (int i = 0; i < 4; ++i)
-      ptx::multiply<token, true>(
-          S, entering + 4 * i,
-          ptx::rows_across_sum(ptx::shared_address(memory.k[stage][0]) + i * 2048, Plan::tile_bytes), true);
+      ptx::multiply<token, true>(S, V + 4 * i, ptx::rows_across_sum(keys, i * 2048, Plan::tile_bytes), true);
     ptx::commit_products();
   }
-  /// y += d v. What float16 is widened to for the gates would stay in 32 registers until here: it is loaded once more.
-  __device__ __forceinline__ void add_shortcut(float (&Y)[32], const std::uint32_t (&V)[16], int stage) const {
-    if constexpr (Plan::skips) {
+  /// Y += V^T W^T, begun.
+  __device__ __forceinline__ void add_weighed(float (&Y)[32], const std::uint32_t (&V)[16], int buffer, int tile) const {
+    const std::uint32_t weights = ptx::shared_address(memory.weights[buffer][tile]);
+    ptx::begin_products();
+#pragma unroll
+    for (int i = 0; i < 4; ++i) ptx::multiply<token, false>(Y, V + 4 * i, ptx::rows_along_sum(weights, i * 32), true);
+    ptx::commit_products();
+  }
+  __device__ __forceinline__ row_numbers load_rows(const float* from) const {
+    row_numbers rows;
+#pragma unroll
+    for (int j = 0; j < 8; ++j) rows.of_rows[j] = *reinterpret_cast<const float2*>(from + 8 * j + 2 * (lane % 4));
+    return rows;
+  }
+  __device__ __forceinline__ row_numbers load_own(int buffer) const {
+    if constexpr (Plan::adds_own) return load_rows(memory.own[buffer][slice % Plan::gate_sets]);
+    else return {};
+  }
+  /// y times a factor for each of its rows.
+  __device__ __forceinline__ void multiply_rows(float (&Y)[32], const row_numbers& factors) const {
+#pragma unroll
+    for (int j = 0; j < 8; ++j) {
+      const float2 factor = factors.of_rows[j];
+      Y[4 * j] *= factor.x, Y[4 * j + 1] *= factor.y, Y[4 * j + 2] *= factor.x, Y[4 * j + 3] *= factor.y;
+    }
+  }
+  /// v times what enters the state of it.
+  __device__ __forceinline__ void scale_channels(std::uint32_t (&entering)[16], const std::uint32_t (&V)[16],
+                                                 const chunk_gates& gates) const {
+#pragma unroll
+    for (int i = 0; i < 16; ++i) entering[i] = scale_pair<token>(V[i], gates.entering[i / 2 * 4 + lane % 4]);
+  }
+
+  /// A chunk whose decays are mild, see state_frame:
+  ///   Y^T = (S^T Q^T + V^T (mask(Q K^T) c)^T) 2^(cum + f),   S^T += (c V)^T K
+  __device__ __forceinline__ void walk_in_frame(float (&S)[Plan::keys / 2], int c) const {
+    const int stage = c % Plan::stages, buffer = c & 1;
+    const chunk_gates& gates = gates_of(stage);
+    std::uint32_t rounded[Plan::keys / 4];
+    round_state(rounded, S);
+    barriers.landed[stage].wait(c / Plan::stages);
+    take_turn();
+    float Y[32];
+    ask_state(Y, rounded, stage);
+    std::uint32_t V[16], entering[16];
+    load_channels(V, ptx::shared_address(memory.v[stage][slice]), warp, lane);
+    scale_channels(entering, V, gates);
+    barriers.weighed[buffer].wait(c / 2);
+    add_weighed(Y, V, buffer, slice);
+    add_keys(S, entering, stage);
+    end_turn();
+    row_numbers seen, own;
+    constexpr bool ahead = Plan::keys == 64;  // of the wait; with more keys there are no registers for it
+    if constexpr (ahead) seen = load_rows(gates.from_start), own = load_own(buffer);
+    ptx::wait_products<1>();
+    if constexpr (!ahead) seen = load_rows(gates.from_start), own = load_own(buffer);
+    multiply_rows(Y, seen);
+    add_own_values(Y, V, own, stage);
+    __syncwarp();
+    if (Plan::factor_tellers > 1 || lane == 0) barriers.consumed[buffer].arrive();
+    if constexpr (Plan::output_gate) apply_output_gate(Y, stage);
+    give(Y, c);
+    ptx::wait_products<0>();
+    __syncwarp();
+    if (Plan::gate_tellers > 1 || lane == 0) barriers.released[stage].arrive();
+  }
+
+  /// A chunk of any decays: its weights have them in them.
+  __device__ __forceinline__ void walk(float (&S)[Plan::keys / 2], int c) const {
+    constexpr bool early = Plan::gated && !Plan::normalised && !Plan::framed;  // a token's own part; framed plans lack registers
+    const int stage = c % Plan::stages, buffer = c & 1;
+    std::uint32_t rounded[Plan::keys / 4];
+    round_state(rounded, S);
+    const chunk_gates& gates = gates_of(stage);
+    // Not under the products that follow, where it would fit: the compiler would have them wait for each other (C7517).
+    if constexpr (Plan::gated) multiply_state(S, gates.all.whole);
+    barriers.landed[stage].wait(c / Plan::stages);
+    if constexpr (Plan::maps) barriers.mapped[stage].wait(c / Plan::stages);
+    take_turn();
+    float Y[32];
+    ask_state(Y, rounded, stage);
+
+    // Under those products: V arrives.
+    std::uint32_t V[16], entering[16];
+    load_channels(V, ptx::shared_address(memory.v[stage][slice]), warp, lane);
+    if constexpr (Plan::gated) {
+      scale_channels(entering, V, gates);
+      add_keys(S, entering, stage);
+    } else {
+      add_keys(S, V, stage);
+    }
+
+    end_turn();
+
+    // Under the state's products: what the chunk sees of the state decays too.
+    ptx::wait_products<1>();
+    if constexpr (Plan::gated) multiply_rows(Y, load_rows(gates.from_start));
+    barriers.weighed[buffer].wait(c / 2);
+    if constexpr (early) add_own_values(Y, V, load_own(buffer), stage);
+    add_weighed(Y, V, buffer, slice % Plan::weight_tiles);
+    ptx::wait_products<0>();
+
+    if constexpr (Plan::normalised) {
+      multiply_rows(Y, load_rows(memory.factor[buffer][slice % Plan::heads]));
+    } else if constexpr (!Plan::gated) {
+#pragma unroll
+      for (int i = 0; i < 32; ++i) Y[i] *= call.scale;
+    }
+    if constexpr (!early) add_own_values(Y, V, load_own(buffer), stage);
+    __syncwarp();
+    if (Plan::factor_tellers > 1 || lane == 0) barriers.consumed[buffer].arrive();
+    if constexpr (Plan::output_gate) {
+      apply_output_gate(Y, stage);
+      __syncwarp();
+    }
+    if (Plan::gate_tellers > 1 || lane == 0) barriers.released[stage].arrive();
+    give(Y, c);
+  }
+
+  /// y of a chunk, to be sent on its way.
+  __device__ __forceinline__ void give(const float (&Y)[32], int c) const {
+    const int buffer = c & 1;
+    if (c >= 2) barriers.stored[buffer][slice].wait(c / 2 - 1);
+    finish(Y, buffer);
+    __syncwarp();
+    if (lane == 0) barriers.finished[buffer][slice].arrive();
+  }
+  /// y_i += (d + q_i . k_i I_i) v_i, as far as there are such terms. What float16 is widened to for the gates would stay in
+  /// 32 registers until here: it is loaded once more.
+  __device__ __forceinline__ void add_own_values(float (&Y)[32], const std::uint32_t (&V)[16], const row_numbers& of_rows, int stage) const {
+    if constexpr (Plan::skips || Plan::adds_own) {
       constexpr bool loads = Plan::gated && !std::is_same_v<token, bfloat16>;
       const std::uint32_t tile = ptx::shared_address(memory.v[stage][slice]);
 #pragma unroll
@@ -195,9 +296,11 @@ template <class Plan, class Call> struct state_group {
         if constexpr (loads) load_channels_of(pairs, tile, i, warp, lane);
 #pragma unroll
         for (int j = 0; j < 4; ++j) {
+          float2 own = Plan::adds_own ? of_rows.of_rows[2 * i + j / 2] : make_float2(0.0f, 0.0f);
+          if constexpr (Plan::skips) own.x += skip[j & 1], own.y += skip[j & 1];
           float v[2], *const y = Y + 8 * i + 2 * j;
           detail::widen_pair<token>(pairs[j], v[0], v[1]);
-          y[0] = fmaf(skip[j & 1], v[0], y[0]), y[1] = fmaf(skip[j & 1], v[1], y[1]);
+          y[0] = fmaf(own.x, v[0], y[0]), y[1] = fmaf(own.y, v[1], y[1]);
         }
       }
     }

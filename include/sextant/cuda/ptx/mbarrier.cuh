@@ -44,13 +44,17 @@ struct mbarrier {
 __device__ __forceinline__ void publish_mbarriers() {
   asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
 }
-/// Orders this thread's ordinary writes to shared memory before what the tensor cores and the copy engine read there.
-/// Every thread that wrote calls it, before the barrier at which the reader's issuer is told.
+/// Orders ordinary writes to shared memory before what the tensor cores and the copy engine read there. Either every thread
+/// that wrote calls it, before the barrier at which the reader's issuer is told, or the issuer does, behind that barrier.
 __device__ __forceinline__ void publish_to_async_proxy() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
 
 /// Synchronises `threads` threads of the block at its barrier number `which`, 1..15 (0 is __syncthreads()).
 __device__ __forceinline__ void synchronise(int which, int threads) {
   asm volatile("bar.sync %0, %1;" ::"r"(which), "r"(threads) : "memory");
+}
+/// Arrives at such a barrier for others to go on, without waiting: one of the `threads` that it takes.
+__device__ __forceinline__ void let_pass(int which, int threads) {
+  asm volatile("bar.arrive %0, %1;" ::"r"(which), "r"(threads) : "memory");
 }
 
 }  // namespace sextant::gpu::ptx

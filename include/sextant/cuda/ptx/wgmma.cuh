@@ -16,16 +16,19 @@ namespace sextant::gpu::ptx {
 // and of a 64 x 16 factor in four registers of two numbers each the same pattern: columns 0..7 in a[0], a[1], 8..15 in a[2],
 // a[3]. Two neighbouring groups of four sums, rounded, are therefore such a factor.
 
+// A descriptor says where a tile begins and how its rows are laid out. `bytes` on, a multiple of 16, the same layout goes on:
+// added to what all descriptors of a tile have in common, so that each costs an addition.
+
 /// A tile whose rows run along the summed dimension. Its next 16 terms lie 32 bytes further.
-__device__ __forceinline__ std::uint64_t rows_along_sum(std::uint32_t tile) {
-  return std::uint64_t((tile & 0x3ffffu) >> 4) | std::uint64_t(1) << 16 | std::uint64_t(1024 >> 4) << 32 |
-         std::uint64_t(1) << 62;
+__device__ __forceinline__ std::uint64_t rows_along_sum(std::uint32_t tile, int bytes) {
+  return std::uint64_t((tile >> 4) + (std::uint32_t(bytes) / 16 | 1u << 16)) |
+         std::uint64_t(1u << 30 | 1024 / 16) << 32;
 }
 /// A tile with one row for each term; rows of more than 64 numbers continue `slab` bytes further. Its next 16 terms lie
 /// 2048 bytes further.
-__device__ __forceinline__ std::uint64_t rows_across_sum(std::uint32_t tile, std::uint32_t slab) {
-  return std::uint64_t((tile & 0x3ffffu) >> 4) | std::uint64_t(slab >> 4) << 16 | std::uint64_t(1024 >> 4) << 32 |
-         std::uint64_t(1) << 62;
+__device__ __forceinline__ std::uint64_t rows_across_sum(std::uint32_t tile, int bytes, int slab) {
+  return std::uint64_t((tile >> 4) + (std::uint32_t(bytes) / 16 | std::uint32_t(slab) / 16 << 16)) |
+         std::uint64_t(1u << 30 | 1024 / 16) << 32;
 }
 
 /// Before products whose registers other instructions have written.
