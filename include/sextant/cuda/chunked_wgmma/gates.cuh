@@ -126,7 +126,9 @@ struct state_frame {
   float log2 = 0;
 
   /// Whether a chunk's decays, which multiply up to 2^last, fit into a frame; with a gate above 1 or NaN they do not.
-  static __device__ __forceinline__ bool takes(bool only_decays, float last) { return only_decays && last >= smallest - largest; }
+  static __device__ __forceinline__ bool takes(bool only_decays, float last) {
+    return only_decays && last >= smallest - largest;
+  }
 
   /// What the state is to be multiplied by, a chunk's decays being mild or not, where they would lead out of the frame.
   __device__ __forceinline__ float restart(bool mild) {
@@ -164,7 +166,8 @@ __device__ __forceinline__ void write_gates(chunk_gates& to, state_frame& frame,
     if (!mild || frame.log2 + last < state_frame::smallest) held = frame.restart(mild);
     if (mild) whole = 1.0f, reference = -frame.log2;
   }
-  const float seen_first = ptx::exp2_approx(first + frame.log2) * shown, seen_second = ptx::exp2_approx(second + frame.log2) * shown;
+  const float seen_first = ptx::exp2_approx(first + frame.log2) * shown;
+  const float seen_second = ptx::exp2_approx(second + frame.log2) * shown;
   const float admitted_first = its.in_first * shown, admitted_second = its.in_second * shown;
   const float left_first = ptx::exp2_approx(reference - first), left_second = ptx::exp2_approx(reference - second);
   const float enters_first = left_first * its.in_first, enters_second = left_second * its.in_second;
@@ -180,8 +183,8 @@ __device__ __forceinline__ void write_gates(chunk_gates& to, state_frame& frame,
   if constexpr (Plan::normalised) {
     const float weight_first = !its.first_exists ? 0.0f : Plan::decays ? left_first : 1.0f;
     const float weight_second = !its.second_exists ? 0.0f : Plan::decays ? left_second : 1.0f;
-    to.key_weight[Plan::reversed ? 31 - lane : lane] = Plan::reversed ? split_pair<typename Plan::token>(weight_second, weight_first)
-                                                                      : split_pair<typename Plan::token>(weight_first, weight_second);
+    if constexpr (Plan::reversed) to.key_weight[31 - lane] = split_pair<typename Plan::token>(weight_second, weight_first);
+    else to.key_weight[lane] = split_pair<typename Plan::token>(weight_first, weight_second);
   }
   if (mild) return store_rows<Plan>(to.column, lane, enters_first, enters_second);
   store_rows<Plan>(to.cumulated, lane, first, second);

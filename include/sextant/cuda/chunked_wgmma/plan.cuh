@@ -39,14 +39,16 @@ template <class Design, class Precision, int Keys, int Slices, bool Paired> stru
   static constexpr bool skips = sextant::detail::is_learned<Design>;
   static constexpr bool output_gate = sextant::detail::has_output_gate<Design>;
   static constexpr bool reversed = std::is_same_v<typename Design::order_type, order::reversed>;
-  /// Whether mild decays are left to factors of rows and columns, see state_frame.
-  static constexpr bool framed = Paired && gated && !normalised && std::is_same_v<token, bfloat16>;
+  /// Whether mild decays are left to factors of rows and columns, see state_frame. float16 has too few exponents for it; with
+  /// an output gate it is no gain.
+  static constexpr bool framed = Paired && gated && !normalised && !output_gate && std::is_same_v<token, bfloat16>;
 
   static constexpr int heads = Paired ? Slices : 1;             ///< of a block
   static constexpr int gate_sets = gated ? heads : 1;           ///< decays differ from head to head
   static constexpr int weight_tiles = gated ? heads : 1;        ///< and so do the weights
   static constexpr int tile_bytes = rows * 128;
-  static constexpr int gate_tellers = gated && !framed ? 32 : 1, factor_tellers = normalised || (adds_own && !framed) ? 32 : 1;  ///< of a warp, at barriers
+  static constexpr int gate_tellers = gated && !framed ? 32 : 1;  ///< of a warp, at barriers
+  static constexpr int factor_tellers = normalised || (adds_own && !framed) ? 32 : 1;
 
   static constexpr int threads = 128 * (2 + Slices);
   static constexpr int segment_threads = 128 * ((maps ? 2 : 1) + Slices);

@@ -48,7 +48,8 @@ __device__ __forceinline__ float2 own_scores(const float (&scores)[32], int warp
   float2 own = make_float2(0.0f, 0.0f);
 #pragma unroll
   for (int w = 0; w < 4; ++w) {
-    const float first = lane / 4 % 2 ? scores[8 * w + 1] : scores[8 * w], second = lane / 4 % 2 ? scores[8 * w + 7] : scores[8 * w + 6];
+    const float first = lane / 4 % 2 ? scores[8 * w + 1] : scores[8 * w];
+    const float second = lane / 4 % 2 ? scores[8 * w + 7] : scores[8 * w + 6];
     own.x = w == warp ? first : own.x, own.y = w == warp ? second : own.y;
   }
   return own;

@@ -4,6 +4,7 @@
 
 #include <sextant/cuda/chunked_wgmma/channels.cuh>
 #include <sextant/cuda/chunked_wgmma/gates.cuh>
+#include <sextant/cuda/chunked_wgmma/output.cuh>
 #include <sextant/cuda/chunked_wgmma/plan.cuh>
 #include <sextant/cuda/chunked_wgmma/segment_states.cuh>
 #include <sextant/cuda/ptx/bulk_copy.cuh>
@@ -117,10 +118,6 @@ template <class Plan, class Call> struct state_group {
   }
 
  private:
-  struct row_numbers {
-    float2 of_rows[8];  // of rows 8 j + 2 (lane % 4) and the next one
-  };
-
   /// Heads of one block take turns: while the products of one run, the other one has its arithmetic to do.
   __device__ __forceinline__ void take_turn() const {
     if constexpr (Plan::framed) ptx::synchronise(Plan::turn_meeting + slice, 128 * Plan::slices);
@@ -165,23 +162,12 @@ template <class Plan, class Call> struct state_group {
     for (int i = 0; i < 4; ++i) ptx::multiply<token, false>(Y, V + 4 * i, ptx::rows_along_sum(weights, i * 32), true);
     ptx::commit_products();
   }
-  __device__ __forceinline__ row_numbers load_rows(const float* from) const {
-    row_numbers rows;
-#pragma unroll
-    for (int j = 0; j < 8; ++j) rows.of_rows[j] = *reinterpret_cast<const float2*>(from + 8 * j + 2 * (lane % 4));
-    return rows;
-  }
   __device__ __forceinline__ row_numbers load_own(int buffer) const {
-    if constexpr (Plan::adds_own) return load_rows(memory.own[buffer][slice % Plan::gate_sets]);
+    if constexpr (Plan::adds_own) return {memory.own[buffer][slice % Plan::gate_sets], lane};
     else return {};
   }
-  /// y times a factor for each of its rows.
-  __device__ __forceinline__ void multiply_rows(float (&Y)[32], const row_numbers& factors) const {
-#pragma unroll
-    for (int j = 0; j < 8; ++j) {
-      const float2 factor = factors.of_rows[j];
-      Y[4 * j] *= factor.x, Y[4 * j + 1] *= factor.y, Y[4 * j + 2] *= factor.x, Y[4 * j + 3] *= factor.y;
-    }
+  __device__ __forceinline__ void add_own(float (&Y)[32], const std::uint32_t (&V)[16], const row_numbers& own, int stage) const {
+    add_own_values<Plan>(Y, V, ptx::shared_address(memory.v[stage][slice]), skip, own, warp, lane);
   }
   /// v times what enters the state of it.
   __device__ __forceinline__ void scale_channels(std::uint32_t (&entering)[16], const std::uint32_t (&V)[16],
@@ -210,14 +196,14 @@ template <class Plan, class Call> struct state_group {
     end_turn();
     row_numbers seen, own;
     constexpr bool ahead = Plan::keys == 64;  // of the wait; with more keys there are no registers for it
-    if constexpr (ahead) seen = load_rows(gates.from_start), own = load_own(buffer);
+    if constexpr (ahead) seen = row_numbers{gates.from_start, lane}, own = load_own(buffer);
     ptx::wait_products<1>();
-    if constexpr (!ahead) seen = load_rows(gates.from_start), own = load_own(buffer);
+    if constexpr (!ahead) seen = row_numbers{gates.from_start, lane}, own = load_own(buffer);
     multiply_rows(Y, seen);
-    add_own_values(Y, V, own, stage);
+    add_own(Y, V, own, stage);
     __syncwarp();
     if (Plan::factor_tellers > 1 || lane == 0) barriers.consumed[buffer].arrive();
-    if constexpr (Plan::output_gate) apply_output_gate(Y, stage);
+    if constexpr (Plan::output_gate) apply_output_gate<token>(Y, ptx::shared_address(memory.output_gate[stage][slice]), warp, lane);
     give(Y, c);
     ptx::wait_products<0>();
     __syncwarp();
@@ -226,7 +212,7 @@ template <class Plan, class Call> struct state_group {
 
   /// A chunk of any decays: its weights have them in them.
   __device__ __forceinline__ void walk(float (&S)[Plan::keys / 2], int c) const {
-    constexpr bool early = Plan::gated && !Plan::normalised && !Plan::framed;  // a token's own part; framed plans lack registers
+    constexpr bool early = Plan::gated && !Plan::normalised && !Plan::framed;  // for a token's own part; needs registers
     const int stage = c % Plan::stages, buffer = c & 1;
     std::uint32_t rounded[Plan::keys / 4];
     round_state(rounded, S);
@@ -248,28 +234,27 @@ template <class Plan, class Call> struct state_group {
     } else {
       add_keys(S, V, stage);
     }
-
     end_turn();
 
     // Under the state's products: what the chunk sees of the state decays too.
     ptx::wait_products<1>();
-    if constexpr (Plan::gated) multiply_rows(Y, load_rows(gates.from_start));
+    if constexpr (Plan::gated) multiply_rows(Y, row_numbers{gates.from_start, lane});
     barriers.weighed[buffer].wait(c / 2);
-    if constexpr (early) add_own_values(Y, V, load_own(buffer), stage);
+    if constexpr (early) add_own(Y, V, load_own(buffer), stage);
     add_weighed(Y, V, buffer, slice % Plan::weight_tiles);
     ptx::wait_products<0>();
 
     if constexpr (Plan::normalised) {
-      multiply_rows(Y, load_rows(memory.factor[buffer][slice % Plan::heads]));
+      multiply_rows(Y, row_numbers{memory.factor[buffer][slice % Plan::heads], lane});
     } else if constexpr (!Plan::gated) {
 #pragma unroll
       for (int i = 0; i < 32; ++i) Y[i] *= call.scale;
     }
-    if constexpr (!early) add_own_values(Y, V, load_own(buffer), stage);
+    if constexpr (!early) add_own(Y, V, load_own(buffer), stage);
     __syncwarp();
     if (Plan::factor_tellers > 1 || lane == 0) barriers.consumed[buffer].arrive();
     if constexpr (Plan::output_gate) {
-      apply_output_gate(Y, stage);
+      apply_output_gate<token>(Y, ptx::shared_address(memory.output_gate[stage][slice]), warp, lane);
       __syncwarp();
     }
     if (Plan::gate_tellers > 1 || lane == 0) barriers.released[stage].arrive();
@@ -280,55 +265,9 @@ template <class Plan, class Call> struct state_group {
   __device__ __forceinline__ void give(const float (&Y)[32], int c) const {
     const int buffer = c & 1;
     if (c >= 2) barriers.stored[buffer][slice].wait(c / 2 - 1);
-    finish(Y, buffer);
+    store_tile<token>(Y, ptx::shared_address(memory.y[buffer][slice]), warp, lane);
     __syncwarp();
     if (lane == 0) barriers.finished[buffer][slice].arrive();
-  }
-  /// y_i += (d + q_i . k_i I_i) v_i, as far as there are such terms. What float16 is widened to for the gates would stay in
-  /// 32 registers until here: it is loaded once more.
-  __device__ __forceinline__ void add_own_values(float (&Y)[32], const std::uint32_t (&V)[16], const row_numbers& of_rows, int stage) const {
-    if constexpr (Plan::skips || Plan::adds_own) {
-      constexpr bool loads = Plan::gated && !std::is_same_v<token, bfloat16>;
-      const std::uint32_t tile = ptx::shared_address(memory.v[stage][slice]);
-#pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        std::uint32_t pairs[4] = {V[4 * i], V[4 * i + 1], V[4 * i + 2], V[4 * i + 3]};
-        if constexpr (loads) load_channels_of(pairs, tile, i, warp, lane);
-#pragma unroll
-        for (int j = 0; j < 4; ++j) {
-          float2 own = Plan::adds_own ? of_rows.of_rows[2 * i + j / 2] : make_float2(0.0f, 0.0f);
-          if constexpr (Plan::skips) own.x += skip[j & 1], own.y += skip[j & 1];
-          float v[2], *const y = Y + 8 * i + 2 * j;
-          detail::widen_pair<token>(pairs[j], v[0], v[1]);
-          y[0] = fmaf(own.x, v[0], y[0]), y[1] = fmaf(own.y, v[1], y[1]);
-        }
-      }
-    }
-  }
-  __device__ __forceinline__ void apply_output_gate(float (&Y)[32], int stage) const {
-    const std::uint32_t tile = ptx::shared_address(memory.output_gate[stage][slice]);
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      std::uint32_t gate[4];
-      load_channels_of(gate, tile, i, warp, lane);
-#pragma unroll
-      for (int j = 0; j < 4; ++j) {
-        float g[2];
-        detail::widen_pair<token>(gate[j], g[0], g[1]);
-        Y[8 * i + 2 * j] *= silu<false>(g[0]), Y[8 * i + 2 * j + 1] *= silu<false>(g[1]);
-      }
-    }
-  }
-  /// y of a chunk, rounded, into its tile.
-  __device__ __forceinline__ void finish(const float (&Y)[32], int buffer) const {
-    const std::uint32_t tile = ptx::shared_address(memory.y[buffer][slice]);
-#pragma unroll
-    for (int j = 0; j < 8; j += 2)
-      ptx::store_transposed(piece_of(tile, 8 * (j + lane / 16) + lane % 8, 2 * warp + (lane / 8 & 1)),
-                            detail::round_pair<token>(Y[4 * j], Y[4 * j + 1]),
-                            detail::round_pair<token>(Y[4 * j + 2], Y[4 * j + 3]),
-                            detail::round_pair<token>(Y[4 * j + 4], Y[4 * j + 5]),
-                            detail::round_pair<token>(Y[4 * j + 6], Y[4 * j + 7]));
   }
 };
 
