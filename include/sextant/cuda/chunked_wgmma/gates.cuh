@@ -146,8 +146,8 @@ struct pair_of_gates {
 
 /// The factors of one chunk and head, written once `stage_is_free` says so.
 template <class Plan, class Wait>
-__device__ __forceinline__ void write_gates(chunk_gates& to, state_frame& frame, int lane, const pair_of_gates& its, float scale,
-                                            const Wait& stage_is_free) {
+__device__ __forceinline__ void write_gates(chunk_gates& to, state_frame& frame, int lane, const pair_of_gates& its,
+                                            float scale, const Wait& stage_is_free) {
   const bool only_decays = Plan::framed && __all_sync(~0u, its.log_first <= 0.0f && its.log_second <= 0.0f);
   float sum = its.log_first + its.log_second;
 #pragma unroll
@@ -199,8 +199,8 @@ __device__ __forceinline__ void write_gates(chunk_gates& to, state_frame& frame,
 }
 
 /// One of the warps that compute gates. Chunks restart the sums, so each is a job of its own, and so is each head; with as
-/// many warps as heads each has one, so that it knows the frame. While a job's factors are computed, the raw numbers of the next
-/// ones are on their way: memory under load may take longer to answer than a chunk takes.
+/// many warps as heads each has one, so that it knows the frame. While a job's factors are computed, the raw numbers of
+/// the next ones are on their way: memory under load may take longer to answer than a chunk takes.
 template <class Plan>
 __device__ void run_gates(const chunked_call<typename Plan::design_type, typename Plan::precision_type>& call,
                           const chunked_block<Plan>& block, chunked_memory<Plan>& memory, chunked_barriers<Plan>& barriers,

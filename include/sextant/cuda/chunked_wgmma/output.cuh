@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// @file  Chunked kernel, y of a chunk in the registers of a state warpgroup: factors of rows, what tokens take of themselves,
-///        the output gate, and the way to a tile.
+/// @file  Chunked kernel, y of a chunk in the registers of a state warpgroup: factors of rows, what tokens take of
+///        themselves, the output gate, and the way to a tile.
 #pragma once
 
 #include <sextant/cuda/chunked_wgmma/channels.cuh>
@@ -69,7 +69,8 @@ __device__ __forceinline__ void apply_output_gate(float (&Y)[32], std::uint32_t 
   }
 }
 /// y, rounded, into its tile.
-template <class Token> __device__ __forceinline__ void store_tile(const float (&Y)[32], std::uint32_t tile, int warp, int lane) {
+template <class Token>
+__device__ __forceinline__ void store_tile(const float (&Y)[32], std::uint32_t tile, int warp, int lane) {
 #pragma unroll
   for (int j = 0; j < 8; j += 2)
     ptx::store_transposed(piece_of(tile, 8 * (j + lane / 16) + lane % 8, 2 * warp + (lane / 8 & 1)),

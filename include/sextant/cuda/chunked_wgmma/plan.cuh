@@ -28,8 +28,8 @@ template <class Design, class Precision, int Keys, int Slices, bool Paired> stru
   static constexpr bool gated = forgets || admits;
   static constexpr bool normalised = !std::is_same_v<typename Design::norm_type, norm::none>;
   static constexpr bool decays = forgets && std::is_same_v<typename Design::norm_type, norm::sum>;  ///< the normaliser
-  /// What a token takes of itself is multiplied in float: where memories are short that is most of y, and rounded to 16 bits
-  /// it would cost as much as y's own rounding. (A normaliser divides by the same rounded weights.)
+  /// What a token takes of itself is multiplied in float: where memories are short that is most of y, and rounded to 16
+  /// bits it would cost as much as y's own rounding. (A normaliser divides by the same rounded weights.)
   static constexpr bool adds_own = forgets && !normalised;
   static constexpr bool sums_weights = normalised && !admits && decays == forgets;  ///< it is a sum of the products' weights
   static constexpr bool sums_scores = normalised && gated && !decays;               ///< it is a sum of plain scores
@@ -39,16 +39,16 @@ template <class Design, class Precision, int Keys, int Slices, bool Paired> stru
   static constexpr bool skips = sextant::detail::is_learned<Design>;
   static constexpr bool output_gate = sextant::detail::has_output_gate<Design>;
   static constexpr bool reversed = std::is_same_v<typename Design::order_type, order::reversed>;
-  /// Whether mild decays are left to factors of rows and columns, see state_frame. float16 has too few exponents for it; with
-  /// an output gate it is no gain.
+  /// Whether mild decays are left to factors of rows and columns, see state_frame. float16 has too few exponents for it;
+  /// with an output gate it is no gain.
   static constexpr bool framed = Paired && gated && !normalised && !output_gate && std::is_same_v<token, bfloat16>;
 
   static constexpr int heads = Paired ? Slices : 1;             ///< of a block
   static constexpr int gate_sets = gated ? heads : 1;           ///< decays differ from head to head
   static constexpr int weight_tiles = gated ? heads : 1;        ///< and so do the weights
   static constexpr int tile_bytes = rows * 128;
-  static constexpr int gate_tellers = gated && !framed ? 32 : 1;  ///< of a warp, at barriers
-  static constexpr int factor_tellers = normalised || (adds_own && !framed) ? 32 : 1;
+  static constexpr int gate_tellers = gated ? 32 : 1;  ///< of a warp, at barriers
+  static constexpr int factor_tellers = normalised || adds_own ? 32 : 1;
 
   static constexpr int threads = 128 * (2 + Slices);
   static constexpr int segment_threads = 128 * ((maps ? 2 : 1) + Slices);
@@ -58,7 +58,8 @@ template <class Design, class Precision, int Keys, int Slices, bool Paired> stru
       Keys == 64 && Slices == 1 && !gated && !maps && !normalised && !output_gate;
   static constexpr int blocks = two_blocks ? 2 : 1;
   // Of each thread, by warpgroup. A normaliser needs more than gates do; states of 64 keys leave them to it, or to gates.
-  static constexpr bool few_keys = Keys == 64 && Slices == 2, shows = few_keys && normalised, spares = few_keys && !normalised;
+  static constexpr bool few_keys = Keys == 64 && Slices == 2;
+  static constexpr bool shows = few_keys && normalised, spares = few_keys && !normalised;
   static constexpr int producer_registers =
       two_blocks ? 24 : shows ? 64 : normalised && !gated ? 56 : spares || (Paired && decays) ? 48 : 40;
   static constexpr int score_registers =
@@ -82,11 +83,11 @@ template <class Design, class Precision, int Keys, int Slices, bool Paired> stru
 /// to token i, that one included. All of it is in float, by row.
 struct chunk_gates {
   float cumulated[64];         ///< cum_i
-  float from_start[64];        ///< 2^(cum_i + frame), what row i sees of the state before the chunk; times the scale without a norm
+  float from_start[64];        ///< 2^(cum_i + frame): of the state before the chunk, for row i; times the scale without a norm
   float since[3][64];          ///< 2^(cum_r - cum_j) admitted_j, r the last position before the 16 rows number 1, 2, 3
   float admitted[64];          ///< I_j; times the scale without a norm
   float column[64];            ///< 2^(-cum_j - frame) I_j, where that is mild
-  uint2 entering[32];          ///< 2^(cum_last - cum_j) I_j, or 2^(-cum_j - frame) I_j, of two rows, as scale_pair() takes it
+  uint2 entering[32];          ///< 2^(cum_last - cum_j) I_j or column[j], of two rows, as scale_pair() takes them
   uint2 key_weight[32];        ///< 2^(cum_last - cum_j) of two rows, 0 where there is no token, as split_pair() has them
   struct alignas(16) {
     float held;                ///< what the state is multiplied by before the chunk

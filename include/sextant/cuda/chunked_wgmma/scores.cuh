@@ -139,8 +139,8 @@ struct column_factors {
 };
 /// One warp's 16 rows of the weights of such a head, (q_i . k_j) c_j. Blocks of later tokens are not written: they are 0.
 template <class Plan>
-__device__ __forceinline__ void weigh_columns(const float (&scores)[32], const column_factors& factors, std::uint32_t to, int warp,
-                                              int lane) {
+__device__ __forceinline__ void weigh_columns(const float (&scores)[32], const column_factors& factors, std::uint32_t to,
+                                              int warp, int lane) {
   using token = typename Plan::token;
   const int at_row = 16 * warp + (lane / 8 & 1) * 8 + lane % 8, distance = lane / 4 - 2 * (lane % 4);
   // Of two neighbouring columns in a block on the diagonal, those that are seen.

@@ -131,7 +131,8 @@ template <class Plan, class Call> struct state_group {
 #pragma unroll
     for (int i = 0; i < Plan::keys / 2; ++i) S[i] *= by;
   }
-  __device__ __forceinline__ void round_state(std::uint32_t (&rounded)[Plan::keys / 4], const float (&S)[Plan::keys / 2]) const {
+  __device__ __forceinline__ void round_state(std::uint32_t (&rounded)[Plan::keys / 4],
+                                              const float (&S)[Plan::keys / 2]) const {
 #pragma unroll
     for (int i = 0; i < Plan::keys / 4; ++i) rounded[i] = detail::round_pair<token>(S[2 * i], S[2 * i + 1]);
   }
@@ -166,7 +167,8 @@ template <class Plan, class Call> struct state_group {
     if constexpr (Plan::adds_own) return {memory.own[buffer][slice % Plan::gate_sets], lane};
     else return {};
   }
-  __device__ __forceinline__ void add_own(float (&Y)[32], const std::uint32_t (&V)[16], const row_numbers& own, int stage) const {
+  __device__ __forceinline__ void add_own(float (&Y)[32], const std::uint32_t (&V)[16], const row_numbers& own,
+                                          int stage) const {
     add_own_values<Plan>(Y, V, ptx::shared_address(memory.v[stage][slice]), skip, own, warp, lane);
   }
   /// v times what enters the state of it.
@@ -203,7 +205,6 @@ template <class Plan, class Call> struct state_group {
     add_own(Y, V, own, stage);
     __syncwarp();
     if (Plan::factor_tellers > 1 || lane == 0) barriers.consumed[buffer].arrive();
-    if constexpr (Plan::output_gate) apply_output_gate<token>(Y, ptx::shared_address(memory.output_gate[stage][slice]), warp, lane);
     give(Y, c);
     ptx::wait_products<0>();
     __syncwarp();
