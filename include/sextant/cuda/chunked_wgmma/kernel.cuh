@@ -22,6 +22,8 @@ __global__ void __launch_bounds__(Plan::threads, Plan::blocks)
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
   // That this is static is also how the host sees that the kernel has a body.
   __shared__ chunked_barriers<Plan> barriers;
+  static_assert(offsetof(chunked_memory<Plan>, end) + 1024 + sizeof(barriers) <= 227 * 1024 / Plan::blocks,
+                "a block's tiles and gates do not fit into its multiprocessor's shared memory");
   extern __shared__ unsigned char shared[];
   // Added to the pointer, not rounded as an integer: the compiler must still know that this is shared memory.
   auto& memory = *reinterpret_cast<chunked_memory<Plan>*>(shared + (-ptx::shared_address(shared) & 1023u));

@@ -86,9 +86,11 @@ struct chunk_gates {
   float from_start[64];        ///< 2^(cum_i + frame): of the state before the chunk, for row i; times the scale without a norm
   float since[3][64];          ///< 2^(cum_r - cum_j) admitted_j, r the last position before the 16 rows number 1, 2, 3
   float admitted[64];          ///< I_j; times the scale without a norm
-  float column[64];            ///< 2^(-cum_j - frame) I_j, where that is mild
   uint2 entering[32];          ///< 2^(cum_last - cum_j) I_j or column[j], of two rows, as scale_pair() takes them
-  uint2 key_weight[32];        ///< 2^(cum_last - cum_j) of two rows, 0 where there is no token, as split_pair() has them
+  union {
+    float column[64];          ///< of framed plans: 2^(-cum_j - frame) I_j, where decays are mild
+    uint2 key_weight[32];      ///< with a norm: 2^(cum_last - cum_j) of two rows, 0 without a token, as split_pair() has them
+  };
   struct alignas(16) {
     float held;                ///< what the state is multiplied by before the chunk
     float whole;               ///< and when the chunk has seen it: 2^cum_last, or 1 where the frame takes the decay

@@ -214,8 +214,9 @@ __device__ void run_scores(const Call& call, const chunked_block<Plan>& block, c
     if constexpr (Plan::adds_own) {
 #pragma unroll
       for (int h = 0; h < Plan::weight_tiles; ++h) {
+        admitted[h] = make_float2(call.scale, call.scale);
         const float* const of_rows = memory.gates[stage][h].admitted + 16 * warp + lane / 4;
-        admitted[h] = make_float2(of_rows[0], of_rows[8]);
+        if constexpr (Plan::admits) admitted[h] = make_float2(of_rows[0], of_rows[8]);
       }
     }
     ptx::wait_products<0>();
