@@ -106,6 +106,14 @@ TEST_CASE("Mamba-2: heads that share keys in pairs, in odd numbers and alone") {
   }
 }
 
+TEST_CASE("Mamba-2 with a map, reversed: mild decays and strong ones") {
+  if (!has_hopper()) return;
+  const auto mapped = mamba2.with(map::relu{}, order::reversed{});
+  for (const double rate : {0.02, 4.0})
+    for (const index_t K : {64, 128})
+      holds<bf16>(mapped, {.B = 1, .T = 330, .Hk = 1, .H = 2, .K = K, .V = 64}, {.initial_state = true, .rate_size = rate});
+}
+
 TEST_CASE("step sizes of 0 to 50 and rates of 1e-4 to 1000") {
   if (!has_hopper()) return;
   for (const double rate : {1e-4, 1.0, 16.0, 1e3})

@@ -155,7 +155,9 @@ __device__ __forceinline__ void write_gates(chunk_gates& to, state_frame& frame,
     const float before = __shfl_up_sync(~0u, sum, distance);
     if (lane >= distance) sum += before;
   }
-  const float second = sum, first = sum - its.log_second;
+  // Not the sum less log_second: a NaN there is not the first one's.
+  const float before_both = __shfl_up_sync(~0u, sum, 1);
+  const float second = sum, first = lane > 0 ? before_both + its.log_first : its.log_first;
   const float last = __shfl_sync(~0u, sum, 31);
   const float shown = Plan::normalised ? 1.0f : scale;
 

@@ -43,6 +43,8 @@ template <class Design, class Precision, int Keys, int Slices, bool Paired> stru
   /// with an output gate it is no gain.
   static constexpr bool framed = Paired && gated && !normalised && !output_gate && std::is_same_v<token, bfloat16>;
 
+  static_assert(!framed || Slices == 2, "two heads take turns");
+
   static constexpr int heads = Paired ? Slices : 1;             ///< of a block
   static constexpr int gate_sets = gated ? heads : 1;           ///< decays differ from head to head
   static constexpr int weight_tiles = gated ? heads : 1;        ///< and so do the weights

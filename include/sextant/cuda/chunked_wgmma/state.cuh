@@ -186,6 +186,7 @@ template <class Plan, class Call> struct state_group {
     std::uint32_t rounded[Plan::keys / 4];
     round_state(rounded, S);
     barriers.landed[stage].wait(c / Plan::stages);
+    if constexpr (Plan::maps) barriers.mapped[stage].wait(c / Plan::stages);
     take_turn();
     float Y[32];
     ask_state(Y, rounded, stage);
