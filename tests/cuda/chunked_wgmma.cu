@@ -1,86 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-/// @file  The chunked form of Hopper against the recurrence in float64: sizes, gates, states, orders, strides, long sequences.
-#include <doctest/doctest.h>
-
-#include <algorithm>  // min
-#include <cstring>    // memcmp
-#include <thread>     // thread
-
-#include <sextant/cuda/chunked_wgmma.cuh>
-
-#include "cuda/device_problem.cuh"
+/// @file  The chunked form of Hopper against the recurrence in float64: sizes, gates, states, orders, strides.
+#include "cuda/hopper.cuh"
 
 using namespace sextant;
 using namespace sextant::test;
-
-namespace {
-
-constexpr by_family<gpu::chunked_wgmma> chunked{};
-constexpr auto unchanged = [](auto&) {};
-
-/// Whether there is a GPU of compute capability 9; says that the test is skipped where there is none.
-bool has_hopper() {
-  if (!has_gpu()) return false;
-  if (gpu::device_attribute(cudaDevAttrComputeCapabilityMajor) == 9) return true;
-  std::puts("skipped: this kernel is for compute capability 9");
-  return false;
-}
-
-/// The recurrence by as many threads as there are eights of channels, which know nothing of each other: for long sequences.
-template <class Problem> void judge_by_channels(const Problem& p) {
-  std::vector<std::thread> threads;
-  for (index_t first = 0; first < p.size.V; first += 8)
-    threads.emplace_back([&p, first] {
-      auto x = p.x;
-      const auto part = [first](auto& of, index_t V) {
-        if (of) of = {of.data() + first, {of.extent(0), of.extent(1), of.extent(2), V},
-                      {of.stride(0), of.stride(1), of.stride(2), of.stride(3)}};
-      };
-      const index_t V = std::min<index_t>(8, p.size.V - first);
-      part(x.v, V), part(x.y, V), part(x.initial_state.S, V), part(x.final_state.S, V);
-      if constexpr (requires { x.gate; }) part(x.gate, V);
-      if constexpr (requires { x.d; }) x.d = {x.d.data() + first, {x.d.extent(0), V}, {x.d.stride(0), x.d.stride(1)}};
-      if constexpr (requires { x.final_state.z; })
-        if (first > 0) x.final_state.z = {};
-      reference::recurrent(p.design, x);
-    });
-  for (std::thread& one : threads) one.join();
-}
-
-/// The error of a problem that `change` has been let loose on, the judge's too.
-template <class Precision, class Design, class Change>
-double error_after(const Design& design, const shape& s, const wishes& w, const Change& change) {
-  using through = storage_of<Precision>;
-  auto judge = make_problem<fp64, through>(design, s, w);
-  change(judge);
-  if (s.T > 4096) judge_by_channels(judge);
-  else reference::recurrent(judge.design, judge.x);
-  auto answer = make_problem<Precision, through>(design, s, w);
-  change(answer);
-  const status done = run_on_gpu(answer, chunked);
-  if (!done) std::fprintf(stderr, "%s\n", done.what);
-  return done ? compare(answer, judge).worst() : std::numeric_limits<double>::quiet_NaN();
-}
-template <class Precision, class Design> void holds(const Design& design, const shape& s, const wishes& w = {}) {
-  const long long sizes[] = {s.B, s.T, s.Hk, s.H, s.K, s.V};
-  INFO("B ", sizes[0], " T ", sizes[1], " Hk ", sizes[2], " H ", sizes[3], " K ", sizes[4], " V ", sizes[5], ", gates of ",
-       w.gate_size, ", rates of ", w.rate_size);
-  CHECK(error_after<Precision>(design, s, w, unchanged) <= tolerance<Precision>);
-}
-/// Makes `number` the value of number `at` of a tensor.
-template <class Element, class... Axes> void put(const view<const Element, Axes...>& x, index_t at, float number) {
-  const_cast<Element*>(x.data())[at] = Element(number);
-}
-
-constexpr auto plain = linear_attention.with(norm::none{}, map::identity{});
-constexpr auto decaying = plain.with(forget::log_decay<per::head>{});
-constexpr auto everything = linear_attention.with(forget::exponential{}, input::softplus<per::head>{}, norm::sum{.eps = 1e-3},
-                                                  map::relu{}, output::silu{}, shortcut::learned{}, order::reversed{});
-constexpr auto paired_sums = mamba2.with(norm::sum{.eps = 1e-3});
-constexpr auto undecayed = linear_attention.with(norm::sum_undecayed{}, forget::log_sigmoid<per::head>{}, input::sigmoid{},
-                                                 map::identity{}, heads::grouped{});
-
-}  // namespace
 
 TEST_CASE("without gates: any number of tokens, keys and channels") {
   if (!has_hopper()) return;
@@ -288,18 +211,8 @@ TEST_CASE("NaN in, NaN out, and no further than its chunk, channel and head") {
 TEST_CASE("twenty runs give the same bits") {
   if (!has_hopper()) return;
   const auto repeated = [](const auto& design, const shape& s) {
-    using Design = std::remove_cvref_t<decltype(design)>;
     auto p = make_problem<bf16, bfloat16>(design, s, {.initial_state = true, .positive_keys = true});
-    device_problem<Design, bf16> device(p);
-    std::vector<bfloat16> y;
-    std::vector<float> S;
-    for (int i = 0; i < 20; ++i) {
-      REQUIRE(bool(chunked.run(design, device.x, gpu::stream{})));
-      device.give();
-      if (i == 0) y = p.y(), S = p.S();
-      CHECK(std::memcmp(y.data(), p.y().data(), y.size() * sizeof(bfloat16)) == 0);
-      CHECK(std::memcmp(S.data(), p.S().data(), S.size() * sizeof(float)) == 0);
-    }
+    CHECK(gives_the_same_bits(p, chunked));
   };
   repeated(mamba2, {.B = 4, .T = 1000, .Hk = 1, .H = 32, .K = 128, .V = 64});
   repeated(plain, {.B = 4, .T = 1000, .Hk = 32, .H = 32, .K = 64, .V = 64});
@@ -307,58 +220,10 @@ TEST_CASE("twenty runs give the same bits") {
   repeated(everything, {.B = 2, .T = 1000, .Hk = 32, .H = 32, .K = 64, .V = 128});
 }
 
-TEST_CASE("131072 tokens") {
-  if (!has_hopper()) return;
-  const shape s{.B = 1, .T = 131072, .Hk = 1, .H = 1, .K = 64, .V = 64};
-  holds<bf16>(mamba2, s, {.initial_state = true, .rate_size = 0.01});
-  holds<fp16>(undecayed, s, {.positive_keys = true});
-}
-
 TEST_CASE("a gate of one's own, that divides and branches and has no logarithm") {
   if (!has_hopper()) return;
   for (const index_t T : {1, 200})
     holds<bf16>(plain.with(invented::branching{}), {.B = 1, .T = T, .Hk = 2, .H = 2, .K = 64, .V = 64}, {.initial_state = true});
-}
-
-TEST_CASE("few heads and many tokens, whether they forget or not") {
-  if (!has_hopper()) return;
-  const shape s{.B = 1, .T = 10000, .Hk = 1, .H = 2, .K = 64, .V = 64};
-  for (const double rate : {1e-4, 0.01, 1.0}) holds<bf16>(mamba2, s, {.initial_state = true, .rate_size = rate});
-  holds<bf16>(plain, {.B = 1, .T = 5000, .Hk = 1, .H = 1, .K = 128, .V = 128}, {.initial_state = true});
-  holds<fp16>(decaying, {.B = 1, .T = 4000, .Hk = 1, .H = 1, .K = 128, .V = 128}, {.gate_size = 0.1});
-  holds<bf16>(decaying.with(order::reversed{}), {.B = 1, .T = 4001, .Hk = 1, .H = 1, .K = 64, .V = 64},
-              {.initial_state = true, .gate_size = 0.02});
-  // Segments of every length, the last ones of one chunk or one token; several blocks side by side.
-  for (const index_t T : {2048, 2049, 2400, 3009})
-    holds<bf16>(mamba2, {.B = 2, .T = T, .Hk = 2, .H = 6, .K = 64, .V = 64}, {.initial_state = true, .rate_size = 0.05});
-  holds<fp16>(plain, {.B = 3, .T = 2111, .Hk = 1, .H = 1, .K = 64, .V = 64}, {.initial_state = true});
-  holds<bf16>(plain, {.B = 2, .T = 3000, .Hk = 2, .H = 2, .K = 128, .V = 192}, {.initial_state = true});
-  holds<fp16>(mamba2.with(output::silu{}), {.B = 1, .T = 2500, .Hk = 1, .H = 4, .K = 128, .V = 64}, {.rate_size = 0.2});
-  holds<bf16>(retnet, {.B = 1, .T = 3000, .Hk = 2, .H = 2, .K = 64, .V = 128}, {.initial_state = true, .rate_size = 0.02});
-  // The normaliser and the map.
-  const wishes w{.initial_state = true, .rate_size = 0.02, .positive_keys = true};
-  holds<bf16>(linear_attention, {.B = 1, .T = 3000, .Hk = 2, .H = 2, .K = 64, .V = 64}, w);
-  holds<bf16>(everything, {.B = 1, .T = 2500, .Hk = 1, .H = 1, .K = 128, .V = 128}, w);
-  holds<bf16>(undecayed, {.B = 1, .T = 2500, .Hk = 1, .H = 2, .K = 64, .V = 128}, w);
-  holds<fp16>(undecayed, {.B = 1, .T = 2500, .Hk = 1, .H = 4, .K = 128, .V = 64}, w);
-  holds<bf16>(paired_sums, {.B = 1, .T = 2500, .Hk = 1, .H = 4, .K = 128, .V = 64}, w);
-}
-
-TEST_CASE("segments whose beginning is forgotten at their end, in some heads or in all") {
-  if (!has_hopper()) return;
-  const auto all_of = [](const auto& numbers, float first_head, float second_head) {
-    for (index_t i = 0; i < numbers.size(); ++i) put(numbers, i, i % 2 == 0 ? first_head : second_head);
-  };
-  for (const float strong : {-0.05f, -0.5f, -5.0f, -100.0f})
-    for (const float other : {-1e-5f, -0.1f, -2.0f}) {
-      // Of heads in pairs it is the one with the longer memory that counts.
-      const auto rates = [&](auto& p) { all_of(p.x.a, strong, other); };
-      CHECK(error_after<bf16>(mamba2, {.B = 1, .T = 4096, .Hk = 1, .H = 2, .K = 64, .V = 64}, {.initial_state = true}, rates) <=
-            tolerance<bf16>);
-      const auto gates = [&](auto& p) { all_of(p.x.forget, other, strong); };
-      CHECK(error_after<bf16>(decaying.with(order::reversed{}), {.B = 1, .T = 4096, .Hk = 2, .H = 2, .K = 64, .V = 64},
-                              {.initial_state = true}, gates) <= tolerance<bf16>);
-    }
 }
 
 TEST_CASE("what it does not take, it says") {

@@ -2,8 +2,9 @@
 /// @file  A problem's tensors in memory of the device, and the error of what a GPU makes of them.
 #pragma once
 
-#include <cstdio>  // fprintf
-#include <limits>  // quiet_NaN
+#include <cstdio>   // fprintf
+#include <cstring>  // memcmp
+#include <limits>   // quiet_NaN
 
 #include <sextant/cuda/forward.cuh>
 
@@ -70,6 +71,20 @@ status run_on_gpu(problem<Design, Precision>& p, const How& how) {
   const status done = how.run(p.design, device.x, gpu::stream{.memory = {scratch.data(), scratch.size()}});
   device.give();
   return done;
+}
+
+/// Whether 20 runs of a problem give the same bits, whatever was in the outputs before.
+template <class Design, class Precision, class How>
+bool gives_the_same_bits(problem<Design, Precision>& p, const How& how) {
+  const auto same = [](const auto& a, const auto& b) { return std::memcmp(a.data(), b.data(), a.size() * sizeof(a[0])) == 0; };
+  bool all = bool(run_on_gpu(p, how));
+  const auto y = p.y();
+  const auto S = p.S();
+  for (int i = 1; i < 20; ++i) {
+    p.poison();
+    all = bool(run_on_gpu(p, how)) && same(y, p.y()) && same(S, p.S()) && all;
+  }
+  return all;
 }
 
 /// The error of a call on the GPU against the recurrence in float64, on the same numbers.

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file  What tests of Hopper's chunked form share: whether there is such a GPU, and errors against the recurrence in float64.
+#pragma once
+
+#include <doctest/doctest.h>
+
+#include <algorithm>  // min
+#include <thread>     // thread
+
+#include <sextant/cuda/chunked_wgmma.cuh>
+
+#include "cuda/device_problem.cuh"
+
+namespace sextant::test {
+
+constexpr by_family<gpu::chunked_wgmma> chunked{};
+constexpr auto unchanged = [](auto&) {};
+
+/// Whether there is a GPU of compute capability 9; says that the test is skipped where there is none.
+inline bool has_hopper() {
+  if (!has_gpu()) return false;
+  if (gpu::device_attribute(cudaDevAttrComputeCapabilityMajor) == 9) return true;
+  std::puts("skipped: this kernel is for compute capability 9");
+  return false;
+}
+
+/// The recurrence by as many threads as there are eights of channels, which know nothing of each other: for long sequences.
+template <class Problem> void judge_by_channels(const Problem& p) {
+  std::vector<std::thread> threads;
+  for (index_t first = 0; first < p.size.V; first += 8)
+    threads.emplace_back([&p, first] {
+      auto x = p.x;
+      const auto part = [first](auto& of, index_t V) {
+        if (of) of = {of.data() + first, {of.extent(0), of.extent(1), of.extent(2), V},
+                      {of.stride(0), of.stride(1), of.stride(2), of.stride(3)}};
+      };
+      const index_t V = std::min<index_t>(8, p.size.V - first);
+      part(x.v, V), part(x.y, V), part(x.initial_state.S, V), part(x.final_state.S, V);
+      if constexpr (requires { x.gate; }) part(x.gate, V);
+      if constexpr (requires { x.d; }) x.d = {x.d.data() + first, {x.d.extent(0), V}, {x.d.stride(0), x.d.stride(1)}};
+      if constexpr (requires { x.final_state.z; })
+        if (first > 0) x.final_state.z = {};
+      reference::recurrent(p.design, x);
+    });
+  for (std::thread& one : threads) one.join();
+}
+
+/// The error of a problem that `change` has been let loose on, the judge's too.
+template <class Precision, class Design, class Change>
+double error_after(const Design& design, const shape& s, const wishes& w, const Change& change) {
+  using through = storage_of<Precision>;
+  auto judge = make_problem<fp64, through>(design, s, w);
+  change(judge);
+  if (s.T > 4096) judge_by_channels(judge);
+  else reference::recurrent(judge.design, judge.x);
+  auto answer = make_problem<Precision, through>(design, s, w);
+  change(answer);
+  const status done = run_on_gpu(answer, chunked);
+  if (!done) std::fprintf(stderr, "%s\n", done.what);
+  return done ? compare(answer, judge).worst() : std::numeric_limits<double>::quiet_NaN();
+}
+template <class Precision, class Design> void holds(const Design& design, const shape& s, const wishes& w = {}) {
+  const long long sizes[] = {s.B, s.T, s.Hk, s.H, s.K, s.V};
+  INFO("B ", sizes[0], " T ", sizes[1], " Hk ", sizes[2], " H ", sizes[3], " K ", sizes[4], " V ", sizes[5], ", gates of ",
+       w.gate_size, ", rates of ", w.rate_size);
+  CHECK(error_after<Precision>(design, s, w, unchanged) <= tolerance<Precision>);
+}
+/// Makes `number` the value of number `at` of a tensor.
+template <class Element, class... Axes> void put(const view<const Element, Axes...>& x, index_t at, float number) {
+  const_cast<Element*>(x.data())[at] = Element(number);
+}
+
+constexpr auto plain = linear_attention.with(norm::none{}, map::identity{});
+constexpr auto decaying = plain.with(forget::log_decay<per::head>{});
+constexpr auto everything = linear_attention.with(forget::exponential{}, input::softplus<per::head>{}, norm::sum{.eps = 1e-3},
+                                                  map::relu{}, output::silu{}, shortcut::learned{}, order::reversed{});
+constexpr auto undecayed = linear_attention.with(norm::sum_undecayed{}, forget::log_sigmoid<per::head>{}, input::sigmoid{},
+                                                 map::identity{}, heads::grouped{});
+constexpr auto paired_sums = mamba2.with(norm::sum{.eps = 1e-3});
+
+}  // namespace sextant::test
