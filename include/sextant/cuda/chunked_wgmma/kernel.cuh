@@ -29,24 +29,7 @@ __global__ void __launch_bounds__(Plan::threads, Plan::blocks)
   auto& memory = *reinterpret_cast<chunked_memory<Plan>*>(shared + (-ptx::shared_address(shared) & 1023u));
 
   const int group = int(threadIdx.x) / 128, thread = int(threadIdx.x) % 128, warp = thread / 32, lane = thread % 32;
-  if (threadIdx.x == 0) {
-    for (int i = 0; i < Plan::stages; ++i) {
-      barriers.landed[i].init(1);
-      barriers.gated[i].init(Plan::gate_sets * Plan::gate_tellers);
-      barriers.mapped[i].init(128);
-      barriers.released[i].init((4 + 4 * Plan::slices + Plan::normaliser_warps) * Plan::gate_tellers);
-    }
-    for (int i = 0; i < 2; ++i) {
-      if constexpr (Plan::normalised) barriers.shown[i].init(Plan::normaliser_warps);
-      barriers.weighed[i].init(4 * Plan::factor_tellers);
-      barriers.consumed[i].init(4 * Plan::slices * Plan::factor_tellers);
-    }
-    for (int i = 0; i < 2 * Plan::slices; ++i) {
-      barriers.finished[i / Plan::slices][i % Plan::slices].init(4);
-      barriers.stored[i / Plan::slices][i % Plan::slices].init(1);
-    }
-    ptx::publish_mbarriers();
-  }
+  if (threadIdx.x == 0) barriers.init(4);
   __syncthreads();
 
   // Each role finds out by itself where it works: what lived across the branches would cost all of them registers.
@@ -54,7 +37,7 @@ __global__ void __launch_bounds__(Plan::threads, Plan::blocks)
     ptx::shrink_registers<Plan::producer_registers>();
     const chunked_block<Plan> block{call, int(blockIdx.x)};
     if (warp == 0) {
-      if (lane == 0) run_producer<Plan>(call, maps, block, memory, barriers);
+      if (lane == 0) run_producer<Plan, true>(call, maps, block, memory, barriers);
     } else if (warp == 1) {
       if (lane == 0) run_storer<Plan>(call, maps, block, memory, barriers);
     } else {

@@ -144,6 +144,26 @@ template <class Plan> struct chunked_barriers {
   ptx::mbarrier consumed[2];             // nobody reads the weights any more
   ptx::mbarrier finished[2][Plan::slices];  // a tile of y is there
   ptx::mbarrier stored[2][Plan::slices];    // the copy engine has read it
+
+  /// For `score_warps` warps of scores, 4 or none. One thread, before all of the block meet.
+  __device__ __forceinline__ void init(int score_warps) {
+    for (int i = 0; i < Plan::stages; ++i) {
+      landed[i].init(1);
+      gated[i].init(Plan::gate_sets * Plan::gate_tellers);
+      mapped[i].init(128);
+      released[i].init((score_warps + 4 * Plan::slices + Plan::normaliser_warps) * Plan::gate_tellers);
+    }
+    for (int i = 0; i < 2; ++i) {
+      if constexpr (Plan::normalised) shown[i].init(Plan::normaliser_warps);
+      weighed[i].init(4 * Plan::factor_tellers);
+      consumed[i].init(4 * Plan::slices * Plan::factor_tellers);
+    }
+    for (int i = 0; i < 2 * Plan::slices; ++i) {
+      finished[i / Plan::slices][i % Plan::slices].init(4);
+      stored[i / Plan::slices][i % Plan::slices].init(1);
+    }
+    ptx::publish_mbarriers();
+  }
 };
 
 /// What a kernel is told.

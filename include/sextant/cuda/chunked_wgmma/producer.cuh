@@ -7,8 +7,9 @@
 
 namespace sextant::gpu::wgmma {
 
-/// Asks for the tiles of every chunk as soon as their stage is free. One thread.
-template <class Plan, class Call>
+/// Asks for the tiles of every chunk as soon as their stage is free: all of them, or, where nothing is `Answered`, those that
+/// the state is made of, keys and values. One thread.
+template <class Plan, bool Answered, class Call>
 __device__ void run_producer(const Call& call, const chunked_maps& maps, const chunked_block<Plan>& block,
                              chunked_memory<Plan>& memory, chunked_barriers<Plan>& barriers) {
   const int key_head = block.head / call.heads_per_key_head;
@@ -16,17 +17,18 @@ __device__ void run_producer(const Call& call, const chunked_maps& maps, const c
     const int stage = c % Plan::stages, first = block.first_token(call, c);
     if (c >= Plan::stages) barriers.released[stage].wait(c / Plan::stages - 1);
     ptx::mbarrier& landed = barriers.landed[stage];
-    landed.arrive_and_expect(Plan::stage_tiles * Plan::tile_bytes);
+    landed.arrive_and_expect((Answered ? Plan::stage_tiles : Plan::slabs + Plan::slices) * Plan::tile_bytes);
 #pragma unroll
     for (int slab = 0; slab < Plan::slabs; ++slab) {
-      ptx::load_box(memory.q[stage][slab], maps.q, landed, 64 * slab, key_head, first, block.batch);
+      if constexpr (Answered)
+        ptx::load_box(memory.q[stage][slab], maps.q, landed, 64 * slab, key_head, first, block.batch);
       ptx::load_box(memory.k[stage][slab], maps.k, landed, 64 * slab, key_head, first, block.batch);
     }
 #pragma unroll
     for (int slice = 0; slice < Plan::slices; ++slice) {
       const int head = block.head_of(slice), value = block.value_of(slice);
       ptx::load_box(memory.v[stage][slice], maps.v, landed, value, head, first, block.batch);
-      if constexpr (Plan::output_gate)
+      if constexpr (Answered && Plan::output_gate)
         ptx::load_box(memory.output_gate[stage][slice], maps.gate, landed, value, head, first, block.batch);
     }
   }

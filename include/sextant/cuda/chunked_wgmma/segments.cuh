@@ -79,26 +79,6 @@ __device__ int first_remembered(const Call& call, const chunked_block<Plan>& blo
   return 0;
 }
 
-/// Asks for the keys and values of every chunk as soon as their stage is free. One thread.
-template <class Plan, class Call>
-__device__ void run_key_producer(const Call& call, const chunked_maps& maps, const chunked_block<Plan>& block,
-                                 chunked_memory<Plan>& memory, chunked_barriers<Plan>& barriers) {
-  const int key_head = block.head / call.heads_per_key_head;
-  for (int c = 0; c < block.chunks; ++c) {
-    const int stage = c % Plan::stages, first = block.first_token(call, c);
-    if (c >= Plan::stages) barriers.released[stage].wait(c / Plan::stages - 1);
-    ptx::mbarrier& landed = barriers.landed[stage];
-    landed.arrive_and_expect((Plan::slabs + Plan::slices) * Plan::tile_bytes);
-#pragma unroll
-    for (int slab = 0; slab < Plan::slabs; ++slab)
-      ptx::load_box(memory.k[stage][slab], maps.k, landed, 64 * slab, key_head, first, block.batch);
-#pragma unroll
-    for (int slice = 0; slice < Plan::slices; ++slice)
-      ptx::load_box(memory.v[stage][slice], maps.v, landed, block.value_of(slice), block.head_of(slice), first,
-                    block.batch);
-  }
-}
-
 /// One block for each chunked_block of all segments but the last: a warpgroup of which one thread asks for tiles and two
 /// warps have gates and the normaliser, if there is a map one that applies it, and one for each slice of the state.
 template <class Plan>
@@ -113,15 +93,7 @@ __global__ void __launch_bounds__(Plan::segment_threads, 1)
   auto& memory = *reinterpret_cast<chunked_memory<Plan>*>(shared + (-ptx::shared_address(shared) & 1023u));
 
   const int group = int(threadIdx.x) / 128, thread = int(threadIdx.x) % 128, warp = thread / 32, lane = thread % 32;
-  if (threadIdx.x == 0) {
-    for (int i = 0; i < Plan::stages; ++i) {
-      barriers.landed[i].init(1);
-      barriers.gated[i].init(Plan::gate_sets * Plan::gate_tellers);
-      barriers.mapped[i].init(128);
-      barriers.released[i].init((4 * Plan::slices + Plan::normaliser_warps) * Plan::gate_tellers);
-    }
-    ptx::publish_mbarriers();
-  }
+  if (threadIdx.x == 0) barriers.init(0);
   chunked_block<Plan> block{call, int(blockIdx.x)};
   const int skipped = first_remembered<Plan>(call, block, sums);
   block.first_chunk += skipped, block.chunks -= skipped;
@@ -131,7 +103,7 @@ __global__ void __launch_bounds__(Plan::segment_threads, 1)
   if (group == 0) {
     if constexpr (Plan::maps) ptx::shrink_registers<64>();
     if (warp == 0) {
-      if (lane == 0) run_key_producer<Plan>(call, maps, block, memory, barriers);
+      if (lane == 0) run_producer<Plan, false>(call, maps, block, memory, barriers);
     } else if (warp >= 2) {
       run_preparation<Plan, false>(call, block, memory, barriers, warp - 2, lane);
     }

@@ -136,8 +136,12 @@ template <class Plan, class Call> struct state_group {
 #pragma unroll
     for (int i = 0; i < Plan::keys / 4; ++i) rounded[i] = detail::round_pair<token>(S[2 * i], S[2 * i + 1]);
   }
-  /// Y = S^T Q^T, begun.
-  __device__ __forceinline__ void ask_state(float (&Y)[32], const std::uint32_t (&rounded)[Plan::keys / 4], int stage) const {
+  /// Y = S^T Q^T of chunk c, begun once its queries are there and it is this head's turn.
+  __device__ __forceinline__ void ask_state(float (&Y)[32], const std::uint32_t (&rounded)[Plan::keys / 4], int c) const {
+    const int stage = c % Plan::stages;
+    barriers.landed[stage].wait(c / Plan::stages);
+    if constexpr (Plan::maps) barriers.mapped[stage].wait(c / Plan::stages);
+    take_turn();
     const std::uint32_t queries = ptx::shared_address(memory.q[stage]);
     ptx::begin_products();
 #pragma unroll
@@ -185,11 +189,8 @@ template <class Plan, class Call> struct state_group {
     const chunk_gates& gates = gates_of(stage);
     std::uint32_t rounded[Plan::keys / 4];
     round_state(rounded, S);
-    barriers.landed[stage].wait(c / Plan::stages);
-    if constexpr (Plan::maps) barriers.mapped[stage].wait(c / Plan::stages);
-    take_turn();
     float Y[32];
-    ask_state(Y, rounded, stage);
+    ask_state(Y, rounded, c);
     std::uint32_t V[16], entering[16];
     load_channels(V, ptx::shared_address(memory.v[stage][slice]), warp, lane);
     scale_channels(entering, V, gates);
@@ -221,11 +222,8 @@ template <class Plan, class Call> struct state_group {
     const chunk_gates& gates = gates_of(stage);
     // Not under the products that follow, where it would fit: the compiler would have them wait for each other (C7517).
     if constexpr (Plan::gated) multiply_state(S, gates.all.whole);
-    barriers.landed[stage].wait(c / Plan::stages);
-    if constexpr (Plan::maps) barriers.mapped[stage].wait(c / Plan::stages);
-    take_turn();
     float Y[32];
-    ask_state(Y, rounded, stage);
+    ask_state(Y, rounded, c);
 
     // Under those products: V arrives.
     std::uint32_t V[16], entering[16];
