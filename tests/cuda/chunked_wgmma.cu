@@ -34,7 +34,8 @@ TEST_CASE("Mamba-2 with a map, reversed: mild decays and strong ones") {
   const auto mapped = mamba2.with(map::relu{}, order::reversed{});
   for (const double rate : {0.02, 4.0})
     for (const index_t K : {64, 128})
-      holds<bf16>(mapped, {.B = 1, .T = 330, .Hk = 1, .H = 2, .K = K, .V = 64}, {.initial_state = true, .rate_size = rate});
+      holds<bf16>(mapped, {.B = 1, .T = 330, .Hk = 1, .H = 2, .K = K, .V = 64},
+                  {.initial_state = true, .rate_size = rate});
 }
 
 TEST_CASE("step sizes of 0 to 50 and rates of 1e-4 to 1000") {
@@ -76,9 +77,11 @@ TEST_CASE("gates of 0 here and there, gates of 1, decays of every strength") {
 TEST_CASE("a constant decay, with rates given and its own") {
   if (!has_hopper()) return;
   for (const double rate : {1e-4, 0.1, 10.0})
-    holds<bf16>(retnet, {.B = 1, .T = 330, .Hk = 2, .H = 2, .K = 128, .V = 128}, {.initial_state = true, .rate_size = rate});
+    holds<bf16>(retnet, {.B = 1, .T = 330, .Hk = 2, .H = 2, .K = 128, .V = 128},
+                {.initial_state = true, .rate_size = rate});
   const auto own_rates = [](auto& p) { p.x.a = {}; };
-  CHECK(error_after<bf16>(retnet, {.B = 1, .T = 330, .Hk = 4, .H = 4, .K = 64, .V = 64}, {}, own_rates) <= tolerance<bf16>);
+  CHECK(error_after<bf16>(retnet, {.B = 1, .T = 330, .Hk = 4, .H = 4, .K = 64, .V = 64}, {}, own_rates) <=
+        tolerance<bf16>);
 }
 
 TEST_CASE("normalised: the map, the normaliser's state, its gates") {
@@ -94,7 +97,15 @@ TEST_CASE("normalised: the map, the normaliser's state, its gates") {
         holds<bf16>(paired_sums, {.B = 1, .T = T, .Hk = 1, .H = H, .K = D, .V = 64}, w);
         holds<fp16>(undecayed, {.B = 1, .T = T, .Hk = 1, .H = H, .K = D, .V = 64}, w);
       }
-      holds<bf16>(undecayed.with(norm::sum{}, forget::one{}, input::one{}), {.B = 1, .T = T, .Hk = 2, .H = 4, .K = D, .V = 64}, w);
+      holds<bf16>(undecayed.with(norm::sum{}, forget::one{}, input::one{}),
+                  {.B = 1, .T = T, .Hk = 2, .H = 4, .K = D, .V = 64}, w);
+    }
+  for (const index_t V : {192, 256, 448})  // blocks that share a head, and its z
+    for (const index_t K : {64, 128}) {
+      const wishes w{.initial_state = true, .positive_keys = true};
+      holds<bf16>(linear_attention.with(heads::single{}), {.B = 2, .T = 130, .Hk = 1, .H = 1, .K = K, .V = V}, w);
+      holds<bf16>(everything, {.B = 1, .T = 130, .Hk = 2, .H = 2, .K = K, .V = V}, w);
+      holds<fp16>(undecayed, {.B = 1, .T = 130, .Hk = 1, .H = 2, .K = K, .V = V}, w);
     }
   for (const double rate : {1e-4, 1.0, 1e3})
     for (const double step : {1e-6, 50.0}) {
@@ -111,8 +122,8 @@ TEST_CASE("keys of 0 until token 100: y is 0 there, divided by eps") {
       for (index_t i = 0; i < k.stride(1); ++i) put(k, t * k.stride(1) + i, 0.0f);
   };
   const auto design = undecayed.with(norm::sum{.eps = 1e-2}, forget::one{}, input::one{});
-  CHECK(error_after<bf16>(design, {.B = 1, .T = 190, .Hk = 1, .H = 2, .K = 64, .V = 64}, {.positive_keys = true}, no_keys) <=
-        tolerance<bf16>);
+  CHECK(error_after<bf16>(design, {.B = 1, .T = 190, .Hk = 1, .H = 2, .K = 64, .V = 64}, {.positive_keys = true},
+                          no_keys) <= tolerance<bf16>);
 }
 
 TEST_CASE("rows inside a wider tensor, heads before tokens, an output gate: the numbers are the same") {
@@ -223,7 +234,8 @@ TEST_CASE("twenty runs give the same bits") {
 TEST_CASE("a gate of one's own, that divides and branches and has no logarithm") {
   if (!has_hopper()) return;
   for (const index_t T : {1, 200})
-    holds<bf16>(plain.with(invented::branching{}), {.B = 1, .T = T, .Hk = 2, .H = 2, .K = 64, .V = 64}, {.initial_state = true});
+    holds<bf16>(plain.with(invented::branching{}), {.B = 1, .T = T, .Hk = 2, .H = 2, .K = 64, .V = 64},
+                {.initial_state = true});
 }
 
 TEST_CASE("what it does not take, it says") {
@@ -238,4 +250,13 @@ TEST_CASE("what it does not take, it says") {
   CHECK(!taken(plain, {.B = 1, .T = 3, .Hk = 1, .H = 1, .K = 64, .V = 72}));
   CHECK(!taken(plain, {.B = 1, .T = 0, .Hk = 1, .H = 1, .K = 64, .V = 64}));
   CHECK(!taken(plain, {.B = 0, .T = 3, .Hk = 1, .H = 1, .K = 64, .V = 64}));
+  const auto taken_in_place = [](index_t V) {
+    auto p = make_problem<bf16, bfloat16>(undecayed, {.B = 1, .T = 3, .Hk = 1, .H = 1, .K = 64, .V = V},
+                                          {.initial_state = true});
+    device_problem device(p);
+    device.x.initial_state.z = device.x.final_state.z;
+    return gpu::chunked_wgmma::takes(p.design, device.x);
+  };
+  CHECK(taken_in_place(128));
+  CHECK(!taken_in_place(192));
 }

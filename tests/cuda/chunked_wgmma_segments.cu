@@ -32,6 +32,7 @@ TEST_CASE("few heads and many tokens, whether they forget or not") {
   holds<bf16>(linear_attention, {.B = 1, .T = 3000, .Hk = 2, .H = 2, .K = 64, .V = 64}, w);
   holds<bf16>(everything, {.B = 1, .T = 2500, .Hk = 1, .H = 1, .K = 128, .V = 128}, w);
   holds<bf16>(undecayed, {.B = 1, .T = 2500, .Hk = 1, .H = 2, .K = 64, .V = 128}, w);
+  holds<bf16>(everything, {.B = 1, .T = 2500, .Hk = 1, .H = 1, .K = 64, .V = 320}, w);
   holds<fp16>(undecayed, {.B = 1, .T = 2500, .Hk = 1, .H = 4, .K = 128, .V = 64}, w);
   holds<bf16>(paired_sums, {.B = 1, .T = 2500, .Hk = 1, .H = 4, .K = 128, .V = 64}, w);
 }

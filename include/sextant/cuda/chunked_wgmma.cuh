@@ -14,30 +14,33 @@ namespace sextant::gpu {
 /// state not at all. Long sequences of few heads are cut into segments, in three launches: k and v pass twice, as far as they
 /// are not forgotten, and the workspace holds the states between segments. See docs/kernels/chunked_wgmma.md.
 ///
-/// Takes K of 64 or 128, V a multiple of 64 (with a normaliser 64 or 128), rows without gaps at multiples of 16 bytes,
-/// not packed.
+/// Takes K of 64 or 128, V a multiple of 64, rows without gaps at multiples of 16 bytes, not packed. With a normaliser and
+/// more than 128 channels its final state may not take the place of the initial one.
 struct chunked_wgmma {
   static constexpr const char* form = "chunked";
 
-  template <class Design, class Precision> static constexpr bool runs = [] {
+  template <class Design, class Precision>
+  static constexpr bool runs = [] {
     using namespace sextant::detail;
     using token = typename Precision::token;
     constexpr per input = granularity<typename Design::input_type>, forget = granularity<typename Design::forget_type>;
-    return (std::is_same_v<token, bfloat16> || std::is_same_v<token, float16>) &&
-           std::is_same_v<typename Precision::state, float> && std::is_same_v<typename Precision::accumulator, float> &&
-           (input == per::nothing || input == per::head) && (forget == per::nothing || forget == per::head) &&
-           is_any<typename Design::norm_type, norm::none, norm::sum, norm::sum_undecayed> &&
-           !is_local<Design> && !turns_1d<Design> && !turns_2d<Design> && pointwise_map<typename Design::map_type> &&
+    return (std::is_same_v<token, bfloat16> ||
+            std::is_same_v<token, float16>)&&std::is_same_v<typename Precision::state, float> &&
+           std::is_same_v<typename Precision::accumulator, float> && (input == per::nothing || input == per::head) &&
+           (forget == per::nothing || forget == per::head) &&
+           is_any<typename Design::norm_type, norm::none, norm::sum, norm::sum_undecayed> && !is_local<Design> &&
+           !turns_1d<Design> && !turns_2d<Design> && pointwise_map<typename Design::map_type> &&
            !std::is_same_v<typename Design::order_type, order::global>;
   }();
 
-  template <class Design, class Precision> static bool takes(const Design& design, const sequence_of<Design, Precision>& x) {
+  template <class Design, class Precision>
+  static bool takes(const Design& design, const sequence_of<Design, Precision>& x) {
     const index_t K = x.k.template extent<axis::key>(), V = x.v.template extent<axis::value>();
     const index_t T = x.v.template extent<axis::time>(), B = x.v.template extent<axis::batch>();
     const index_t H = x.v.template extent<axis::head>();
     if ((K != 64 && K != 128) || V < 64 || V % 64 != 0 || T < 1 || x.offsets) return false;
-    if constexpr (sextant::detail::normalises<typename Design::norm_type>)
-      if (V > 128) return false;  // one block per head: z comes and goes once
+    if constexpr (sextant::detail::normalises<typename Design::norm_type>)  // blocks of a head begin with one z
+      if (V > 128 && x.final_state.z && x.final_state.z.data() == x.initial_state.z.data()) return false;
     if (B * H * (V / 64) >= (index_t(1) << 30) || T >= (index_t(1) << 30)) return false;
     if (!wgmma::can_be_mapped(x.q) || !wgmma::can_be_mapped(x.k)) return false;
     if (!wgmma::can_be_mapped(x.v) || !wgmma::can_be_mapped(x.y)) return false;
@@ -69,9 +72,12 @@ struct chunked_wgmma {
   static Answer with_plan(const Design&, const sequence_of<Design, Precision>& x, const Answer& otherwise,
                           const Visit& visit) {
     switch (x.k.template extent<axis::key>()) {
-      case 64: return with_keys<64>(x, visit);
-      case 128: return with_keys<128>(x, visit);
-      default: return otherwise;
+      case 64:
+        return with_keys<64>(x, visit);
+      case 128:
+        return with_keys<128>(x, visit);
+      default:
+        return otherwise;
     }
   }
   template <int Keys, class Design, class Precision, class Visit>
@@ -82,13 +88,15 @@ struct chunked_wgmma {
     constexpr bool normalises = sextant::detail::normalises<typename Design::norm_type>;
     (void)shared_by;
     if constexpr (shares)
-      if (shared_by % 2 == 0 && !(normalises && V > 64)) return visit(wgmma::chunked_plan<Design, Precision, Keys, 2, true>{});
+      if (shared_by % 2 == 0 && !(normalises && V > 64))
+        return visit(wgmma::chunked_plan<Design, Precision, Keys, 2, true>{});
     if constexpr (!shares || normalises)
       if (V % 128 == 0) return visit(wgmma::chunked_plan<Design, Precision, Keys, 2, false>{});
     return visit(wgmma::chunked_plan<Design, Precision, Keys, 1, false>{});
   }
   /// Blocks that walk through all sequences side by side.
-  template <class Plan, class Design, class Precision> static int blocks_of(Plan, const sequence_of<Design, Precision>& x) {
+  template <class Plan, class Design, class Precision>
+  static int blocks_of(Plan, const sequence_of<Design, Precision>& x) {
     return int(x.v.template extent<axis::batch>() * x.v.template extent<axis::head>() *
                (x.v.template extent<axis::value>() / 64) / Plan::slices);
   }
@@ -105,9 +113,19 @@ struct chunked_wgmma {
     const int chunks = (T + 63) / 64, segments = segments_of(Plan{}, x), blocks = blocks_of(Plan{}, x);
     double eps = 0;
     if constexpr (Plan::normalised) eps = design.norm.eps;
-    const wgmma::chunked_call<Design, Precision> call{
-        design, x, T, chunks, H, int(H / x.k.template extent<axis::head>()), V, float(design.scale(Plan::keys)), float(eps),
-        blocks, segments, (chunks + segments - 1) / segments, reinterpret_cast<float*>(on.memory.data)};
+    const wgmma::chunked_call<Design, Precision> call{design,
+                                                      x,
+                                                      T,
+                                                      chunks,
+                                                      H,
+                                                      int(H / x.k.template extent<axis::head>()),
+                                                      V,
+                                                      float(design.scale(Plan::keys)),
+                                                      float(eps),
+                                                      blocks,
+                                                      segments,
+                                                      (chunks + segments - 1) / segments,
+                                                      reinterpret_cast<float*>(on.memory.data)};
     wgmma::chunked_maps maps{};
     status made = wgmma::map_boxes(maps.q, x.q);
     if (made) made = wgmma::map_boxes(maps.k, x.k);
@@ -122,15 +140,16 @@ struct chunked_wgmma {
                   wgmma::chunked_shared_bytes<Plan>, on.handle, call, maps);
   }
   /// Puts the states that segments begin with into the workspace.
-  template <class Plan, class Call> static status hand_over(const Call& call, const wgmma::chunked_maps& maps, const stream& on) {
+  template <class Plan, class Call>
+  static status hand_over(const Call& call, const wgmma::chunked_maps& maps, const stream& on) {
     using states = wgmma::segment_states<Plan>;
-    const status done =
-        launch(&wgmma::segment_kernel<Plan>, dim3(unsigned(call.blocks * (call.segments - 1))), dim3(Plan::segment_threads),
-               wgmma::chunked_shared_bytes<Plan>, on.handle, call, maps);
+    const status done = launch(&wgmma::segment_kernel<Plan>, dim3(unsigned(call.blocks * (call.segments - 1))),
+                               dim3(Plan::segment_threads), wgmma::chunked_shared_bytes<Plan>, on.handle, call, maps);
     if (!done) return done;
-    return launch(&wgmma::pass_on_kernel<states::slice_numbers, states::slices, states::normaliser_numbers, Plan::decays>,
-                  dim3(unsigned((states::numbers + 255) / 256), unsigned(call.blocks)), dim3(256), 0, on.handle, call.handed,
-                  call.segments);
+    return launch(
+        &wgmma::pass_on_kernel<states::slice_numbers, states::slices, states::normaliser_numbers, Plan::decays>,
+        dim3(unsigned((states::numbers + 255) / 256), unsigned(call.blocks)), dim3(256), 0, on.handle, call.handed,
+        call.segments);
   }
 };
 

@@ -27,7 +27,7 @@ __device__ __forceinline__ void begin_normaliser(normaliser<Plan>& z, const Call
     z.each([&](int key, float) { to[key] = initial ? initial(block.batch, h, key) : 0.0f; });
   }
 }
-/// z behind its last one goes to the next segment or is the final one.
+/// z behind its last one goes to the next segment or is the final one, which the block of a head's first channels stores.
 template <class Plan, bool Shows, class Call>
 __device__ __forceinline__ void end_normaliser(normaliser<Plan>& z, const Call& call,
                                                const chunked_block<Plan>& block) {
@@ -35,7 +35,7 @@ __device__ __forceinline__ void end_normaliser(normaliser<Plan>& z, const Call& 
     float* const to = segment_states<Plan>{call.handed, call.segments, block.number}.normaliser(block.segment + 1) +
                       z.head() * Plan::keys;
     z.each([&](int key, float its) { to[key] = its; });
-  } else if (call.x.final_state.z && block.segment + 1 == call.segments) {
+  } else if (call.x.final_state.z && block.segment + 1 == call.segments && block.first_value == 0) {
     const int h = block.head + z.head();
     z.each([&](int key, float its) { call.x.final_state.z(block.batch, h, key) = its; });
   }
