@@ -9,9 +9,9 @@
 
 namespace sextant::gpu::lanes {
 
-/// While the first half of round r is multiplied, y of round r - 1 is finished and round r + 1 is prepared: what is one number
-/// per token and channel, once, by one lane; phi of the keys, once for all channels. Rounds r + 2 and r + 3 are on their
-/// way. While a token is multiplied, the rows of the next one and its F are on theirs, if few states leave registers for them.
+/// While the first half of round r is multiplied, round r + 1 is prepared: what is one number per token and channel, once, by
+/// one lane; phi of the keys, once for all channels. Then, or with it where lanes have one channel, y of round r - 1 is
+/// finished. Rounds r + 2 and r + 3 are on their way. While a token is multiplied, the rows of the next one and its F are on theirs, if few states leave registers for them.
 template <class Design, class Precision, int Keys, int Lanes, int Own> struct warp_walk {
   using layout = warp_layout<Design, Precision, Keys, Lanes, Own>;
   using token = typename layout::token;
@@ -92,18 +92,18 @@ template <class Design, class Precision, int Keys, int Lanes, int Own> struct wa
       return __any_sync(~0u, least < nearly_one * tended);
     } else return (void)of, splits;
   }
-  /// Finishes the round before, whose factors lie in `from`, and of whose tokens `count` exist: all 8 where Whole.
+  /// Finishes the round before, whose sums over keys are given and whose factors lie in `from`, and of whose tokens `count`
+  /// exist: all 8 where Whole.
   template <bool Whole>
-  __device__ __forceinline__ void finish(const channel_gates<layout>& gates, pipeline& now, const preparation& from,
-                                         int count, bool inside, int step) const {
-    array<two, tended> parts;
-    m.parts.sum(lane, parts);
+  __device__ __forceinline__ void finish(const channel_gates<layout>& gates, pipeline& now,
+                                         const array<two, tended>& sums_of_keys, const preparation& from, int count,
+                                         bool inside, int step) const {
 #pragma unroll
     for (int i = 0; i < tended; ++i) {
       const int t = first + i * (32 / pairs);
       float factor = scale;
       if constexpr (layout::normalises) factor = from.factor[t];
-      const auto y = gates.finish(parts[i], factor, now.last[i]);
+      const auto y = gates.finish(sums_of_keys[i], factor, now.last[i]);
       if (inside && (Whole || t < count)) store_together(now.to + i * (32 / pairs) * step, y);
     }
     now.to += round * step;
@@ -141,7 +141,10 @@ template <class Design, class Precision, int Keys, int Lanes, int Own> struct wa
     array<float4, tended> table_after;
     prepare(gates, r + 1, table_after);
     now.split = are_near_one(table_after);
-    if constexpr (Outputs) finish<true>(gates, now, after, round, inside && r > 0, step);
+    [[maybe_unused]] array<two, tended> sums_of_keys;  // of the round before
+    if constexpr (Outputs) m.parts.sum(lane, sums_of_keys);
+    constexpr bool late = Own == 2;
+    if constexpr (Outputs && !late) finish<true>(gates, now, sums_of_keys, after, round, inside && r > 0, step);
     if constexpr (Outputs && layout::normalises)
       sums.add(here.rows, here.factor, count, lane, scale, float(design.norm.eps));
 
@@ -153,6 +156,7 @@ template <class Design, class Precision, int Keys, int Lanes, int Own> struct wa
         mapping.store(keys_after, after.rows);
         store(table_after, after);
         __syncwarp();
+        if constexpr (Outputs && late) finish<true>(gates, now, sums_of_keys, after, round, inside && r > 0, step);
       }
       const rows_type row = now.rows;
       of_own w, number;
@@ -273,7 +277,10 @@ template <class Design, class Precision, int Keys, int Lanes, int Own> struct wa
     walk_all<true>(gates, mapping, feed, now, tokens, inside, step);
     if (left > 0) walk<false, true, splits>(gates, mapping, feed, now, whole, left, inside, step);
     const int rounds = whole + (left > 0);
-    if (rounds > 0) finish<false>(gates, now, m.of[(rounds - 1) % 2], left > 0 ? left : round, inside, step);
+    array<two, tended> sums_of_keys;
+    m.parts.sum(lane, sums_of_keys);
+    if (rounds > 0)
+      finish<false>(gates, now, sums_of_keys, m.of[(rounds - 1) % 2], left > 0 ? left : round, inside, step);
     ptx::await_copies<0>();
 
     if (segment + 1 == cut.count) own.template end<Precision>(x.final_state, at, K, q, channel, channel < V);
