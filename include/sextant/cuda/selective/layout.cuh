@@ -69,12 +69,12 @@ struct warp_layout : design_traits<Design, Precision> {
   static constexpr int vector = 4;             ///< keys read at once
   static_assert(states % vector == 0 && (Own == 1 || Own == 2));
   static constexpr int stages = 4;  ///< rounds of tokens kept as they arrive
-  /// Whether exponential n of a lane's at token t goes to the multiply-add units, which have room left: one in 16, mostly in the
-  /// second half of a round, where there is less else to do; of narrow warps that have an output gate one in 32.
+  /// Whether exponential n of a lane's at token t goes to the multiply-add units, which have room left: one in 16. Which one
+  /// decides how the compiler lays out the tokens around it: these were the fastest of those tried.
   static constexpr bool by_polynomial(int t, int n) {
-    if (Keys > 16) return n % 16 == 0;
-    if (Own == 1) return n == 0 && t % (base::has_gate ? 8 : 4) == 0;
-    return n == 0 && (t == 0 || t > round / 2);
+    if (Keys > 16) return n % 16 == 4;
+    if (Own == 1) return n == 3 && t % 4 == 0;
+    return n == 0 && t % 2 == int(base::has_gate);
   }
   /// Floats of phi(k), phi(q) and, where it is the same for all channels, F of one token; of 16 keys as many always, against
   /// bank conflicts.
