@@ -31,7 +31,7 @@ struct any_case {
   shape everyday;
   wishes wish;
   const bool* runs = nullptr;  ///< which of the planned forms run it
-  bool has_z = false, has_m = false, is_picture = false, is_local = false, turns = false;
+  bool has_z = false, has_m = false, is_picture = false, is_local = false, turns = false;  // turns: pairs of keys
 
   virtual ~any_case() = default;
   virtual std::unique_ptr<call<fp32>> make(fp32, const shape& s, const wishes& w) const = 0;

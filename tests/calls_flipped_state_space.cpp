@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/// @file  Mamba, Mamba-2 and Mamba-2S with each single switch the other way.
+/// @file  Mamba, Mamba-2, Mamba-2S and S4D with each single switch the other way.
 #include "calls_of.hpp"
 
 namespace sextant::test {
@@ -9,6 +9,7 @@ const case_list& flipped_state_space_cases() {
     case_list all;
     const auto add = adding_to(all);
     each_state_space_model([&](const char* name, const auto& design) { each_flip_of(name, design, add); });
+    each_flip_of("s4d", s4d, add);
     return all;
   }();
   return list;

@@ -31,7 +31,7 @@ template <class Design> struct case_of final : any_case {
     has_m = requires(state<Design> x) { x.m; };
     is_picture = requires(sequence<Design> x) { x.grid; };
     is_local = std::is_same_v<typename Design::shortcut_type, shortcut::local>;
-    turns = !std::is_same_v<typename Design::position_type, position::none>;
+    turns = has_pairs<Design>;
   }
   template <class Precision> std::unique_ptr<call<Precision>> made(const shape& s, const wishes& w) const {
     return std::make_unique<call_of<Design, Precision>>(

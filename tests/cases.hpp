@@ -33,11 +33,14 @@ template <class Design> shape heads_for(shape s) {
   else s.Hk = s.H = 2;
   return s;
 }
+/// Whether keys are pairs, that turn by a position or are complex numbers.
+template <class Design>
+inline constexpr bool has_pairs =
+    !std::is_same_v<typename Design::position_type, position::none> || time_invariant<typename Design::forget_type>;
 /// The everyday shape: 2 batches of 36 tokens (two tiles of 16 and a rest; a picture of 6 by 6), 5 keys and 7 channels,
 /// which no vector divides; 8 keys where pairs of them turn.
 template <class Design> shape everyday_shape() {
-  const bool turns = !std::is_same_v<typename Design::position_type, position::none>;
-  return heads_for<Design>({.B = 2, .T = 36, .K = turns ? 8 : 5, .V = 7, .grid_width = 6});
+  return heads_for<Design>({.B = 2, .T = 36, .K = has_pairs<Design> ? 8 : 5, .V = 7, .grid_width = 6});
 }
 /// A published size of the mixer: of Mamba-130m, Mamba-2 and GLA at 2048 tokens, of MILA-T's first stage. Benchmarks use it.
 template <class Design> shape published_shape() {
@@ -76,11 +79,17 @@ template <class Visit> void each_gated_attention(const Visit& visit) {
   visit("gla", gla);
   visit("mlstm", mlstm);
 }
-/// and all of them.
+/// and all of them, whose gates, queries and keys are those of tokens.
 template <class Visit> void each_preset(const Visit& visit) {
   each_attention(visit);
   each_state_space_model(visit);
   each_gated_attention(visit);
+}
+
+/// State spaces that are the same for every token.
+template <class Visit> void each_time_invariant(const Visit& visit) {
+  visit("s4d", s4d);
+  visit("s4d, bilinear", s4d.with(forget::diagonal<discretisation::bilinear>{}, shortcut::none{}, heads::multi{}));
 }
 
 /// The rows of the ablation of arXiv 2405.16605: one switch at a time from global linear attention towards Mamba.
@@ -123,7 +132,9 @@ template <part Which, class Design> constexpr auto flipped(const Design& d) {
   using D = Design;
   constexpr bool per_channel = sextant::detail::step_granularity<D> == per::channel;
   constexpr bool is_global = std::is_same_v<typename D::order_type, order::global>;
-  if constexpr (Which == part::input_gate) {
+  constexpr bool of_keys = Which == part::norm || Which == part::feature_map || Which == part::position;
+  if constexpr (of_keys && time_invariant<typename D::forget_type>) return d;
+  else if constexpr (Which == part::input_gate) {
     if constexpr (!std::is_same_v<typename D::input_type, input::one>) return d.with(input::one{});
     else if constexpr (per_channel) return d.with(input::softplus<per::channel>{});
     else return d.with(input::softplus<per::head>{});
@@ -187,6 +198,7 @@ template <class Design, class Visit> void each_flip_of(const char* name, const D
 /// All of them but the switched ones, which calls_flipped_*.cpp make: what most laws are held against.
 template <class Visit> void each_named(const Visit& visit) {
   each_preset(visit);
+  each_time_invariant(visit);
   each_ablation_row(visit);
   each_invented(visit);
 }

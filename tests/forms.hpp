@@ -35,11 +35,15 @@ template <class Real> struct planned_form {
   const char* name;
   status (*run)(const cpu::plan<Real>& p, int threads);
 };
-template <class Form, class Real, class On> status run_plan_on(const cpu::plan<Real>& p, On on) {
-  using planned = typename cpu::form_of<Form, Real>::type;
-  auto memory = poisoned(cpu::memory_of<planned>(p, cpu::workers(on)).all);
+template <class Planned, class Real, class On> status run_form_on(const cpu::plan<Real>& p, On on) {
+  auto memory = poisoned(cpu::memory_of<Planned>(p, cpu::workers(on)).all);
   on.memory = memory;
-  return cpu::run_form<planned>(p, on);
+  return cpu::run_form<Planned>(p, on);
+}
+template <class Form, class Real, class On> status run_plan_on(const cpu::plan<Real>& p, const On& on) {
+  if constexpr (requires { typename cpu::invariant_form_of<Form, Real>::type; })
+    if (p.discretise != nullptr) return run_form_on<typename cpu::invariant_form_of<Form, Real>::type>(p, on);
+  return run_form_on<typename cpu::form_of<Form, Real>::type>(p, on);
 }
 template <class Form, class Real> status run_plan(const cpu::plan<Real>& p, int threads) {
   if (threads == 0) return run_plan_on<Form>(p, cpu::serial{});

@@ -97,6 +97,12 @@ template <class Precision> struct tensors {
   void make_negative() {
     for (auto& e : tokens.back()) e = token(-std::fabs(float(e)));
   }
+  /// Makes every other number of the newest parameters an imaginary part, of either sign and so many times greater.
+  void make_imaginary(float times) {
+    auto& values = parameters.back();
+    for (std::size_t i = 1; i < values.size(); i += 2)
+      values[i] = real(through(float(values[i]) * (i % 4 == 1 ? times : -times)));
+  }
 };
 
 /// Owns the tensors of one call of a design, in one precision. Outputs start as NaN.
@@ -131,8 +137,15 @@ problem<Design, Precision> make_problem_through(float (*through)(float), const D
   if constexpr (requires { x.final_state.m; }) x.final_state.m = {p.m().data(), {N, s.H}};
 
   const double low = wish.positive_keys ? 0 : -1, g = wish.gate_size, r = wish.rate_size;
-  p.fill(p.tokens, x.q, low, 1, {s.B, s.T, s.Hk, s.K});
-  p.fill(p.tokens, x.k, low, 1, {s.B, s.T, s.Hk, s.K});
+  if constexpr (requires { x.q; }) {
+    p.fill(p.tokens, x.q, low, 1, {s.B, s.T, s.Hk, s.K});
+    p.fill(p.tokens, x.k, low, 1, {s.B, s.T, s.Hk, s.K});
+  } else {
+    p.tokens.resize(3);  // none of them, and v where it always is
+    p.fill(p.parameters, x.c, -1, 1, {s.H, s.V, s.K});
+    p.fill(p.parameters, x.b, -1, 1, {s.H, s.V, s.K});
+    p.fill(p.parameters, x.log_dt, -3, -1, {s.H, s.V});
+  }
   p.fill(p.tokens, x.v, -1, 1, {s.B, s.T, s.H, s.V});
 
   using input_type = typename Design::input_type;
@@ -162,6 +175,7 @@ problem<Design, Precision> make_problem_through(float (*through)(float), const D
   else if constexpr (rate == per::key) p.fill(p.parameters, x.a, -r, -r / 8, {s.H, W});
   else if constexpr (rate == per::channel) p.fill(p.parameters, x.a, -r, -r / 8, {s.H, s.V});
   else if constexpr (rate == per::key_channel) p.fill(p.parameters, x.a, -r, -r / 8, {s.H, s.V, W});
+  if constexpr (requires { x.c; }) p.make_imaginary(6);
   if constexpr (requires { x.d; }) p.fill(p.parameters, x.d, -1, 1, {s.H, s.V});
   if constexpr (requires { x.lepe; }) {
     p.fill(p.parameters, x.lepe, -1, 1, {s.H, s.V, 3, 3});

@@ -38,13 +38,14 @@ template <class Form, class Design> struct support {
   static constexpr bool is_global = std::is_same_v<typename Design::order_type, order::global>;
   static constexpr per forget = granularity<typename Design::forget_type>;
   static constexpr bool stabilised = std::is_same_v<typename Design::norm_type, norm::abs_max>;
+  static constexpr bool invariant = time_invariant<typename Design::forget_type>;
 
   static constexpr bool value = [] {
     if constexpr (std::is_same_v<Form, automatic> || std::is_same_v<Form, recurrent>) return true;
-    else if constexpr (std::is_same_v<Form, quadratic>) return true;
-    else if constexpr (std::is_same_v<Form, scan>) return !is_global && !stabilised;
+    else if constexpr (std::is_same_v<Form, quadratic>) return !invariant;
+    else if constexpr (std::is_same_v<Form, scan>) return !is_global && !stabilised && !invariant;
     else if constexpr (std::is_same_v<Form, chunked>)
-      return !is_global && forget != per::channel && forget != per::key_channel;
+      return !is_global && (invariant || (forget != per::channel && forget != per::key_channel));
     else return is_global;
   }();
 };

@@ -15,7 +15,9 @@ template <class Form, class Design> constexpr void check_form() {
   else if constexpr (std::is_same_v<Form, form::chunked>)
     static_assert(form::runs<Form, Design>, "form::chunked runs causal and reversed designs whose forget gate does not vary over channels: use form::recurrent or form::scan");
   else if constexpr (std::is_same_v<Form, form::scan>)
-    static_assert(form::runs<Form, Design>, "form::scan runs causal and reversed designs without abs_max's stabiliser: use form::recurrent");
+    static_assert(form::runs<Form, Design>, "form::scan runs causal and reversed designs with gates of tokens and without abs_max's stabiliser: use form::recurrent");
+  else if constexpr (std::is_same_v<Form, form::quadratic>)
+    static_assert(form::runs<Form, Design>, "form::quadratic runs designs with queries and keys of tokens: use form::chunked or form::recurrent");
   else
     static_assert(form::runs<Form, Design>, "no form of this name: automatic, recurrent, scan, chunked, quadratic, global");
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// expect: form::scan runs causal and reversed designs without abs_max's stabiliser: use form::recurrent
+// expect: form::scan runs causal and reversed designs with gates of tokens and without abs_max's stabiliser: use form::recurrent
 #include <sextant/sextant.hpp>
 
 using namespace sextant;

@@ -77,7 +77,7 @@ template <class Visit> void each_token_tensor(plan32& p, const Visit& visit) {
 }
 /// visit(tensor) for the parameters, which have one row per head.
 template <class Visit> void each_parameter(plan32& p, const Visit& visit) {
-  for (auto* x : {&p.bias, &p.a, &p.d, &p.lepe, &p.lepe_bias}) visit(*x);
+  for (auto* x : {&p.bias, &p.a, &p.d, &p.lepe, &p.lepe_bias, &p.log_dt}) visit(*x);
 }
 /// visit(tensor) for the states.
 template <class Visit> void each_state(plan32& p, const Visit& visit) {

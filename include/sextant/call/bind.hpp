@@ -119,6 +119,27 @@ template <class Backend, class Real, class Tensor>
   p.offsets_stride = offsets.stride(0);
 }
 
+/// Queries and keys of tokens.
+template <class Backend, class Real, class Tensor, class Sequence>
+void bind_keys(binder<Backend>& bind, call<Real, Tensor>& p, const Sequence& x, index_t B) {
+  p.key_heads = x.k.template extent<axis::head>();
+  p.keys = x.k.template extent<axis::key>();
+  if (!x.k && x.q.size() != 0) bind.refuse(errc::missing, "k is missing");
+  bind.bind(p.q, x.q, "q is missing", "q: [B, T, Hk, K] as k, with B and T of v", B, p.tokens, p.key_heads, p.keys);
+  bind.bind(p.k, x.k, "k is missing", "k: [B, T, Hk, K] with B and T of v", B, p.tokens, p.key_heads, p.keys);
+}
+/// The parameters c and b that take their place, and the step size.
+template <class Backend, class Real, class Tensor, class Sequence>
+void bind_state_space(binder<Backend>& bind, call<Real, Tensor>& p, const Sequence& x) {
+  p.key_heads = p.heads;
+  p.keys = x.c.template extent<axis::key>();
+  if (!x.c && x.a.size() != 0) bind.refuse(errc::missing, "c is missing");
+  bind.bind(p.q, x.c, "c is missing", "c: [H, V, K] with H and V of v", p.heads, p.values, p.keys);
+  bind.bind_optional(p.k, x.b, "b: [H, V, K] as c", p.heads, p.values, p.keys);
+  bind.bind(p.log_dt, x.log_dt, "log_dt is missing", "log_dt: [H, V] of v", p.heads, p.values);
+  if (p.keys % 2 != 0) bind.refuse(errc::shape, "c: [H, V, K] of pairs (re, im), so K is even");
+}
+
 /// The tensors of a call, which point into those of `x`. Where something does not fit, `found` says what, and the call must
 /// not be run.
 template <class Backend, class Design, class Precision, class Tensor>
@@ -132,15 +153,12 @@ void bind_call(call<typename Precision::accumulator, Tensor>& p, const Design& d
   p.tokens = x.v.template extent<axis::time>();
   p.heads = x.v.template extent<axis::head>();
   p.values = x.v.template extent<axis::value>();
-  p.key_heads = x.k.template extent<axis::head>();
-  p.keys = x.k.template extent<axis::key>();
-  p.width = state_width<typename Design::map_type>(p.keys);
   // The shapes are those of v and k, so without them nothing else could be said of a shape.
   if (!x.v && x.y.size() != 0) bind.refuse(errc::missing, "v is missing");
-  if (!x.k && x.q.size() != 0) bind.refuse(errc::missing, "k is missing");
   bind.bind(p.v, x.v, "v is missing", "v: [B, T, H, V]", B, p.tokens, p.heads, p.values);
-  bind.bind(p.q, x.q, "q is missing", "q: [B, T, Hk, K] as k, with B and T of v", B, p.tokens, p.key_heads, p.keys);
-  bind.bind(p.k, x.k, "k is missing", "k: [B, T, Hk, K] with B and T of v", B, p.tokens, p.key_heads, p.keys);
+  if constexpr (time_invariant<typename Design::forget_type>) bind_state_space(bind, p, x);
+  else bind_keys(bind, p, x, B);
+  p.width = state_width<typename Design::map_type>(p.keys);
   bind.bind(p.y, x.y, "y is missing", "y: [B, T, H, V] as v", B, p.tokens, p.heads, p.values);
   if (!Design::heads_type::allows(p.key_heads, p.heads)) bind.refuse(errc::shape, Design::heads_type::requirement);
   bind_offsets(bind, p, x.offsets);

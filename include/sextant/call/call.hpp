@@ -33,9 +33,9 @@ template <class Real, class Tensor> struct call {
   const index_t* offsets = nullptr;
   index_t offsets_stride = 0;
 
-  Tensor q, k, v, y, dt, output_gate;
+  Tensor q, k, v, y, dt, output_gate;        // of a time-invariant state space q and k are c and b, with no token's stride
   Tensor input_raw, forget_raw;              // what a gate reads of its own
-  Tensor bias, a, d, lepe, lepe_bias;        // parameters: batch and time strides are 0
+  Tensor bias, a, d, lepe, lepe_bias, log_dt;  // parameters: batch and time strides are 0
   Tensor S_in, z_in, m_in, S_out, z_out, m_out;
   index_t lepe_row = 0, lepe_column = 0;     // bytes
 
@@ -64,7 +64,7 @@ template <class Real, class Tensor> struct call {
   SEXTANT_FN index_t key_head(index_t h) const { return h * key_heads / heads; }
   /// visit(tensor) for every tensor, given or not.
   template <class Visit> void each_tensor(const Visit& visit) {
-    for (Tensor* t : {&q, &k, &v, &y, &dt, &output_gate, &input_raw, &forget_raw, &bias, &a, &d, &lepe, &lepe_bias, &S_in,
+    for (Tensor* t : {&q, &k, &v, &y, &dt, &output_gate, &input_raw, &forget_raw, &bias, &a, &d, &lepe, &lepe_bias, &log_dt, &S_in,
                       &z_in, &m_in, &S_out, &z_out, &m_out})
       visit(*t);
   }

@@ -10,6 +10,7 @@
 #include <sextant/cpu/quadratic.hpp>
 #include <sextant/cpu/recurrent.hpp>
 #include <sextant/cpu/scan.hpp>
+#include <sextant/cpu/state_space.hpp>
 #include <sextant/form.hpp>
 
 namespace sextant::cpu::inline SEXTANT_CPU_ISA {
@@ -74,8 +75,21 @@ template <class Real> struct form_of<form::scan, Real> { using type = scan<Real>
 template <class Real> struct form_of<form::quadratic, Real> { using type = quadratic<Real>; };
 template <class Real> struct form_of<form::global, Real> { using type = global<Real>; };
 
+/// The same for a time-invariant state space.
+template <class Form, class Real> struct invariant_form_of;
+template <class Real> struct invariant_form_of<form::recurrent, Real> { using type = state_space<Real, false>; };
+template <class Real> struct invariant_form_of<form::chunked, Real> { using type = state_space<Real, true>; };
+
+/// The form that computes a design.
+template <class Form, class Design, class Real>
+using form_for = typename std::conditional_t<time_invariant<typename Design::forget_type>, invariant_form_of<Form, Real>,
+                                             form_of<Form, Real>>::type;
+
 /// Whether the recurrent form beats the design's own on so few tokens.
-template <class Real> [[gnu::noinline]] bool is_short(const plan<Real>& p) { return p.longest() < 16; }
+template <class Real> [[gnu::noinline]] bool is_short(const plan<Real>& p) {
+  if (p.discretise != nullptr) return p.sequences * p.longest() < 256;  // powers are worth their price for many tokens
+  return p.longest() < 16;
+}
 
 /// Calls `visit` with the public form that runs the design.
 template <class Design, class Form, class Real, class Visit>
@@ -100,7 +114,7 @@ status compute(const Design& design, const Form& form, const On& on, const seque
   if constexpr (std::is_same_v<Form, form::chunked>) p.chunk_length = form.length;
   if (!found) return found;
   return with_form<Design>(form, p, [&](const auto& f) {
-    return run_form<typename form_of<std::remove_cvref_t<decltype(f)>, Real>::type>(p, on);
+    return run_form<form_for<std::remove_cvref_t<decltype(f)>, Design, Real>>(p, on);
   });
 }
 template <class Design, class Form, class Precision, class On>
@@ -111,7 +125,7 @@ std::size_t bytes_to_compute(const Design& design, const Form& form, const On& o
   plan<Real> p = make_plan(design, x, found);
   if constexpr (std::is_same_v<Form, form::chunked>) p.chunk_length = form.length;
   return with_form<Design>(form, p, [&](const auto& f) {
-    return memory_of<typename form_of<std::remove_cvref_t<decltype(f)>, Real>::type>(p, workers(on)).all;
+    return memory_of<form_for<std::remove_cvref_t<decltype(f)>, Design, Real>>(p, workers(on)).all;
   });
 }
 template <class Design, class Form, class Precision, class On>

@@ -14,10 +14,10 @@
 // must be compiled for the same instruction set. Gates and maps of the user's own stay where they are used.
 
 // NOLINTBEGIN(bugprone-macro-parentheses): the arguments are types and the keyword `extern`.
-#define SEXTANT_CPU_FORM(Extern, Form, Real)                                                      \
-  Extern template status run_form<form_of<Form, Real>::type>(const plan<Real>&, const parallel&); \
-  Extern template status run_form<form_of<Form, Real>::type>(const plan<Real>&, const serial&);   \
-  Extern template form_memory memory_of<form_of<Form, Real>::type>(const plan<Real>&, int);
+#define SEXTANT_CPU_FORM(Extern, Of, Form, Real)                                             \
+  Extern template status run_form<Of<Form, Real>::type>(const plan<Real>&, const parallel&); \
+  Extern template status run_form<Of<Form, Real>::type>(const plan<Real>&, const serial&);   \
+  Extern template form_memory memory_of<Of<Form, Real>::type>(const plan<Real>&, int);
 #define SEXTANT_CPU_GATE(Extern, Gate, Real)                                                              \
   Extern template void gate_box<Gate, Real, false>(const void*, index_t, index_t, index_t, operand<Real>, \
                                                    operand<Real>, Real*, index_t, index_t);               \
@@ -30,11 +30,11 @@
   Extern template void store_row<Stored, Real>(const Real*, index_t, void*, index_t);
 
 #define SEXTANT_CPU_INSTANCES(Extern, Real)                                              \
-  SEXTANT_CPU_FORM(Extern, form::recurrent, Real)                                        \
-  SEXTANT_CPU_FORM(Extern, form::scan, Real)                                             \
-  SEXTANT_CPU_FORM(Extern, form::chunked, Real)                                          \
-  SEXTANT_CPU_FORM(Extern, form::quadratic, Real)                                        \
-  SEXTANT_CPU_FORM(Extern, form::global, Real)                                           \
+  SEXTANT_CPU_FORM(Extern, form_of, form::recurrent, Real)                                        \
+  SEXTANT_CPU_FORM(Extern, form_of, form::scan, Real)                                             \
+  SEXTANT_CPU_FORM(Extern, form_of, form::chunked, Real)                                          \
+  SEXTANT_CPU_FORM(Extern, form_of, form::quadratic, Real)                                        \
+  SEXTANT_CPU_FORM(Extern, form_of, form::global, Real)                                           \
   SEXTANT_CPU_GATE(Extern, input::one, Real)                                             \
   SEXTANT_CPU_GATE(Extern, input::softplus<per::head>, Real)                             \
   SEXTANT_CPU_GATE(Extern, input::softplus<per::channel>, Real)                          \

@@ -31,6 +31,10 @@ template <class Gate, class Real, bool Value, bool Logarithm>
   to.from_step = reads_step<Gate>;
 }
 
+template <class Gate> discretised<double> discretise_pair(const void* gate, double delta, complex<double> a) {
+  return (*static_cast<const Gate*>(gate))(delta, a);
+}
+
 /// The plan of a call. It points into `design` and `x`, which must outlive it. Where something does not fit, `found`
 /// says what, and the plan must not be run.
 template <class Design, class Precision>
@@ -46,7 +50,9 @@ plan<typename Precision::accumulator> make_plan(const Design& design, const sequ
   constexpr bool stabilised = std::is_same_v<typename Design::norm_type, norm::abs_max>;
   constexpr bool by_head = granularity<forget_type> == per::nothing || granularity<forget_type> == per::head;
   plan_gate<input_type, Real, !stabilised, stabilised>(p.input, design.input_gate);
-  plan_gate<forget_type, Real, !stabilised, stabilised || by_head>(p.forget, design.forget_gate);
+  constexpr bool invariant = time_invariant<forget_type>;
+  plan_gate<forget_type, Real, !stabilised && !invariant, stabilised || by_head>(p.forget, design.forget_gate);
+  if constexpr (invariant) p.discretise = &discretise_pair<forget_type>;
   p.input.raw = p.input_raw;
   p.forget.raw = p.forget_raw;
   if constexpr (sextant::detail::has_default_rate<forget_type>)

@@ -4,6 +4,7 @@
 
 #include <sextant/call/call.hpp>
 #include <sextant/cpu/backend.hpp>
+#include <sextant/design/discretisation.hpp>
 #include <sextant/status.hpp>
 
 namespace sextant::cpu {
@@ -42,6 +43,9 @@ template <class Real> using map_function = void (*)(const void* map, const Real*
 /// A row of products q.k becomes one of products phi(q).phi(k).
 template <class Real> using product_function = void (*)(const void* map, Real* row, index_t count);
 
+/// One pair of a time-invariant state space, discretised.
+using discretise_function = discretised<double> (*)(const void* gate, double delta, complex<double> a);
+
 /// One gate: the part, its two functions, its raw tensor and what it varies over.
 template <class Real> struct gate_plan {
   const void* part = nullptr;
@@ -56,6 +60,7 @@ template <class Real> struct gate_plan {
 template <class Real> struct plan : call<Real, tensor<Real>> {
   gate_plan<Real> input, forget;
   Real (*default_rate)(index_t head) = nullptr;
+  discretise_function discretise = nullptr;  // null: gates, queries and keys are of tokens
 
   const void* map = nullptr;
   map_function<Real> apply_map = nullptr;  // null: identity

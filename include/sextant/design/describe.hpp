@@ -87,9 +87,16 @@ template <class Design> constexpr design_description describe(const Design& desi
   for (int i = 0; i < part_count; ++i) r.parts[i] = parts[i];
 
   constexpr per step = detail::step_granularity<D>;
-  r.add({"q", "[B, T, Hk, K]", "queries (C of a state space model)"});
-  r.add({"k", "[B, T, Hk, K]", "keys (B of a state space model)"});
-  r.add({"v", "[B, T, H, V]", "values (x of a state space model)"});
+  if (!time_invariant<forget_type>) {
+    r.add({"q", "[B, T, Hk, K]", "queries (C of a state space model)"});
+    r.add({"k", "[B, T, Hk, K]", "keys (B of a state space model)"});
+  }
+  r.add({"v", "[B, T, H, V]", "values (x or u of a state space model)"});
+  if (time_invariant<forget_type>) {
+    r.add({"c", "[H, V, K]", "C, as pairs (re, im)"});
+    r.add({"b", "[H, V, K]", "B, as pairs (re, im), 1 if absent", true});
+    r.add({"log_dt", "[H, V]", "logarithm of the step size"});
+  }
   if (step != per::nothing) {
     r.add({"dt", detail::token_shape<step>(), "raw step size: delta = softplus(dt + bias), the identity above 20"});
     r.add({"bias", detail::parameter_shape<step>(), "bias of the step size, 0 if absent", true});
@@ -102,7 +109,10 @@ template <class Design> constexpr design_description describe(const Design& desi
   constexpr bool has_default = requires { forget_type::template default_rate<double>(0); };
   if (rate != per::nothing)
     r.add({"a", detail::parameter_shape<rate>(),
-           has_default ? "the forget gate's rate, its default if absent" : "the forget gate's rate", has_default});
+           time_invariant<forget_type> ? "A, as pairs (re, im)"
+           : has_default               ? "the forget gate's rate, its default if absent"
+                                       : "the forget gate's rate",
+           has_default});
   if (detail::is_learned<D>) r.add({"d", "[H, V]", "the shortcut's weights"});
   if (detail::is_local<D>) {
     r.add({"lepe", "[H, V, 3, 3]", "weights of the depthwise convolution of v"});
@@ -145,8 +155,8 @@ struct operation_counts {
 };
 
 /// The counts of a design. Multiply-accumulates by the literature's rule: 2 K' V per token and head for update and read
-/// (9 K' V where the gate varies over keys and channels, as the vision papers count a selective scan), K' for a
-/// normaliser, V for the shortcut d and for the output gate, 9 V for the local one.
+/// (9 K' V where the gate varies over keys and channels, as the vision papers count a selective scan; 4 K' V for pairs that
+/// are turned by a constant), K' for a normaliser, V for the shortcut d and for the output gate, 9 V for the local one.
 template <class Precision = fp32, class Design> constexpr operation_counts count(const Design&, problem_size s) {
   using D = Design;
   using input_type = typename D::input_type;
@@ -156,10 +166,11 @@ template <class Precision = fp32, class Design> constexpr operation_counts count
     return p == per::nothing ? 0 : p == per::head ? 1 : p == per::key ? W : p == per::channel ? s.V : W * s.V;
   };
   constexpr per step = detail::step_granularity<D>, gate = granularity<forget_type>;
+  constexpr bool invariant = time_invariant<forget_type>;
   operation_counts c;
-  c.parameters = s.H * (over(step) + over(rate_granularity<forget_type>)) +
+  c.parameters = s.H * (over(step) + over(rate_granularity<forget_type>)) + (invariant ? s.H * (s.V + 2 * over(gate)) : 0) +
                  (detail::is_learned<D> ? s.H * s.V : 0) + (detail::is_local<D> ? 10 * s.H * s.V : 0);
-  c.macs = N * ((gate == per::key_channel ? 9 : 2) * W * s.V + (detail::normalises<typename D::norm_type> ? W : 0) +
+  c.macs = N * ((invariant ? 4 : gate == per::key_channel ? 9 : 2) * W * s.V + (detail::normalises<typename D::norm_type> ? W : 0) +
                 (detail::is_learned<D> || detail::has_output_gate<D> ? s.V : 0) +
                 (detail::is_learned<D> && detail::has_output_gate<D> ? s.V : 0) + (detail::is_local<D> ? 9 * s.V : 0));
   const bool constant_gate = raw_granularity<forget_type> == per::nothing;
@@ -168,7 +179,7 @@ template <class Precision = fp32, class Design> constexpr operation_counts count
                 (detail::has_output_gate<D> ? s.V : 0));
   if (std::is_same_v<typename D::map_type, map::elu_plus_one>) c.exps += 2 * s.B * s.T * s.Hk * s.K;
   c.bytes = index_t(sizeof(typename Precision::token)) *
-            (2 * s.B * s.T * s.Hk * s.K + 2 * N * s.V +
+            ((invariant ? 0 : 2 * s.B * s.T * s.Hk * s.K) + 2 * N * s.V +
              N * (over(step) + (reads_own<input_type> ? over(raw_granularity<input_type>) : 0) +
                   (reads_own<forget_type> ? over(raw_granularity<forget_type>) : 0) +
                   (detail::has_output_gate<D> ? s.V : 0)));

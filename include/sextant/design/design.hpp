@@ -76,6 +76,10 @@ struct design {
   static_assert(
       rules_type::stabiliser_is_a_number,
       "norm::abs_max keeps one stabiliser per head: its input and forget gates vary over nothing or over heads");
+  static_assert(
+      rules_type::invariant_has_no_keys && (!time_invariant<Forget> || std::is_same_v<Position, position::none>),
+      "a state space that is the same for every token has no keys to map, turn or sum: use map::identity, "
+      "position::none and norm::none");
 
   /// This design with the given parts in place of its own, in any order.
   template <class... Parts> SEXTANT_FN constexpr auto with(Parts... parts) const;

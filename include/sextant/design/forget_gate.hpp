@@ -2,6 +2,7 @@
 /// @file  Distinction 2, the forget gate: what multiplies the state before a token is added.
 #pragma once
 
+#include <sextant/design/discretisation.hpp>
 #include <sextant/design/part.hpp>
 #include <sextant/math/functions.hpp>
 
@@ -102,6 +103,23 @@ struct softplus {
   static constexpr bool vectorised = true;
   static constexpr per raw = per::head;
   template <class Real> SEXTANT_FN constexpr Real log(Real x) const { return -math::softplus(x); }
+};
+
+/// A diagonal state space that is the same for every token, of complex numbers (S4D: Gu et al. 2022, arXiv 2206.11893):
+///   x_t = F x_{t-1} + B v_t,  y_t = 2 Re(sum_m c_m x_t,m) + shortcut
+/// per channel, F and B from a, b and delta = exp(log_dt) by the discretisation. Neighbouring numbers (2m, 2m + 1) of K are
+/// the real and imaginary part of pair m, which stands for itself and its conjugate: so are a, b, c and S in memory.
+/// It takes the place of keys and queries too: b and c [H, V, K] are parameters.
+template <class Discretisation = discretisation::zoh> struct diagonal {
+  static constexpr part answers = part::forget_gate;
+  static constexpr const char* name = Discretisation::name;
+  static constexpr const char* formula = Discretisation::formula;
+  static constexpr per rate = per::key_channel;
+  static constexpr bool time_invariant = true;
+  Discretisation rule{};
+  template <class Real> SEXTANT_FN discretised<Real> operator()(const Real& delta, const complex<Real>& a) const {
+    return rule(delta, a);
+  }
 };
 
 }  // namespace sextant::forget

@@ -2,6 +2,7 @@
 /// @file  How a gate is called: its value or its logarithm, from what it offers, for any scalar type.
 #pragma once
 
+#include <sextant/design/discretisation.hpp>
 #include <sextant/design/part.hpp>
 #include <sextant/math/functions.hpp>
 
@@ -33,12 +34,20 @@ template <class Gate, class Real> concept offers_log =
     requires(const Gate g, Real x) { g.log(x); } || requires(const Gate g, Real x) { g.log(x, x); } ||
     requires(const Gate g) { g.template log<Real>(); };
 
+template <class Gate, class Real>
+concept offers_discretised = time_invariant<Gate> && rate_granularity<Gate> == per::key_channel &&
+    raw_granularity<Gate> == per::nothing && requires(const Gate g, Real delta, complex<Real> a) {
+  requires std::is_same_v<decltype(g(delta, a)), discretised<Real>>;
+};
+
 }  // namespace detail
 
 /// A gate: callable with what it reads, or offering the logarithm of that.
 ///   x is its raw number (source::own: as given; source::step: delta = softplus(dt + bias)), a its learned rate.
+/// One of a state space that is the same for every token is called with delta = exp(log_dt) and the complex a instead.
 template <class G>
-concept gate = component<G> && (detail::offers_value<G, double> || detail::offers_log<G, double>);
+concept gate = component<G> &&
+    (detail::offers_value<G, double> || detail::offers_log<G, double> || detail::offers_discretised<G, double>);
 
 /// The gate's value, from its call operator or else from exp of its logarithm.
 template <class Gate, class Real> SEXTANT_FN constexpr Real gate_value(const Gate& gate, Real x, Real a) {

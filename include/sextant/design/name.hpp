@@ -100,6 +100,7 @@ template <class Visit> constexpr void for_each_preset(Visit visit) {
   visit("mlstm", mlstm);
   visit("mila", mila);
   visit("two_mamba", two_mamba);
+  visit("s4d", s4d);
 }
 
 template <class D> consteval text design_name() {

@@ -83,6 +83,13 @@ template <class P> consteval bool vectorised_of() {
   else return false;
 }
 
+/// A gate that says `static constexpr bool time_invariant = true` is that of a state space which is the same for every
+/// token: it reads no token, and neither do the design's keys and queries, which are the parameters b and c.
+template <class G> consteval bool time_invariant_of() {
+  if constexpr (requires { G::time_invariant; }) return G::time_invariant;
+  else return false;
+}
+
 }  // namespace detail
 
 /// What a gate's value varies over: its raw tensor and its learned rate together.
@@ -97,5 +104,8 @@ inline constexpr bool reads_step = detail::raw_of<Gate>() != per::nothing && det
 /// Whether a gate reads the tensor named after its distinction.
 template <class Gate>
 inline constexpr bool reads_own = detail::raw_of<Gate>() != per::nothing && detail::source_of<Gate>() == source::own;
+
+/// Whether a forget gate is that of a state space with constant a, b and c in place of gates, keys and queries per token.
+template <class Gate> inline constexpr bool time_invariant = detail::time_invariant_of<Gate>();
 
 }  // namespace sextant

@@ -49,4 +49,9 @@ inline constexpr auto mila = linear_attention.with(norm::mean{}, shortcut::local
 inline constexpr auto two_mamba =
     linear_attention.with(forget::softplus{}, map::squared{.scale_keys = true});
 
+/// S4D, a diagonal state space that is the same for every token (Gu et al. 2022, arXiv 2206.11893): v = u; B = 1 unless b
+/// is given. `.with(forget::diagonal<discretisation::bilinear>{})` for the other discretisation.
+inline constexpr auto s4d = linear_attention.with(forget::diagonal<>{}, shortcut::learned{}, norm::none{},
+                                                  heads::single{}, map::identity{});
+
 }  // namespace sextant

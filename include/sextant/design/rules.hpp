@@ -44,10 +44,12 @@ template <class Input, class Forget, class Norm, class Order, class Map> struct 
   static constexpr bool stabiliser_is_a_number =
       !std::is_same_v<Norm, norm::abs_max> ||
       ((input == per::nothing || input == per::head) && (forget == per::nothing || forget == per::head));
+  static constexpr bool invariant_has_no_keys =
+      !time_invariant<Forget> || (!detail::normalises<Norm> && std::is_same_v<Map, map::identity>);
 
   static constexpr bool all = input_multiplies_v && input_has_no_rate && step_has_one_shape &&
                               step_is_per_head_or_channel && global_forgets_nothing && mean_is_global &&
-                              normaliser_is_a_vector && stabiliser_is_a_number;
+                              normaliser_is_a_vector && stabiliser_is_a_number && invariant_has_no_keys;
 };
 
 /// Whether these parts make a design that means something; the others (shortcut, heads, block, position, output, scale)

@@ -4,6 +4,7 @@
 
 #include <vector>  // vector
 
+#include <sextant/reference/state_space.hpp>
 #include <sextant/reference/token.hpp>
 
 namespace sextant::reference {

@@ -5,6 +5,7 @@
 #include <cmath>   // cos, pow, sin
 #include <vector>  // vector
 
+#include <sextant/reference/state_space.hpp>
 #include <sextant/reference/token.hpp>
 #include <sextant/status.hpp>
 

@@ -30,7 +30,10 @@ template <class Design, class Precision> struct tokens {
   index_t batch(index_t n) const { return x.offsets ? 0 : n; }
   index_t heads() const { return x.v.template extent<axis::head>(); }
   index_t values() const { return x.v.template extent<axis::value>(); }
-  index_t keys() const { return x.k.template extent<axis::key>(); }
+  index_t keys() const {
+    if constexpr (time_invariant<forget_type>) return x.c.template extent<axis::key>();
+    else return x.k.template extent<axis::key>();
+  }
   index_t width() const { return state_width<map_type>(keys()); }
   index_t key_head(index_t h) const { return h * x.k.template extent<axis::head>() / heads(); }
   /// Where token t of sequence n lies, t counting in the order in which the state meets the tokens.

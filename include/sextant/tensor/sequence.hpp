@@ -33,6 +33,15 @@ template <class E> struct parameter_view<per::key, E> { using type = hk<E>; };
 template <class E> struct parameter_view<per::channel, E> { using type = hv<E>; };
 template <class E> struct parameter_view<per::key_channel, E> { using type = hvk<E>; };
 
+template <class E> struct key_tensors {
+  bthk<const E> q{};                                     ///< [B, T, Hk, K]
+  bthk<const E> k{};                                     ///< [B, T, Hk, K]
+};
+template <class Real> struct state_space_tensors {
+  hv<const Real> log_dt{};                               ///< logarithm of the step size, [H, V]
+  hvk<const Real> b{};                                   ///< [H, V, K], optional: 1 if absent
+  hvk<const Real> c{};                                   ///< [H, V, K]
+};
 template <per P, class E, class Real> struct step_tensors {
   typename token_view<P, const E>::type dt{};            ///< raw step size, [B, T, H] or [B, T, H, V]
   typename parameter_view<P, const Real>::type bias{};   ///< [H] or [H, V], optional: 0 if absent
@@ -96,14 +105,18 @@ struct state_of : detail::only_if<detail::normalises<typename Design::norm_type>
 };
 
 /// The tensors of one call: q, k, v, y, the states, and exactly what the design's parts read besides
-/// (`describe(design)` lists them): dt and bias, forget, input, a, d, lepe and lepe_bias, grid, first_position, gate.
+/// (`describe(design)` lists them): dt and bias, forget, input, a, d, lepe and lepe_bias, grid, first_position, gate; for a
+/// time-invariant state space log_dt, a, b and c in place of q and k.
 /// Token tensors and y are stored as the precision's token type; parameters as its accumulator.
 ///
 /// Sequences of different lengths may be packed: with `offsets` {0, T_0, T_0 + T_1, ...} of n + 1 numbers, token tensors
 /// have B = 1 and hold the n sequences one after the other, and states have B = n.
 template <class Design, class Precision>
 struct sequence_of
-    : detail::step_of<detail::step_granularity<Design>, typename Precision::token, typename Precision::accumulator>,
+    : detail::only_if<!time_invariant<typename Design::forget_type>, detail::key_tensors<typename Precision::token>, 9>,
+      detail::only_if<time_invariant<typename Design::forget_type>,
+                      detail::state_space_tensors<typename Precision::accumulator>, 12>,
+      detail::step_of<detail::step_granularity<Design>, typename Precision::token, typename Precision::accumulator>,
       detail::forget_of<typename Design::forget_type, typename Precision::token>,
       detail::input_of<typename Design::input_type, typename Precision::token>,
       detail::rate_of_gate<rate_granularity<typename Design::forget_type>, typename Precision::accumulator>,
@@ -117,8 +130,6 @@ struct sequence_of
   using token = typename Precision::token;
   using state = typename Precision::state;
 
-  bthk<const token> q{};                                 // [B, T, Hk, K]
-  bthk<const token> k{};                                 // [B, T, Hk, K]
   bthv<const token> v{};                                 // [B, T, H, V]
   bthv<token> y{};                                       // [B, T, H, V]
   state_of<Design, const state> initial_state{};         // optional: empty if absent
