@@ -89,7 +89,7 @@ template <class Visit> void each_preset(const Visit& visit) {
 /// State spaces that are the same for every token.
 template <class Visit> void each_time_invariant(const Visit& visit) {
   visit("s4d", s4d);
-  visit("s4d, bilinear", s4d.with(forget::diagonal<discretisation::bilinear>{}, shortcut::none{}, heads::multi{}));
+  visit("s4d, bilinear", s4d.with(forget::diagonal<discretisation::bilinear>{}, shortcut::none{}));
 }
 
 /// The rows of the ablation of arXiv 2405.16605: one switch at a time from global linear attention towards Mamba.

@@ -160,4 +160,13 @@ struct taylor_map {
   template <class Real> SEXTANT_FN Real key_scale(index_t) const { return Real(0.5); }
 };
 
+/// A discretisation, Euler's explicit rule.
+struct euler {
+  static constexpr const char* name = "diagonal_euler";
+  static constexpr const char* formula = "x <- (1 + delta a) x + delta b v";
+  template <class Real> SEXTANT_FN discretised<Real> operator()(const Real& delta, const complex<Real>& a) const {
+    return {complex<Real>{Real(1), Real(0)} + delta * a, complex<Real>{delta, Real(0)}};
+  }
+};
+
 }  // namespace sextant::test::invented

@@ -42,14 +42,14 @@ template <class Precision> struct call {
 
   sizes size;
   block<token> q, k, v, dt, input, forget, gate, y;
-  block<real> bias, a, d, lepe, lepe_bias;
+  block<real> bias, a, b, c, d, log_dt, lepe, lepe_bias;
   block<state> initial_S, initial_z, initial_m, final_S, final_z, final_m;
   sextant::image_grid grid;
 
   /// Calls visit(block) with every block, inputs first.
   template <class Visit> void each(const Visit& visit) {
     const auto visit_all = [&visit](auto&... blocks) { (visit(blocks), ...); };
-    visit_all(q, k, v, dt, input, forget, gate, bias, a, d, lepe, lepe_bias, initial_S, initial_z, initial_m);
+    visit_all(q, k, v, dt, input, forget, gate, bias, a, b, c, d, log_dt, lepe, lepe_bias, initial_S, initial_z, initial_m);
     each_result(visit);
   }
   /// The same with those of the results.
@@ -69,7 +69,10 @@ template <class Precision> struct call {
     if (name == "y") return visit(y), true;
     if (name == "bias") return visit(bias), true;
     if (name == "a") return visit(a), true;
+    if (name == "b") return visit(b), true;
+    if (name == "c") return visit(c), true;
     if (name == "d") return visit(d), true;
+    if (name == "log_dt") return visit(log_dt), true;
     if (name == "lepe") return visit(lepe), true;
     if (name == "lepe_bias") return visit(lepe_bias), true;
     if (name == "initial_state.S") return visit(initial_S), true;
@@ -85,8 +88,8 @@ template <class Precision> struct call {
 /// The sequence of a design, every tensor that it has lent by the call.
 template <class Design, class Precision> sextant::sequence<Design, Precision> tensors_of(call<Precision>& from) {
   sextant::sequence<Design, Precision> x;
-  from.q.lend(x.q);
-  from.k.lend(x.k);
+  if constexpr (requires { x.q; }) from.q.lend(x.q), from.k.lend(x.k);
+  if constexpr (requires { x.c; }) from.b.lend(x.b), from.c.lend(x.c), from.log_dt.lend(x.log_dt);
   from.v.lend(x.v);
   from.y.lend(x.y);
   if constexpr (requires { x.dt; }) from.dt.lend(x.dt), from.bias.lend(x.bias);

@@ -118,11 +118,12 @@ template <class Element> std::vector<Element> rounded(npy::array from) {
 
 /// The numbers of heads that the design allows, and the sizes that follow from q and v.
 void settle(const options& asked, const subject& what, sizes& size) {
+  if (!what.has_queries) size.Hk = size.H;
   if (!what.allows(size.Hk, size.H))
     throw refusal(path_of(asked.in, "q.npy") + " has " + std::to_string(size.Hk) + " heads and v.npy " +
                   std::to_string(size.H) + ", but " + what.requirement);
   if (size.K > index_t(1) << 31)
-    throw refusal(path_of(asked.in, "q.npy") + ": K = " + std::to_string(size.K) + " keys are too many");
+    throw refusal(path_of(asked.in, what.has_queries ? "q.npy" : "c.npy") + ": K = " + std::to_string(size.K) + " keys are too many");
   size.width = what.width(size.K);
   if (!asked.grid) return;
   const auto [height, width] = *asked.grid;
@@ -135,13 +136,13 @@ void settle(const options& asked, const subject& what, sizes& size) {
 
 }  // namespace
 
-npy::array read_queries(const std::string& folder) {
+npy::array read_first(const std::string& folder, const subject& what) {
   std::error_code failure;
   if (!std::filesystem::is_directory(folder, failure)) throw refusal("--in " + folder + ": there is no such folder");
-  return read(path_of(folder, "q.npy"), {"q", "[B, T, Hk, K]", "queries"});
+  return read(path_of(folder, file_of(what.tensors[0])), what.tensors[0]);
 }
 
-template <class Precision> call<Precision> load(const options& asked, const subject& what, npy::array queries) {
+template <class Precision> call<Precision> load(const options& asked, const subject& what, npy::array first) {
   call<Precision> numbers;
   sizes& size = numbers.size;
   if (asked.grid) numbers.grid = *asked.grid;
@@ -158,9 +159,9 @@ template <class Precision> call<Precision> load(const options& asked, const subj
         block.values.assign(count(block.shape), element(0.0f));
         block.given = true;
       } else if (!tensor.optional || is_there(path)) {
-        npy::array file = name == "q" ? std::move(queries) : read(path, tensor);
+        npy::array file = name == what.tensors[0].name ? std::move(first) : read(path, tensor);
         fit(path, {file.shape.begin(), file.shape.end()}, file_shape(tensor), size);
-        if (name == "v") settle(asked, what, size);
+        if (name == (what.has_queries ? "v" : "c")) settle(asked, what, size);
         block.shape = extents(tensor.shape, size);
         (void)count(block.shape);
         block.values = rounded<element>(std::move(file));

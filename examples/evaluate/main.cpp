@@ -16,8 +16,8 @@ namespace evaluate {
 
 namespace {
 
-template <class Precision> void answer(const options& asked, const subject& what, sextant::npy::array queries) {
-  call<Precision> numbers = load<Precision>(asked, what, std::move(queries));
+template <class Precision> void answer(const options& asked, const subject& what, sextant::npy::array first) {
+  call<Precision> numbers = load<Precision>(asked, what, std::move(first));
   if (const sextant::status done = run(asked, numbers); !done) throw refusal(what.name + ": " + done.what);
   save(asked.out, what, numbers);
 }
@@ -26,12 +26,12 @@ void answer(const options& asked) {
   const subject what = subject_of(asked);
   if (asked.where == place::cuda)
     if (const std::string why = why_no_gpu(); !why.empty()) throw refusal("--backend cuda: " + why);
-  sextant::npy::array queries = read_queries(asked.in);
-  const std::string precision = !asked.precision.empty() ? asked.precision : queries.is_double() ? "fp64" : "fp32";
-  if (precision == "fp64") answer<sextant::fp64>(asked, what, std::move(queries));
-  else if (precision == "bf16") answer<sextant::bf16>(asked, what, std::move(queries));
-  else if (precision == "fp16") answer<sextant::fp16>(asked, what, std::move(queries));
-  else answer<sextant::fp32>(asked, what, std::move(queries));
+  sextant::npy::array first = read_first(asked.in, what);
+  const std::string precision = !asked.precision.empty() ? asked.precision : first.is_double() ? "fp64" : "fp32";
+  if (precision == "fp64") answer<sextant::fp64>(asked, what, std::move(first));
+  else if (precision == "bf16") answer<sextant::bf16>(asked, what, std::move(first));
+  else if (precision == "fp16") answer<sextant::fp16>(asked, what, std::move(first));
+  else answer<sextant::fp32>(asked, what, std::move(first));
 }
 
 int refuse(std::string why) {

@@ -17,6 +17,7 @@ template <class Visit> void for_each_preset(Visit visit) {
   visit(sextant::mlstm);
   visit(sextant::mila);
   visit(sextant::two_mamba);
+  visit(sextant::s4d);
 }
 
 }  // namespace evaluate

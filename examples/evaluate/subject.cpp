@@ -35,6 +35,7 @@ template <class Design> subject describe_as_subject(const Design& design) {
   made.requirement = heads::requirement;
   made.allows = &heads::allows;
   made.width = &sextant::state_width<typename Design::map_type>;
+  made.has_queries = !sextant::time_invariant<typename Design::forget_type>;
   made.sums_all_tokens = std::is_same_v<typename Design::order_type, sextant::order::global>;
   // Here LePE may be left out: then the design goes without a shortcut.
   for (tensor_description& tensor : made.tensors)

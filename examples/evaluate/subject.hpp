@@ -21,6 +21,7 @@ struct subject {
   bool (*allows)(index_t key_heads, index_t heads) = nullptr;
   index_t (*width)(index_t keys) = nullptr;  ///< keys of the state
   bool sums_all_tokens = false;              ///< order::global
+  bool has_queries = true;                   ///< and keys
 };
 
 /// What the options ask for. Throws a refusal where the parts do not fit, the form does not run the design, or a grid is

@@ -47,15 +47,6 @@ template <class Design, class Change> void check_pairs(const Design& design, con
 
 constexpr auto trapezoid = s4d.with(forget::diagonal<discretisation::bilinear>{});
 
-/// A user's own discretisation: Euler's explicit rule.
-struct euler {
-  static constexpr const char* name = "diagonal_euler";
-  static constexpr const char* formula = "x <- (1 + delta a) x + delta b v";
-  template <class Real> SEXTANT_FN discretised<Real> operator()(const Real& delta, const complex<Real>& a) const {
-    return {complex<Real>{Real(1), Real(0)} + delta * a, complex<Real>{delta, Real(0)}};
-  }
-};
-
 }  // namespace
 
 TEST_CASE("state space: both forms equal the recurrence") {
@@ -76,8 +67,8 @@ TEST_CASE("state space: the recurrence is a convolution") {
 }
 TEST_CASE("state space: chunks of any length") {
   for (index_t length : {1, 3, 4, 12, 16, 32, 64, 1000})
-    CHECK(error_of<fp64>(s4d, {.B = 2, .T = 333, .K = 6, .V = 21}, {.initial_state = true}, form::chunked{length}).worst() <=
-          1e-12);
+    CHECK(error_of<fp64>(s4d, {.B = 2, .T = 333, .K = 6, .V = 21}, {.initial_state = true}, form::chunked{length})
+              .worst() <= 1e-12);
 }
 TEST_CASE("state space: the final state in the place of the initial one") {
   both_forms([](const auto& form) { check_in_place("s4d", s4d, form); });
@@ -102,7 +93,7 @@ TEST_CASE("state space: without b it is 1") {
   });
 }
 TEST_CASE("state space: a user's own discretisation") {
-  const auto design = s4d.with(forget::diagonal<euler>{});
+  const auto design = s4d.with(forget::diagonal<invented::euler>{});
   CHECK(error_of<fp32>(design, {.B = 2, .T = 40, .K = 8, .V = 7}, {.rate_size = 0.1}).worst() <= 2e-6);
 }
 TEST_CASE("state space: pairs at the edge") {

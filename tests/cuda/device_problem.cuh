@@ -22,7 +22,9 @@ template <class Design, class Precision> struct device_problem {
   explicit device_problem(problem<Design, Precision>& p) : host{p}, x{p.x} {
     memory.take(p);
     const auto move = [this](auto&... views) { (memory.move(views), ...); };
-    move(x.q, x.k, x.v, x.y, x.initial_state.S, x.final_state.S, x.offsets);
+    if constexpr (requires { x.q; }) move(x.q, x.k);
+    else move(x.c, x.b, x.log_dt);
+    move(x.v, x.y, x.initial_state.S, x.final_state.S, x.offsets);
     if constexpr (requires { x.initial_state.z; }) move(x.initial_state.z, x.final_state.z);
     if constexpr (requires { x.initial_state.m; }) move(x.initial_state.m, x.final_state.m);
     if constexpr (requires { x.dt; }) move(x.dt, x.bias);

@@ -43,7 +43,8 @@ TEST_CASE("discretisations are their formulas") {
 }
 TEST_CASE("a step that is held, where a is next to 0 and where it is not, is the same function") {
   for (double size : {0.0, 1e-12, 1e-6, 0.99e-4, 1.01e-4, 1e-3}) {
-    const number z(-0.6 * size, 0.8 * size), series = 1.0 + z / 2.0 + z * z / 6.0 + z * z * z / 24.0 + z * z * z * z / 120.0;
+    const number z(-0.6 * size, 0.8 * size),
+        series = 1.0 + z / 2.0 + z * z / 6.0 + z * z * z / 24.0 + z * z * z * z / 120.0;
     CHECK(distance(discretisation::zoh{}(1.0, sextant::complex<double>{z.real(), z.imag()}).input, series) <= 1e-15);
   }
 }

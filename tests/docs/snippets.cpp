@@ -19,6 +19,8 @@ constexpr auto with_input_gate = sextant::linear_attention.with(sextant::input::
 constexpr auto with_forget_gate =
     sextant::linear_attention.with(sextant::forget::selective{}, sextant::norm::sum_undecayed{});
 
+constexpr auto trapezoid = sextant::s4d.with(sextant::forget::diagonal<sextant::discretisation::bilinear>{});
+
 constexpr auto with_shortcut = sextant::linear_attention.with(sextant::shortcut::learned{});
 
 constexpr auto without_norm = sextant::linear_attention.with(sextant::norm::none{});
@@ -100,6 +102,7 @@ TEST_CASE("the designs of the pages are what their names say") {
   CHECK(std::string(sx::name(mixer)).find("forget exponential") != std::string::npos);
   CHECK(std::string(sx::name(with_input_gate)) == "linear_attention with input softplus_channel");
   CHECK(std::string(sx::name(with_forget_gate)).find("forget selective") != std::string::npos);
+  CHECK(std::string(sx::name(trapezoid)) == "s4d with forget diagonal_bilinear");
   CHECK(std::string(sx::name(with_shortcut)) == "linear_attention with shortcut learned");
   CHECK(std::string(sx::name(without_norm)) == "linear_attention with norm none");
   CHECK(std::string(sx::name(single_head)) == "linear_attention with heads single");

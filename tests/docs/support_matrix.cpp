@@ -23,12 +23,15 @@ std::string support_matrix() {
       table += runs ? " ✓ |" : " · |";
     }
     std::string reads;
-    for (int i = 3; i < d.tensor_count; ++i) {
+    bool has_keys = false;
+    for (int i = 0; i < d.tensor_count; ++i) {
       const sextant::tensor_description& t = d.tensors[i];
+      has_keys = has_keys || std::string(t.name) == "k";
+      if (std::string("qkv").find(t.name) != std::string::npos) continue;
       if (t.output || std::string(t.name).find('.') != std::string::npos || std::string(t.name) == "offsets") continue;
       reads += (reads.empty() ? "`" : ", `") + std::string(t.name) + "` " + t.shape + (t.optional ? " (optional)" : "");
     }
-    table += " " + reads + " |\n";
+    table += " " + reads + (has_keys ? "" : ", and no q and k") + " |\n";
   });
   return table;
 }

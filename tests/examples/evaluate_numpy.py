@@ -50,6 +50,8 @@ def meaningful(s):
 
 def shapes(s, B, T, Hk, H, K, V):
     """What the switches read, by file: the shape of each. Those of a state are not among them."""
+    if s["forget"] == "diagonal":  # a state space that is the same for every token
+        return {"v": (B, T, H, V), "a": (H, V, K), "b": (H, V, K), "c": (H, V, K), "d": (H, V), "log_dt": (H, V)}
     W = K * (K + 1) // 2 if s["map"] == "squared" else K
     files = {"q": (B, T, Hk, K), "k": (B, T, Hk, K), "v": (B, T, H, V)}
     per_channel = s["input"] == "softplus_channel" or s["forget"] == "selective"
@@ -103,7 +105,7 @@ def parameter(x, precision):
     return np.asarray(x).astype(np.float64 if precision == "fp64" else np.float32).astype(np.float64)
 
 
-PARAMETERS = ("bias", "a", "d", "lepe", "lepe_bias", "initial_state", "initial_normalizer", "initial_stabilizer")
+PARAMETERS = ("bias", "a", "b", "c", "d", "log_dt", "lepe", "lepe_bias", "initial_state", "initial_normalizer", "initial_stabilizer")
 
 
 def as_stored(files, precision):

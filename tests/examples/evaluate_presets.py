@@ -105,6 +105,25 @@ def mila(height, width):
     return {**PLAIN}, run
 
 
+def s4d():
+    """By the other view of it: a convolution, and what is left of the initial state."""
+    def run(f):
+        B, T, H, V = f["v"].shape
+        a, c = f["a"].view(complex), f["c"].view(complex)  # neighbours are a real and an imaginary part
+        b = f["b"].view(complex) if "b" in f else np.ones_like(a)
+        step = np.exp(f["log_dt"])[..., None] * a
+        F, enters = np.exp(step), (np.exp(step) - 1) / a * b
+        powers = F ** np.arange(T + 1)[:, None, None, None]  # [T + 1, H, V, pairs]
+        S = f.get("initial_state", np.zeros((B, H, 2 * a.shape[-1], V))).swapaxes(2, 3).copy().view(complex)
+        kernel = 2 * np.einsum("thvm,hvm->thv", powers[:T], c * enters).real
+        y = 2 * np.einsum("thvm,bhvm,hvm->bthv", powers[1:], S, c).real + f["d"] * f["v"]
+        for t in range(T):
+            y[:, t] += np.einsum("shv,bshv->bhv", kernel[t::-1], f["v"][:, :t + 1])
+        last = powers[T] * S + np.einsum("thvm,bthv->bhvm", powers[T - 1::-1], f["v"]) * enters
+        return {"y": y, "final_state": last.view(float).swapaxes(2, 3)}
+    return {**PLAIN, "forget": "diagonal", "shortcut": "learned"}, run
+
+
 GRID = (6, 5)
 PRESETS = {
     "linear_attention": switched(map="elu_plus_one", norm="sum"),
@@ -116,13 +135,14 @@ PRESETS = {
     "mlstm": mlstm(),
     "mila": mila(*GRID),
     "two_mamba": two_mamba(),
+    "s4d": s4d(),
 }
 FORMS = {
     "linear_attention": "recurrent scan chunked quadratic", "mamba": "recurrent scan quadratic",
     "mamba2": "recurrent scan chunked quadratic", "mamba2s": "recurrent scan chunked quadratic",
     "retnet": "recurrent scan chunked quadratic", "gla": "recurrent scan chunked quadratic",
     "mlstm": "recurrent chunked quadratic", "mila": "recurrent quadratic global",
-    "two_mamba": "recurrent scan chunked quadratic",
+    "two_mamba": "recurrent scan chunked quadratic", "s4d": "recurrent chunked",
 }
 ALL_FORMS = ["automatic", "recurrent", "scan", "chunked", "quadratic", "global"]
 
@@ -174,7 +194,7 @@ for seed, (preset, (s, run)) in enumerate(PRESETS.items()):
     files = files_of(preset, s, 2, GRID[0] * GRID[1], H, 4, 6)
     grid = ["--grid", f"{GRID[0]}x{GRID[1]}"] if preset == "mila" else []
 
-    optional = ["bias", "lepe_bias"] + (["a"] if preset == "retnet" else [])
+    optional = ["bias", "b", "lepe_bias"] + (["a"] if preset == "retnet" else [])
     bare = {n: x for n, x in files.items() if n not in optional and not n.startswith("initial_") and n != "lepe"}
     stateless = {n: x for n, x in files.items() if not n.startswith(("initial_normalizer", "initial_stabilizer"))}
     for given in (files, bare, stateless):
@@ -192,7 +212,7 @@ for seed, (preset, (s, run)) in enumerate(PRESETS.items()):
     if program.on_gpu:
         if preset == "mila":
             s, run = mila(14, 15)
-        K, V = {"mamba": (16, 64), "mamba2": (128, 64), "two_mamba": (16, 64), "mila": (32, 32)}.get(preset, (64, 64))
+        K, V = {"mamba": (16, 64), "s4d": (64, 24), "mamba2": (128, 64), "two_mamba": (16, 64), "mila": (32, 32)}.get(preset, (64, 64))
         files = files_of(preset, s, 2, 14 * 15, H, K, V)
         source = program.save(files)
         for precision in ref.TOLERANCE:
@@ -207,9 +227,10 @@ for preset, (s, run) in PRESETS.items():
     text = re.search(rf"^  --design {preset},.*?(?=^  --design |\Z)", done.stdout, re.M | re.S).group()
     assert re.search(r"--form ([a-z|]*)", text).group(1).split("|") == ["automatic", *FORMS[preset].split()], text
     named = dict(re.findall(r"^    (\w+)\.npy +\[(.*?)\]", text, re.M))
-    wanted = {"q": "B, T, Hk, K", "k": "B, T, Hk, K", "v": "B, T, H, V", "y": "B, T, H, V", "final_state": "B, H, K', V"}
-    letters = {"dt": "B, T, H, V" if preset == "mamba" else "B, T, H", "bias": "H, V" if preset == "mamba" else "H",
-               "a": "H, V, K'" if preset == "mamba" else "H", "d": "H, V", "input": "B, T, H",
+    wanted = {"v": "B, T, H, V", "y": "B, T, H, V", "final_state": "B, H, K', V"}
+    letters = {"q": "B, T, Hk, K", "k": "B, T, Hk, K", "b": "H, V, K", "c": "H, V, K", "log_dt": "H, V",
+               "dt": "B, T, H, V" if preset == "mamba" else "B, T, H", "bias": "H, V" if preset == "mamba" else "H",
+               "a": "H, V, K'" if preset in ("mamba", "s4d") else "H", "d": "H, V", "input": "B, T, H",
                "forget": "B, T, H, K'" if preset == "gla" else "B, T, H"}
     wanted |= {n: letters[n] for n in ref.shapes(s, 1, 1, 1, 1, 1, 1) if n in letters}
     if preset != "mila":

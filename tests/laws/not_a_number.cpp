@@ -63,6 +63,7 @@ TEST_CASE("a NaN in a query reaches its own token alone, a NaN in a key the stat
     const auto call = c.make();
     const shape& s = call->size;
     if (call->plan.order == order_kind::global || c.is_local) return;
+    if (call->numbers->tokens[number_of_q].empty()) return;  // a state space without queries and keys
     const index_t at = 17;
     const std::size_t row = call->numbers->y().size() / std::size_t(s.B * s.T);
     each_form_of(c, call->plan, [&](const planned_form<float>& form, const plan32& plan) {

@@ -2,6 +2,8 @@
 /// @file  State spaces that are the same for every token: the recurrent form and the chunked one, with channels in lanes.
 #pragma once
 
+#include <utility>  // integer_sequence
+
 #include <sextant/cpu/finisher.hpp>
 #include <sextant/cpu/gates.hpp>
 #include <sextant/cpu/state_space_powers.hpp>
@@ -24,9 +26,7 @@ template <class Real, bool Chunked> struct state_space {
   static constexpr int at_once = SEXTANT_CPU_BYTES == 64 ? 4 : 2;
   using vector = simd<Real>;
 
-  static index_t block(const plan<Real>& p) {
-    return padded<Real>(p.values < most_values ? p.values : most_values);
-  }
+  static index_t block(const plan<Real>& p) { return padded<Real>(p.values < most_values ? p.values : most_values); }
   static index_t blocks(const plan<Real>& p) { return p.values == 0 ? 0 : (p.values + block(p) - 1) / block(p); }
   /// Groups of sequences: two items or more for every worker, where there are enough.
   static index_t groups(const plan<Real>& p, int workers) {
@@ -81,9 +81,11 @@ template <class Real, bool Chunked> struct state_space {
       for (index_t c = 0; c < padded<Real>(w.values); c += lanes<Real>) {
         index_t t = 0;
         if constexpr (Chunked) {
+          using some = std::make_integer_sequence<int, at_once>;
+          using one = std::make_integer_sequence<int, 1>;
           const index_t L = powers.length;
-          for (; t + at_once * L <= w.count; t += at_once * L) meet_chunks<at_once>(t, c);
-          for (; t + L <= w.count; t += L) meet_chunks<1>(t, c);
+          for (; t + at_once * L <= w.count; t += at_once * L) meet_chunks(t, c, some{});
+          for (; t + L <= w.count; t += L) meet_chunks(t, c, one{});
         }
         for (; t < w.count; ++t) meet_token(t, c);
       }
@@ -109,7 +111,8 @@ template <class Real, bool Chunked> struct state_space {
   void meet_token(index_t t, index_t c) const {
     const index_t ld = values, all = keys;
     const vector u_t = vector::load(u + t * ld + c);
-    const Real *const F = powers.F + c, *const rest = powers.rest_of_F + c, *const B = powers.B + c, *const C = powers.C + c;
+    const Real *const F = powers.F + c, *const rest = powers.rest_of_F + c, *const B = powers.B + c,
+                      *const C = powers.C + c;
     Real* const state = x + c;
     vector y_re(Real(0)), y_im(Real(0));
     for (index_t k = 0; k < all * ld; k += 2 * ld) {
@@ -122,77 +125,80 @@ template <class Real, bool Chunked> struct state_space {
     (y_re + y_im).store(y + t * ld + c);
   }
 
-  /// `Count` chunks of L tokens from t on: what the tokens of each say to the state, the states one after another, and y.
-  template <int Count> void meet_chunks(index_t t, index_t c) const {
+  /// Four sums, of neighbouring tokens or keys.
+  struct sums {
+    vector at0{Real(0)}, at1{Real(0)}, at2{Real(0)}, at3{Real(0)};
+    SEXTANT_INLINE void add(const vector (&by)[4], vector all) {
+      at0 = fma(by[0], all, at0), at1 = fma(by[1], all, at1), at2 = fma(by[2], all, at2), at3 = fma(by[3], all, at3);
+    }
+  };
+  /// Chunks of L tokens from t on, as many as there are numbers in N: what the tokens of each say to the state, the states
+  /// one after another, and y. The packs unroll: an array of vectors indexed by a loop variable would live in memory.
+  template <int... N> void meet_chunks(index_t t, index_t c, std::integer_sequence<int, N...> chunks) const {
     const Real* const u_0 = u + t * values + c;
-    for (index_t k = 0; k < keys; k += 4) update_keys<Count>(u_0, k, c);
-    for (index_t i = 0; i < powers.length; i += 4) read_tokens<Count>(u_0, i, y + (t + i) * values + c, c);
+    for (index_t k = 0; k < keys; k += 4) update_keys(u_0, k, c, chunks);
+    for (index_t i = 0; i < powers.length; i += 4) read_tokens(u_0, i, y + (t + i) * values + c, c, chunks);
   }
   /// Keys k to k + 3: the states before each chunk to `before`, and that after the last.
-  template <int Count> SEXTANT_INLINE void update_keys(const Real* u_0, index_t k, index_t c) const {
+  template <int... N>
+  SEXTANT_INLINE void update_keys(const Real* u_0, index_t k, index_t c, std::integer_sequence<int, N...>) const {
     const index_t L = powers.length, ld = values, chunk = L * ld;
     constexpr index_t next = lanes<Real>;
     const Real* Q = powers.inputs + (c * keys + k * next) * L;  // [tokens][4 keys][lanes]
-    vector enters[std::size_t(Count)][4] = {};
+    sums enters[sizeof...(N)];
     for (index_t s = 0; s < L; ++s, Q += 4 * next) {
-      const vector Q_s[] = {vector::load(Q), vector::load(Q + next), vector::load(Q + 2 * next), vector::load(Q + 3 * next)};
-#pragma GCC unroll 4
-      for (int n = 0; n < Count; ++n) {
-        const vector u_s = vector::load(u_0 + n * chunk + s * ld);
-#pragma GCC unroll 4
-        for (int j = 0; j < 4; ++j) enters[n][j] = fma(Q_s[j], u_s, enters[n][j]);
-      }
+      const vector Q_s[] = {vector::load(Q), vector::load(Q + next), vector::load(Q + 2 * next),
+                            vector::load(Q + 3 * next)};
+      (enters[N].add(Q_s, vector::load(u_0 + N * chunk + s * ld)), ...);
     }
-    Real* const state = x + k * ld + c;
+    Real *const state = x + k * ld + c, *const to = before + k * next;
     const Real *const F = powers.F_chunk + k * ld + c, *const rest = powers.rest_of_chunk + k * ld + c;
-#pragma GCC unroll 2
-    for (int j = 0; j < 4; j += 2) {
-      pair now{vector::load(state + j * ld), vector::load(state + (j + 1) * ld)};
-#pragma GCC unroll 4
-      for (int n = 0; n < Count; ++n) {
-        Real* const to = before + (n * keys + k + j) * next;
-        now.re.store(to), now.im.store(to + next);
-        now = forget(F + j * ld, rest + j * ld, ld, now.re, now.im, {enters[n][j], enters[n][j + 1]});
-      }
-      now.re.store(state + j * ld), now.im.store(state + (j + 1) * ld);
-    }
+    pair first{vector::load(state), vector::load(state + ld)};
+    pair second{vector::load(state + 2 * ld), vector::load(state + 3 * ld)};
+    const index_t all = keys * next;
+    const auto carry = [&](const sums& enter, Real* kept) {
+      first.re.store(kept), first.im.store(kept + next);
+      second.re.store(kept + 2 * next), second.im.store(kept + 3 * next);
+      first = forget(F, rest, ld, first.re, first.im, {enter.at0, enter.at1});
+      second = forget(F + 2 * ld, rest + 2 * ld, ld, second.re, second.im, {enter.at2, enter.at3});
+    };
+    (carry(enters[N], to + N * all), ...);
+    first.re.store(state), first.im.store(state + ld);
+    second.re.store(state + 2 * ld), second.im.store(state + 3 * ld);
   }
   /// y of tokens i to i + 3 of each chunk: what the tokens before them say, and the state.
-  template <int Count> SEXTANT_INLINE void read_tokens(const Real* u_0, index_t i, Real* to, index_t c) const {
+  template <int... N>
+  SEXTANT_INLINE void read_tokens(const Real* u_0, index_t i, Real* to, index_t c,
+                                  std::integer_sequence<int, N...>) const {
     const index_t ld = values, all = keys, chunk = powers.length * ld;
     constexpr index_t next = lanes<Real>;
     const Real* kernel = powers.kernel + i * ld + c;
-    vector sum[std::size_t(Count)][4] = {};
+    sums sum[sizeof...(N)];
     for (index_t s = 0; s < i; ++s, kernel -= ld) {
-#pragma GCC unroll 4
-      for (int n = 0; n < Count; ++n) {
-        const vector u_s = vector::load(u_0 + n * chunk + s * ld);
-#pragma GCC unroll 4
-        for (int j = 0; j < 4; ++j) sum[n][j] = fma(vector::load(kernel + j * ld), u_s, sum[n][j]);
-      }
+      const vector k_s[] = {vector::load(kernel), vector::load(kernel + ld), vector::load(kernel + 2 * ld),
+                            vector::load(kernel + 3 * ld)};
+      (sum[N].add(k_s, vector::load(u_0 + N * chunk + s * ld)), ...);
     }
-#pragma GCC unroll 4
-    for (int n = 0; n < Count; ++n)
-#pragma GCC unroll 4
-      for (int s = 0; s < 4; ++s) {
-        const vector u_s = vector::load(u_0 + n * chunk + (i + s) * ld);
-#pragma GCC unroll 4
-        for (int j = s; j < 4; ++j) sum[n][j] = fma(vector::load(kernel + (j - s) * ld), u_s, sum[n][j]);
-      }
+    const auto among_themselves = [&](sums& of, const Real* u_i) {
+      const vector k0 = vector::load(kernel), k1 = vector::load(kernel + ld), k2 = vector::load(kernel + 2 * ld);
+      const vector u0 = vector::load(u_i), u1 = vector::load(u_i + ld), u2 = vector::load(u_i + 2 * ld);
+      of.at0 = fma(k0, u0, of.at0);
+      of.at1 = fma(k0, u1, fma(k1, u0, of.at1));
+      of.at2 = fma(k0, u2, fma(k1, u1, fma(k2, u0, of.at2)));
+      of.at3 =
+          fma(k0, vector::load(u_i + 3 * ld), fma(k1, u2, fma(k2, u1, fma(vector::load(kernel + 3 * ld), u0, of.at3))));
+    };
+    (among_themselves(sum[N], u_0 + N * chunk + i * ld), ...);
     const Real *P = powers.outputs + (c * powers.length + i * next) * all, *x_k = before;  // P: [keys][4 tokens][lanes]
     for (index_t k = 0; k < all; ++k, P += 4 * next, x_k += next) {
-      const vector P_k[] = {vector::load(P), vector::load(P + next), vector::load(P + 2 * next), vector::load(P + 3 * next)};
-#pragma GCC unroll 4
-      for (int n = 0; n < Count; ++n) {
-        const vector x_n = vector::load(x_k + n * all * next);
-#pragma GCC unroll 4
-        for (int j = 0; j < 4; ++j) sum[n][j] = fma(P_k[j], x_n, sum[n][j]);
-      }
+      const vector P_k[] = {vector::load(P), vector::load(P + next), vector::load(P + 2 * next),
+                            vector::load(P + 3 * next)};
+      (sum[N].add(P_k, vector::load(x_k + N * all * next)), ...);
     }
-#pragma GCC unroll 4
-    for (int n = 0; n < Count; ++n)
-#pragma GCC unroll 4
-      for (int j = 0; j < 4; ++j) sum[n][j].store(to + n * chunk + j * ld);
+    const auto store = [ld](const sums& of, Real* y_i) {
+      of.at0.store(y_i), of.at1.store(y_i + ld), of.at2.store(y_i + 2 * ld), of.at3.store(y_i + 3 * ld);
+    };
+    (store(sum[N], to + N * chunk), ...);
   }
 };
 

@@ -13,11 +13,11 @@ template <class Real> struct state_space_powers {
   static constexpr index_t most_length = 64;
 
   index_t keys = 0, values = 0, length = 0;
-  Real *F, *rest_of_F, *B, *C;        // [keys][values]; C: 2 c, conjugated
-  Real *F_chunk, *rest_of_chunk;      // [keys][values], F^length
-  Real *kernel, *outputs, *inputs;    // [length][values]; for each vector of channels [length / 4][keys][4] C F^{t+1}
-                                      //   and [keys / 4][length][4] F^{length-1-s} B
-  Real* log_dt;                       // [values]
+  Real *F, *rest_of_F, *B, *C;      // [keys][values]; C: 2 c, conjugated
+  Real *F_chunk, *rest_of_chunk;    // [keys][values], F^length
+  Real *kernel, *outputs, *inputs;  // [length][values]; for each vector of channels [length / 4][keys][4] C F^{t+1}
+                                    //   and [keys / 4][length][4] F^{length-1-s} B
+  Real* log_dt;                     // [values]
 
   /// `tokens` of a chunk, rounded to a multiple of 4; 0: there are none.
   void allocate(arena& memory, const plan<Real>&, index_t all_keys, index_t padded_values, index_t tokens) {
@@ -74,7 +74,8 @@ template <class Real> struct state_space_powers {
   void keep(complex<double> number, Real* most, Real* rest, index_t k, index_t c) const {
     const index_t re = k * values + c, im = re + values;
     most[re] = Real(number.re), most[im] = Real(number.im);
-    if constexpr (in_two_parts) rest[re] = Real(number.re - double(most[re])), rest[im] = Real(number.im - double(most[im]));
+    if constexpr (in_two_parts)
+      rest[re] = Real(number.re - double(most[re])), rest[im] = Real(number.im - double(most[im]));
   }
   /// The powers of one pair.
   void raise(complex<double> forget, complex<double> enter, complex<double> read, index_t k, index_t c, double* sums) {

@@ -10,6 +10,7 @@
 #include <sextant/cuda/global_sums.cuh>
 #include <sextant/cuda/recurrent.cuh>
 #include <sextant/cuda/selective.cuh>
+#include <sextant/cuda/state_space_chunked.cuh>
 #include <sextant/form.hpp>
 #include <sextant/forward.hpp>
 #include <sextant/step.hpp>
@@ -25,6 +26,8 @@ namespace sextant::gpu {
 template <class... Families> struct family_table {};
 /// The families of this backend.
 using families = family_table<decode, chunked_wgmma, selective, chunked_mma, global_sums, recurrent>;
+/// Those for state spaces that are the same for every token.
+using time_invariant_families = family_table<state_space_chunked, state_space>;
 
 /// The families that may answer for a form. form::scan's is in <sextant/cuda/scan.cuh>, which defines this for it.
 template <class Form> struct families_of {
@@ -47,11 +50,12 @@ template <class Family, class Form> consteval bool answers_for() {
 }
 
 /// Sees to it that the form is one that a GPU has, and answers its families.
-template <class Form> constexpr auto families_for() {
+template <class Form, class Design> constexpr auto families_for() {
   constexpr bool included = requires { typename families_of<Form>::type; };
   static_assert(included, "form::scan on gpu::stream is in <sextant/cuda/scan.cuh>, which includes CUB: include it too");
   static_assert(!std::is_same_v<Form, form::quadratic>, "gpu::stream has no form::quadratic: use form::automatic, or cpu::parallel");
-  if constexpr (included) return typename families_of<Form>::type{};
+  if constexpr (time_invariant<typename Design::forget_type>) return time_invariant_families{};
+  else if constexpr (included) return typename families_of<Form>::type{};
   else return family_table<>{};
 }
 
@@ -80,7 +84,7 @@ status compute(const Design& design, const Form&, const stream& on, const sequen
   int device = 0;
   if (const status there = as_status(cudaGetDevice(&device)); !there) return there;
   const status refused{errc::unsupported, "gpu::stream has this form for other shapes or precisions alone: form::automatic takes them all"};
-  return detail::with_family<Form>(detail::families_for<Form>(), design, x, refused, [&](auto family) -> status {
+  return detail::with_family<Form>(detail::families_for<Form, Design>(), design, x, refused, [&](auto family) -> status {
     if (on.memory.bytes < family.workspace_bytes(design, x))
       return {errc::workspace, "workspace: fewer bytes than workspace_bytes() says"};
     if (reinterpret_cast<std::uintptr_t>(on.memory.data) % 256 != 0)
@@ -91,14 +95,14 @@ status compute(const Design& design, const Form&, const stream& on, const sequen
 /// Found by workspace_bytes().
 template <class Design, class Form, class Precision>
 std::size_t bytes_to_compute(const Design& design, const Form&, const stream&, const sequence_of<Design, Precision>& x) {
-  return detail::with_family<Form>(detail::families_for<Form>(), design, x, std::size_t(0),
+  return detail::with_family<Form>(detail::families_for<Form, Design>(), design, x, std::size_t(0),
                                    [&](auto family) { return family.workspace_bytes(design, x); });
 }
 /// Found by chosen_form().
 template <class Design, class Form, class Precision>
 const char* form_to_compute(const Design& design, const Form&, const stream&, const sequence_of<Design, Precision>& x) {
   const char* const none = "none";
-  return detail::with_family<Form>(detail::families_for<Form>(), design, x, none,
+  return detail::with_family<Form>(detail::families_for<Form, Design>(), design, x, none,
                                    [&](auto family) -> const char* { return family.form; });
 }
 

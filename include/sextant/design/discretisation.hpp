@@ -7,9 +7,7 @@
 namespace sextant {
 
 /// One eigenvalue of a discretised state space: x_t = state x_{t-1} + input b u_t.
-template <class Real> struct discretised {
-  complex<Real> state, input;
-};
+template <class Real> struct discretised { complex<Real> state, input; };
 
 }  // namespace sextant
 

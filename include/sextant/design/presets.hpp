@@ -51,7 +51,7 @@ inline constexpr auto two_mamba =
 
 /// S4D, a diagonal state space that is the same for every token (Gu et al. 2022, arXiv 2206.11893): v = u; B = 1 unless b
 /// is given. `.with(forget::diagonal<discretisation::bilinear>{})` for the other discretisation.
-inline constexpr auto s4d = linear_attention.with(forget::diagonal<>{}, shortcut::learned{}, norm::none{},
-                                                  heads::single{}, map::identity{});
+inline constexpr auto s4d =
+    linear_attention.with(forget::diagonal<>{}, shortcut::learned{}, norm::none{}, map::identity{});
 
 }  // namespace sextant

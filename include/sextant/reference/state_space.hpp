@@ -9,13 +9,10 @@
 namespace sextant::reference {
 
 /// The discretised pairs of channel v of head h: x_m <- state_m x_m + input_m u, y = sum_m Re(output_m x_m).
-template <class Real> struct channel_pairs {
-  std::vector<complex<Real>> state, input, output;
-};
+template <class Real> struct channel_pairs { std::vector<complex<Real>> state, input, output; };
 template <class Design, class Precision>
-channel_pairs<typename Precision::accumulator> discretise(const Design& design,
-                                                          const sequence_of<Design, Precision>& x, index_t h,
-                                                          index_t v) {
+channel_pairs<typename Precision::accumulator> discretise(const Design& design, const sequence_of<Design, Precision>& x,
+                                                          index_t h, index_t v) {
   using real = typename Precision::accumulator;
   channel_pairs<real> pairs;
   const auto number = [&](const auto& tensor, index_t m) {
@@ -34,8 +31,8 @@ channel_pairs<typename Precision::accumulator> discretise(const Design& design,
 ///   x_m <- state_m x_m + input_m (I v),  y = scale sum_m Re(output_m x_m) + shortcut
 /// Every scalar type; cost O(B T H V K); deterministic. The shapes are the caller's care.
 template <class Design, class Precision>
-  requires(time_invariant<typename Design::forget_type>)
-void recurrent(const Design& design, const sequence_of<Design, Precision>& x) {
+requires(time_invariant<typename Design::forget_type>) void recurrent(const Design& design,
+                                                                      const sequence_of<Design, Precision>& x) {
   using real = typename Precision::accumulator;
   const tokens<Design, Precision> token{design, x};
   const real scale = real(design.scale(token.keys()));
@@ -72,8 +69,8 @@ void recurrent(const Design& design, const sequence_of<Design, Precision>& x) {
 ///   kernel_l = Re(sum_m output_m input_m state_m^l)
 /// x is the initial state; the final one is not written. Cost O(B H V T (T + K)).
 template <class Design, class Precision>
-  requires(time_invariant<typename Design::forget_type>)
-void quadratic(const Design& design, const sequence_of<Design, Precision>& x) {
+requires(time_invariant<typename Design::forget_type>) void quadratic(const Design& design,
+                                                                      const sequence_of<Design, Precision>& x) {
   using real = typename Precision::accumulator;
   const tokens<Design, Precision> token{design, x};
   const real scale = real(design.scale(token.keys()));

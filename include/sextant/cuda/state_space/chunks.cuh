@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file  State spaces in chunks of 8 tokens on the matrix units: a warp has one channel of 16 streams of tokens.
+#pragma once
+
+#include <sextant/cuda/ptx/async_copy.cuh>
+#include <sextant/cuda/ptx/convert.cuh>
+#include <sextant/cuda/ptx/warp_mma.cuh>
+#include <sextant/cuda/state_space/pairs.cuh>
+#include <sextant/cuda/tile/packet.cuh>
+
+namespace sextant::gpu::diagonal {
+
+/// What a block has at once: 16 streams (whole sequences, or segments of them), 16 neighbouring channels, 16 tokens a stage.
+inline constexpr int rows = 16, columns = 16, chunk = 8, stage = 2 * chunk, stages = 3;
+inline constexpr int chunk_threads = 32 * columns;
+
+/// One stream: tokens from `from` on of sequence n.
+struct stream_of_tokens {
+  index_t n, batch, place;  ///< place: of its first token
+  int from, count;
+  bool exists, is_last;  ///< is_last: of its sequence
+
+  template <class Sequence, class Real>
+  __device__ __forceinline__ stream_of_tokens(const Sequence& x, const call_of<Real>& c, int number, int streams) {
+    constexpr bool reversed = std::is_same_v<typename Sequence::design_type::order_type, order::reversed>;
+    const int cuts = c.first_pass ? c.parts * (c.segments - 1) : c.segments;
+    const index_t tokens = c.first_pass ? c.of_segment : c.of_segment * c.parts;
+    index_t first = 0, length = x.v.template extent<axis::time>();
+    n = number / cuts, batch = n, from = int(number % cuts * tokens), count = 0, place = 0;
+    exists = number < streams, is_last = number % cuts == cuts - 1;
+    if (!exists) return;
+    if (x.offsets) {
+      const index_t begin = x.offsets(n), end = x.offsets(n + 1);
+      batch = 0;
+      first = begin < 0 ? 0 : begin > length ? length : begin;
+      length = (end < first ? first : end > length ? length : end) - first;
+    }
+    const index_t left = length - from;
+    count = int(cuts > 1 && left > tokens ? tokens : left > 0 ? left : 0);
+    place = first + (reversed ? length - 1 - from : from);
+  }
+};
+
+/// A warp's channel: what its 16 streams' tokens say to their states and outputs, as factors of products in TF32,
+///   y (streams x tokens) = U T + X P,  X (streams x state) <- F^8 X + U Q.
+/// Of the products' second factors lane (g, t) = (lane / 4, lane % 4) holds two numbers each; of X, in the sums of the products
+/// that make it, pairs t of every tile of 4 pairs of streams g and g + 8, where the next product wants them as its first factor:
+/// the order of its terms is ours to choose.
+template <class Design, class Precision, int Tiles> struct channel_in_chunks {
+  using stored = typename Precision::token;
+  using two = std::uint32_t[2];
+
+  const sequence_of<Design, Precision>& x;
+  const call_of<float>& c;
+  complex<float>* F;  ///< [pairs] of the channel, in shared memory
+  int channel;        ///< of all heads' together
+  int g = int(threadIdx.x) % 32 / 4, t = int(threadIdx.x) % 4;
+  two Q[Tiles], P[Tiles], T;
+  complex<float> power[Tiles];  ///< F^8 of the lane's pairs
+  float X[Tiles][4];            ///< (re, im) of stream g, of stream g + 8
+
+  __device__ __forceinline__ int values() const { return int(x.v.template extent<axis::value>()); }
+  __device__ __forceinline__ int channels() const { return values() * int(x.v.template extent<axis::head>()); }
+  __device__ __forceinline__ int h() const { return channel / values(); }
+  __device__ __forceinline__ int v() const { return channel % values(); }
+  __device__ __forceinline__ int pair(int tile) const { return 4 * tile + t; }
+  __device__ __forceinline__ bool knows(int tile) const { return channel < channels() && pair(tile) < c.pairs; }
+  __device__ __forceinline__ complex<float> read(field f, int m) const {
+    if (channel >= channels() || m >= c.pairs) return {0, 0};
+    return c.read(f, m, channel, channels());
+  }
+  /// z F^n, 0 <= n <= Most.
+  template <int Most>
+  static __device__ __forceinline__ complex<float> raised(complex<float> z, const complex<float>& F, int n) {
+#pragma unroll
+    for (int i = 0; i < Most; ++i)
+      if (i < n) z = z * F;
+    return z;
+  }
+
+  /// visit(j) for tile j alone, a constant in every copy of it: registers have no index.
+  template <class Visit> static __device__ __forceinline__ void only(int tile, const Visit& visit) {
+#pragma unroll
+    for (int j = 0; j < Tiles; ++j)
+      if (j == tile) visit(j);
+  }
+
+  __device__ __forceinline__ void begin() {
+    float kernel = 0, first = 0;  // of tokens g + 1 later, and of the same token
+#pragma unroll 1
+    for (int tile = 0; tile < Tiles; ++tile) {
+      const complex<float> F_of_column = read(state_of, 4 * tile + g / 2);
+      const bool exists = 4 * tile + g / 2 < c.pairs;
+      const complex<float> late = raised<3>({exists ? 1.0f : 0.0f, 0}, F_of_column, 3 - t);
+      const complex<float> early = raised<4>(late, F_of_column, 4);
+      const complex<float> conjugate = read(output_of, pair(tile)), output{conjugate.re, -conjugate.im};
+      const complex<float> own_F = read(state_of, pair(tile)), told = raised<8>(output, own_F, g + 1);
+      const complex<float> eighth = read(chunk_of, pair(tile));
+      if (g == 0) F[pair(tile)] = own_F;
+      // The products cut what TF32 has no room for off X: on average 2^-12 of it.
+      const float uncut = (1 + 0x1p-12f) * c.scale;
+      only(tile, [&](int j) {
+        Q[j][0] = ptx::as_tf32(g % 2 ? early.im : early.re), Q[j][1] = ptx::as_tf32(g % 2 ? late.im : late.re);
+        P[j][0] = ptx::as_tf32(uncut * told.re), P[j][1] = ptx::as_tf32(-uncut * told.im);
+        power[j] = eighth;
+      });
+      kernel += told.re, first += output.re;
+    }
+#pragma unroll
+    for (int bit = 1; bit < 4; bit *= 2) {
+      kernel += __shfl_xor_sync(~0u, kernel, bit);
+      first += __shfl_xor_sync(~0u, first, bit);
+    }
+    kernel *= c.scale, first *= c.scale;
+    if constexpr (sextant::detail::is_learned<Design>) first += channel < channels() ? float(x.d(h(), v())) : 0.0f;
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      const int later = g - t - 4 * i;  // tokens from the one that says to the one that hears
+      const float other = __shfl_sync(~0u, kernel, 4 * (later > 0 ? later - 1 : 0));
+      T[i] = ptx::as_tf32(later > 0 ? other : later == 0 ? first : 0.0f);
+    }
+  }
+
+  /// The states before the first tokens: zeros in a first pass, which leaves a copy of the initial ones in slot 0, or what
+  /// the parts of a sequence before the stream's have left.
+  template <bool Outputs> __device__ __forceinline__ void begin_states(int first_stream, int streams) {
+    const auto& S = x.initial_state.S;
+#pragma unroll 1
+    for (int i = 0; i < 2 * Tiles; ++i) {
+      const stream_of_tokens at(x, c, first_stream + g + i % 2 * 8, streams);
+      const int m = pair(i / 2);
+      complex<float> state{0, 0};
+      if (knows(i / 2) && at.exists) {
+        if (S && at.from == 0 && (!Outputs || c.segments == 1))
+          state = complex<float>{float(S(at.n, h(), 2 * m, v())), float(S(at.n, h(), 2 * m + 1, v()))} *
+                  read(inverse_of, m);
+        if constexpr (Outputs) {
+          const complex<float> span = read(span_of, m);
+#pragma unroll 4
+          for (int s = 0; s <= at.from / int(c.of_segment) && c.segments > 1; ++s) {
+            const float* const end = c.end(at.n, s, m, channel, channels());
+            state = span * state + complex<float>{end[0], end[channels()]};
+          }
+        } else {
+          if (at.from == 0) {
+            float* const end = c.end(at.n, 0, m, channel, channels());
+            end[0] = state.re, end[channels()] = state.im;
+          }
+          state = {0, 0};
+        }
+      }
+      only(i / 2, [&](int j) {
+        if (i % 2 == 0) X[j][0] = state.re, X[j][1] = state.im;
+        else X[j][2] = state.re, X[j][3] = state.im;
+      });
+    }
+  }
+  template <bool Outputs> __device__ __forceinline__ void end_states(int first_stream, int streams) const {
+    const auto& S = x.final_state.S;
+#pragma unroll 1
+    for (int i = 0; i < 2 * Tiles; ++i) {
+      complex<float> state{0, 0};
+      only(i / 2, [&](int j) {
+        state = i % 2 == 0 ? complex<float>{X[j][0], X[j][1]} : complex<float>{X[j][2], X[j][3]};
+      });
+      const stream_of_tokens at(x, c, first_stream + g + i % 2 * 8, streams);
+      const int m = pair(i / 2);
+      if (!knows(i / 2) || !at.exists) continue;
+      if constexpr (!Outputs) {
+        float* const end = c.end(at.n, at.from / int(c.of_segment) + 1, m, channel, channels());
+        end[0] = state.re, end[channels()] = state.im;
+      } else if (S && at.is_last) {
+        const complex<float> is = state * read(unit_of, m);
+        S(at.n, h(), 2 * m, v()) = typename Precision::state(is.re);
+        S(at.n, h(), 2 * m + 1, v()) = typename Precision::state(is.im);
+      }
+    }
+  }
+
+  /// y of 8 tokens of both streams, two neighbours each, of the state before them.
+  __device__ __forceinline__ void read_out(const std::uint32_t (&u)[4], float (&y)[4]) const {
+    float other[4] = {};  // a second chain of sums
+    ptx::multiply_add_tf32(y, u, T[0], T[1]);
+#pragma unroll
+    for (int j = 0; j < Tiles; ++j) {
+      const std::uint32_t state[4] = {__float_as_uint(X[j][0]), __float_as_uint(X[j][2]), __float_as_uint(X[j][1]),
+                                      __float_as_uint(X[j][3])};
+      ptx::multiply_add_tf32(j % 2 ? other : y, state, P[j][0], P[j][1]);
+    }
+#pragma unroll
+    for (int i = 0; i < 4; ++i) y[i] += other[i];
+  }
+  static __device__ __forceinline__ void turn(float& re, float& im, const complex<float>& by) {
+    const float was = re;
+    re = fmaf(by.re, was, -by.im * im), im = fmaf(by.re, im, by.im * was);
+  }
+  /// The state after 8 tokens.
+  __device__ __forceinline__ void update(const std::uint32_t (&u)[4]) {
+#pragma unroll
+    for (int j = 0; j < Tiles; ++j) {
+      turn(X[j][0], X[j][1], power[j]), turn(X[j][2], X[j][3], power[j]);
+      ptx::multiply_add_tf32(X[j], u, Q[j][0], Q[j][1]);
+    }
+  }
+  /// The state after one token, for those of the two streams that have it.
+  __device__ __forceinline__ void update_one(float u, bool has, float u_8, bool has_8) {
+#pragma unroll
+    for (int j = 0; j < Tiles; ++j) {
+      const complex<float> by = F[pair(j)];
+      const bool exists = pair(j) < c.pairs;
+      const auto step = [&](float& re, float& im, float enters) { turn(re, im, by), re += exists ? enters : 0.0f; };
+      if (has) step(X[j][0], X[j][1], u);
+      if (has_8) step(X[j][2], X[j][3], u_8);
+    }
+  }
+};
+
+/// A block is 16 channels of 16 streams; a warp reads and writes the rows of one stream, and computes one channel of all.
+template <class Design, class Precision, int Tiles, bool Outputs>
+__global__ void __launch_bounds__(chunk_threads, 1)
+    chunked_state_space_kernel(const __grid_constant__ Design design,
+                               const __grid_constant__ sequence_of<Design, Precision> x,
+                               const __grid_constant__ call_of<float> c, int streams) {
+  using stored = typename Precision::token;
+  constexpr int apart = stage * columns + 8;  // of streams in shared memory, against bank conflicts
+  __shared__ alignas(16) stored ring[stages][rows * apart];
+  __shared__ alignas(16) stored results[Outputs ? 2 : 1][Outputs ? rows * apart : 1];
+  __shared__ int counts[rows];
+  __shared__ complex<float> F[columns][4 * Tiles];
+  (void)design;
+
+  const int warp = int(threadIdx.x) / 32, lane = int(threadIdx.x) % 32;
+  const int channels = int(x.v.template extent<axis::value>()) * int(x.v.template extent<axis::head>());
+  const int first_channel = int(blockIdx.x) * columns, first_stream = int(blockIdx.y) * rows;
+
+  // What this thread copies: 8 channels of token `token` of every stage of stream `warp`.
+  const stream_of_tokens mine(x, c, first_stream + warp, streams);
+  if (lane == 0) counts[warp] = mine.count;
+  const int token = lane / 2, column = lane % 2 * 8;
+  const bool copies = first_channel + column < channels;
+  const stored* from = x.v.data() + mine.batch * x.v.template stride<axis::batch>() +
+                       mine.place * x.v.template stride<axis::time>() + first_channel + column +
+                       token * (c.v_stage / stage);
+  stored* to = x.y.data() + mine.batch * x.y.template stride<axis::batch>() +
+               mine.place * x.y.template stride<axis::time>() + first_channel + column + token * (c.y_stage / stage);
+  const int left = copies ? mine.count - token : 0, slot = warp * apart + token * columns + column;
+  __syncthreads();
+  int longest = 0, shortest = 0x7fffffff;
+  for (int i = 0; i < rows; ++i) longest = max(longest, counts[i]), shortest = min(shortest, counts[i]);
+  const int steps = (longest + stage - 1) / stage;
+
+  const auto send = [&](int s) {
+    const bool there = s * stage < left;
+    ptx::copy_async_or_zeros(ptx::shared_address(&ring[s % stages][slot]), there ? from : x.v.data(), there);
+    from += c.v_stage;
+    ptx::commit_copies();
+  };
+  const auto take_away = [&](int s) {
+    if (s * stage < left) *reinterpret_cast<uint4*>(to) = *reinterpret_cast<const uint4*>(&results[s % 2][slot]);
+    to += c.y_stage;
+  };
+#pragma unroll
+  for (int s = 0; s < stages - 1; ++s) send(s);
+
+  channel_in_chunks<Design, Precision, Tiles> own{x, c, F[warp], first_channel + warp};
+  own.begin();
+  own.template begin_states<Outputs>(first_stream, streams);
+
+#pragma unroll 1
+  for (int s = 0; s < steps; ++s) {
+    ptx::await_copies<stages - 2>();
+    __syncthreads();
+    send(s + stages - 1);
+    if (Outputs && s > 0) take_away(s - 1);
+    const stored* const tokens = &ring[s % stages][warp];
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const int first = half * chunk, done = s * stage + first;
+      const auto number = [&](int row, int i) {
+        return __float_as_uint(ptx::as_float(tokens[(own.g + row) * apart + (first + i) * columns]));
+      };
+      const std::uint32_t u[4] = {number(0, own.t), number(8, own.t), number(0, own.t + 4), number(8, own.t + 4)};
+      if constexpr (Outputs) {
+        float y[4] = {};
+        own.read_out(u, y);
+        stored* const here = &results[s % 2][own.g * apart + (first + 2 * own.t) * columns + warp];
+        here[0] = ptx::as_stored<stored>(y[0]), here[columns] = ptx::as_stored<stored>(y[1]);
+        here[8 * apart] = ptx::as_stored<stored>(y[2]), here[8 * apart + columns] = ptx::as_stored<stored>(y[3]);
+      }
+      if (done + chunk <= shortest) own.update(u);
+      else
+#pragma unroll 1
+        for (int i = 0; i < chunk; ++i)
+          own.update_one(__uint_as_float(number(0, i)), done + i < counts[own.g], __uint_as_float(number(8, i)),
+                         done + i < counts[own.g + 8]);
+    }
+  }
+  ptx::await_copies<0>();
+  __syncthreads();
+  if (Outputs && steps > 0) take_away(steps - 1);
+
+  own.template end_states<Outputs>(first_stream, streams);
+}
+
+}  // namespace sextant::gpu::diagonal

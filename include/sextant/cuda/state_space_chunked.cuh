@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file  The family of kernels for state spaces that are the same for every token, in chunks on the matrix units.
+#pragma once
+
+#include <sextant/cuda/state_space.cuh>
+#include <sextant/cuda/state_space/chunks.cuh>
+
+namespace sextant::gpu {
+
+/// Chunks of 8 tokens as products of matrices in TF32, with powers of the gate in registers: what tokens say to the state,
+/// the state to tokens, and tokens to one another. The 16 rows of a product are 16 streams, so that no lane waits for another's
+/// state: whole sequences where there are 16 of them, else segments, whose first states a pass before finds.
+///
+/// Runs time-invariant designs of 16-bit tokens without input gate, output gate and convolution of v, causal or reversed.
+/// Takes K up to 64 and channels that lie one behind the other, all heads' together, in rows of whole pieces of 16 bytes;
+/// packed sequences too. From sm_80 on. Deterministic. Cost: 2 K + 8 multiply-adds for each token and channel.
+struct state_space_chunked {
+  static constexpr const char* form = "chunked";
+
+  template <class Design, class Precision>
+  static constexpr bool runs = time_invariant<typename Design::forget_type> && sizeof(typename Precision::token) == 2 &&
+                               std::is_same_v<typename Precision::accumulator,
+                                              float>&& std::is_same_v<typename Design::input_type, input::one> &&
+                               !sextant::detail::has_output_gate<Design> && !sextant::detail::is_local<Design>;
+
+  template <class Design, class Precision> static bool takes(const Design&, const sequence_of<Design, Precision>& x) {
+    return state_space::pairs_of(x) <= 32 && x.v.template extent<axis::time>() >= 64 &&
+           x.v.template extent<axis::time>() < (index_t(1) << 30) && rows_fit(x.v) && rows_fit(x.y) &&
+           state_space::sequences_of(x) < 65536 && state_space::channels_of(x) < (index_t(1) << 30) &&
+           device_attribute(cudaDevAttrComputeCapabilityMajor) >= 8;
+  }
+  /// Of the discretised pairs, and the states between the parts of sequences that are cut.
+  template <class Design, class Precision>
+  static std::size_t workspace_bytes(const Design&, const sequence_of<Design, Precision>& x) {
+    return bytes_of(x, cuts_of(x));
+  }
+  template <class Design, class Precision>
+  static status run(const Design& design, const sequence_of<Design, Precision>& x, const stream& on) {
+    return run_cut(design, x, on, cuts_of(x));
+  }
+
+  /// How sequences are cut: into segments, and these, for the pass that finds their first states, into parts.
+  struct cuts {
+    int segments = 1, parts = 1;
+  };
+  /// With cuts of the caller's choice, none for packed sequences, for which the workspace must be enough.
+  template <class Design, class Precision>
+  static status run_cut(const Design& design, const sequence_of<Design, Precision>& x, const stream& on, cuts cut) {
+    const index_t channels = state_space::channels_of(x), sequences = state_space::sequences_of(x);
+    if (channels == 0 || sequences == 0) return {};
+    diagonal::call_of<float> c;
+    c.pairs = int(state_space::pairs_of(x));
+    c.scale = float(design.scale(x.c.template extent<axis::key>()));
+    c.table = reinterpret_cast<float*>(on.memory.data);
+    const index_t of_part = index_t(cut.segments) * cut.parts * diagonal::chunk;
+    c.of_segment = (x.v.template extent<axis::time>() + of_part - 1) / of_part * diagonal::chunk;
+    c.segments = cut.segments, c.parts = cut.parts;
+    const index_t direction =
+        std::is_same_v<typename Design::order_type, order::reversed> ? -diagonal::stage : diagonal::stage;
+    c.v_stage = direction * x.v.template stride<axis::time>(),
+    c.y_stage = direction * x.y.template stride<axis::time>();
+    c.ends = c.table + state_space::table_numbers(x);
+    if (const status done = state_space::discretise(design, x, c, on); !done) return done;
+    if (c.pairs <= 8) return run_tiles<2>(design, x, on, c);
+    return c.pairs <= 16 ? run_tiles<4>(design, x, on, c) : run_tiles<8>(design, x, on, c);
+  }
+  template <class Design, class Precision>
+  static std::size_t bytes_of(const sequence_of<Design, Precision>& x, cuts cut) {
+    return state_space::bytes_of(x, cut.segments > 1 ? cut.segments * cut.parts : 1);
+  }
+
+ private:
+  /// Whether channel c of all heads lies c numbers behind the first, in rows of pieces of 16 bytes.
+  template <class View> static bool rows_fit(const View& rows) {
+    const index_t H = rows.template extent<axis::head>(), V = rows.template extent<axis::value>();
+    if (reinterpret_cast<std::uintptr_t>(rows.data()) % 16 != 0 || H * V % 8 != 0) return false;
+    if ((V > 1 && rows.template stride<axis::value>() != 1) || (H > 1 && rows.template stride<axis::head>() != V))
+      return false;
+    return rows.template stride<axis::batch>() % 8 == 0 && rows.template stride<axis::time>() % 8 == 0;
+  }
+  /// Enough streams that every multiprocessor has a block, if segments of 256 tokens are.
+  template <class Design, class Precision> static cuts cuts_of(const sequence_of<Design, Precision>& x) {
+    const index_t sequences = state_space::sequences_of(x), tokens = x.v.template extent<axis::time>();
+    if (x.offsets || sequences == 0) return {};
+    const index_t blocks = (state_space::channels_of(x) + diagonal::columns - 1) / diagonal::columns;
+    index_t wanted = device_attribute(cudaDevAttrMultiProcessorCount) / (blocks > 0 ? blocks : 1) * diagonal::rows;
+    if (wanted < diagonal::rows) wanted = diagonal::rows;
+    const index_t most = tokens / 256;
+    index_t segments = wanted / sequences < most ? wanted / sequences : most;
+    if (segments < 2) return {};
+    // The last segment needs no first pass: the others' parts make up as many streams.
+    const index_t parts = segments <= 4 ? (segments + segments - 2) / (segments - 1) : 1;
+    return {int(segments), int(parts)};
+  }
+  template <int Tiles, class Design, class Precision>
+  static status run_tiles(const Design& design, const sequence_of<Design, Precision>& x, const stream& on,
+                          diagonal::call_of<float> c) {
+    const unsigned blocks = unsigned((state_space::channels_of(x) + diagonal::columns - 1) / diagonal::columns);
+    const auto start = [&](auto kernel, index_t of_sequence) {
+      const index_t streams = state_space::sequences_of(x) * of_sequence;
+      return launch(kernel, dim3(blocks, unsigned((streams + diagonal::rows - 1) / diagonal::rows)),
+                    dim3(diagonal::chunk_threads), 0, on.handle, design, x, c, int(streams));
+    };
+    if (c.segments > 1) {
+      c.first_pass = true;
+      const status first =
+          start(diagonal::chunked_state_space_kernel<Design, Precision, Tiles, false>, (c.segments - 1) * c.parts);
+      if (!first) return first;
+      c.first_pass = false;
+    }
+    return start(diagonal::chunked_state_space_kernel<Design, Precision, Tiles, true>, c.segments);
+  }
+};
+
+}  // namespace sextant::gpu

@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+// expect: a state space that is the same for every token has no keys to map, turn or sum: use map::identity, position::none and norm::none
+#include <sextant/sextant.hpp>
+
+using namespace sextant;
+
+#ifdef SEXTANT_BAD
+inline constexpr auto made = s4d.with(position::rotary_1d{});
+#else
+inline constexpr auto made = s4d.with(position::none{});
+#endif
