@@ -50,7 +50,7 @@ struct state_space {
     if (const status done = discretise(design, x, c, on); !done) return done;
     const index_t of_block = diagonal::threads / c.lanes, blocks = (channels + of_block - 1) / of_block;
     // Enough blocks to fill the GPU; the others' sequences come one after another, with the same pairs in registers.
-    const index_t wanted = (4 * 8 * index_t(device_attribute(cudaDevAttrMultiProcessorCount)) + blocks - 1) / blocks;
+    const index_t wanted = (8 * index_t(device_attribute(cudaDevAttrMultiProcessorCount)) + blocks - 1) / blocks;
     const index_t groups = tokens > 64 || sequences < wanted ? sequences : wanted;
     const auto start = [&](int of_sequence) {
       const dim3 grid(unsigned(blocks * of_sequence), unsigned(groups < 65535 ? groups : 65535));

@@ -54,7 +54,9 @@ struct state_space_chunked {
     c.table = reinterpret_cast<float*>(on.memory.data);
     const index_t of_part = index_t(cut.segments) * cut.parts * diagonal::chunk;
     c.of_segment = (x.v.template extent<axis::time>() + of_part - 1) / of_part * diagonal::chunk;
-    c.segments = cut.segments, c.parts = cut.parts;
+    // No more than there are tokens for: all but the last are whole.
+    c.segments = int((x.v.template extent<axis::time>() + c.of_segment * cut.parts - 1) / (c.of_segment * cut.parts));
+    c.parts = cut.parts;
     const index_t direction =
         std::is_same_v<typename Design::order_type, order::reversed> ? -diagonal::stage : diagonal::stage;
     c.v_stage = direction * x.v.template stride<axis::time>(),
@@ -96,19 +98,22 @@ struct state_space_chunked {
   static status run_tiles(const Design& design, const sequence_of<Design, Precision>& x, const stream& on,
                           diagonal::call_of<float> c) {
     const unsigned blocks = unsigned((state_space::channels_of(x) + diagonal::columns - 1) / diagonal::columns);
-    const auto start = [&](auto kernel, index_t of_sequence) {
+    using stored = typename Precision::token;
+    const auto start = [&](auto kernel, std::size_t bytes, index_t of_sequence) {
       const index_t streams = state_space::sequences_of(x) * of_sequence;
       return launch(kernel, dim3(blocks, unsigned((streams + diagonal::rows - 1) / diagonal::rows)),
-                    dim3(diagonal::chunk_threads), 0, on.handle, design, x, c, int(streams));
+                    dim3(diagonal::chunk_threads), bytes, on.handle, design, x, c, int(streams));
     };
     if (c.segments > 1) {
       c.first_pass = true;
       const status first =
-          start(diagonal::chunked_state_space_kernel<Design, Precision, Tiles, false>, (c.segments - 1) * c.parts);
+          start(diagonal::chunked_state_space_kernel<Design, Precision, Tiles, false>,
+                                       sizeof(diagonal::chunk_memory<stored, Tiles, false>), (c.segments - 1) * c.parts);
       if (!first) return first;
       c.first_pass = false;
     }
-    return start(diagonal::chunked_state_space_kernel<Design, Precision, Tiles, true>, c.segments);
+    return start(diagonal::chunked_state_space_kernel<Design, Precision, Tiles, true>,
+                 sizeof(diagonal::chunk_memory<stored, Tiles, true>), c.segments);
   }
 };
 

@@ -4,6 +4,7 @@
 
 #include <sextant/cuda/ptx/async_copy.cuh>
 #include <sextant/cuda/ptx/convert.cuh>
+#include <sextant/cuda/ptx/matrix_copy.cuh>
 #include <sextant/cuda/ptx/warp_mma.cuh>
 #include <sextant/cuda/state_space/pairs.cuh>
 #include <sextant/cuda/tile/packet.cuh>
@@ -11,7 +12,7 @@
 namespace sextant::gpu::diagonal {
 
 /// What a block has at once: 16 streams (whole sequences, or segments of them), 16 neighbouring channels, 16 tokens a stage.
-inline constexpr int rows = 16, columns = 16, chunk = 8, stage = 2 * chunk, stages = 3;
+inline constexpr int rows = 16, columns = 16, chunk = 8, stage = 2 * chunk, stages = 4;
 inline constexpr int chunk_threads = 32 * columns;
 
 /// One stream: tokens from `from` on of sequence n.
@@ -36,16 +37,16 @@ struct stream_of_tokens {
       length = (end < first ? first : end > length ? length : end) - first;
     }
     const index_t left = length - from;
-    count = int(cuts > 1 && left > tokens ? tokens : left > 0 ? left : 0);
+    count = int(c.segments > 1 && left > tokens ? tokens : left > 0 ? left : 0);
     place = first + (reversed ? length - 1 - from : from);
   }
 };
 
 /// A warp's channel: what its 16 streams' tokens say to their states and outputs, as factors of products in TF32,
 ///   y (streams x tokens) = U T + X P,  X (streams x state) <- F^8 X + U Q.
-/// Of the products' second factors lane (g, t) = (lane / 4, lane % 4) holds two numbers each; of X, in the sums of the products
-/// that make it, pairs t of every tile of 4 pairs of streams g and g + 8, where the next product wants them as its first factor:
-/// the order of its terms is ours to choose.
+/// Lane (g, t) = (lane / 4, lane % 4) holds two numbers of each of the products' second factors, tokens 2 t and 2 t + 1 of streams
+/// g and g + 8, and of every tile of 4 pairs pair t of both streams. In which order a product's terms are numbered is ours to
+/// choose: so what U Q leaves in a lane is what X P wants there.
 template <class Design, class Precision, int Tiles> struct channel_in_chunks {
   using stored = typename Precision::token;
   using two = std::uint32_t[2];
@@ -57,7 +58,7 @@ template <class Design, class Precision, int Tiles> struct channel_in_chunks {
   int g = int(threadIdx.x) % 32 / 4, t = int(threadIdx.x) % 4;
   two Q[Tiles], P[Tiles], T;
   complex<float> power[Tiles];  ///< F^8 of the lane's pairs
-  float X[Tiles][4];            ///< (re, im) of stream g, of stream g + 8
+  float X[Tiles][4];            ///< re of streams g and g + 8, im of both
 
   __device__ __forceinline__ int values() const { return int(x.v.template extent<axis::value>()); }
   __device__ __forceinline__ int channels() const { return values() * int(x.v.template extent<axis::head>()); }
@@ -90,9 +91,7 @@ template <class Design, class Precision, int Tiles> struct channel_in_chunks {
 #pragma unroll 1
     for (int tile = 0; tile < Tiles; ++tile) {
       const complex<float> F_of_column = read(state_of, 4 * tile + g / 2);
-      const bool exists = 4 * tile + g / 2 < c.pairs;
-      const complex<float> late = raised<3>({exists ? 1.0f : 0.0f, 0}, F_of_column, 3 - t);
-      const complex<float> early = raised<4>(late, F_of_column, 4);
+      const complex<float> late = raised<6>({1, 0}, F_of_column, 6 - 2 * t), early = late * F_of_column;
       const complex<float> conjugate = read(output_of, pair(tile)), output{conjugate.re, -conjugate.im};
       const complex<float> own_F = read(state_of, pair(tile)), told = raised<8>(output, own_F, g + 1);
       const complex<float> eighth = read(chunk_of, pair(tile));
@@ -115,7 +114,7 @@ template <class Design, class Precision, int Tiles> struct channel_in_chunks {
     if constexpr (sextant::detail::is_learned<Design>) first += channel < channels() ? float(x.d(h(), v())) : 0.0f;
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
-      const int later = g - t - 4 * i;  // tokens from the one that says to the one that hears
+      const int later = g - 2 * t - i;  // tokens from the one that says to the one that hears
       const float other = __shfl_sync(~0u, kernel, 4 * (later > 0 ? later - 1 : 0));
       T[i] = ptx::as_tf32(later > 0 ? other : later == 0 ? first : 0.0f);
     }
@@ -150,8 +149,8 @@ template <class Design, class Precision, int Tiles> struct channel_in_chunks {
         }
       }
       only(i / 2, [&](int j) {
-        if (i % 2 == 0) X[j][0] = state.re, X[j][1] = state.im;
-        else X[j][2] = state.re, X[j][3] = state.im;
+        if (i % 2 == 0) X[j][0] = state.re, X[j][2] = state.im;
+        else X[j][1] = state.re, X[j][3] = state.im;
       });
     }
   }
@@ -161,7 +160,7 @@ template <class Design, class Precision, int Tiles> struct channel_in_chunks {
     for (int i = 0; i < 2 * Tiles; ++i) {
       complex<float> state{0, 0};
       only(i / 2, [&](int j) {
-        state = i % 2 == 0 ? complex<float>{X[j][0], X[j][1]} : complex<float>{X[j][2], X[j][3]};
+        state = i % 2 == 0 ? complex<float>{X[j][0], X[j][2]} : complex<float>{X[j][1], X[j][3]};
       });
       const stream_of_tokens at(x, c, first_stream + g + i % 2 * 8, streams);
       const int m = pair(i / 2);
@@ -183,23 +182,26 @@ template <class Design, class Precision, int Tiles> struct channel_in_chunks {
     ptx::multiply_add_tf32(y, u, T[0], T[1]);
 #pragma unroll
     for (int j = 0; j < Tiles; ++j) {
-      const std::uint32_t state[4] = {__float_as_uint(X[j][0]), __float_as_uint(X[j][2]), __float_as_uint(X[j][1]),
+      const std::uint32_t state[4] = {__float_as_uint(X[j][0]), __float_as_uint(X[j][1]), __float_as_uint(X[j][2]),
                                       __float_as_uint(X[j][3])};
       ptx::multiply_add_tf32(j % 2 ? other : y, state, P[j][0], P[j][1]);
     }
 #pragma unroll
     for (int i = 0; i < 4; ++i) y[i] += other[i];
   }
-  static __device__ __forceinline__ void turn(float& re, float& im, const complex<float>& by) {
+  /// (re, im) <- F (re, im) + (enters_re, enters_im).
+  static __device__ __forceinline__ void turn(float& re, float& im, const complex<float>& by, float enters_re,
+                                              float enters_im) {
     const float was = re;
-    re = fmaf(by.re, was, -by.im * im), im = fmaf(by.re, im, by.im * was);
+    re = fmaf(by.re, was, fmaf(-by.im, im, enters_re)), im = fmaf(by.re, im, fmaf(by.im, was, enters_im));
   }
   /// The state after 8 tokens.
   __device__ __forceinline__ void update(const std::uint32_t (&u)[4]) {
 #pragma unroll
     for (int j = 0; j < Tiles; ++j) {
-      turn(X[j][0], X[j][1], power[j]), turn(X[j][2], X[j][3], power[j]);
-      ptx::multiply_add_tf32(X[j], u, Q[j][0], Q[j][1]);
+      float enters[4] = {};
+      ptx::multiply_add_tf32(enters, u, Q[j][0], Q[j][1]);
+      turn(X[j][0], X[j][2], power[j], enters[0], enters[1]), turn(X[j][1], X[j][3], power[j], enters[2], enters[3]);
     }
   }
   /// The state after one token, for those of the two streams that have it.
@@ -207,12 +209,23 @@ template <class Design, class Precision, int Tiles> struct channel_in_chunks {
 #pragma unroll
     for (int j = 0; j < Tiles; ++j) {
       const complex<float> by = F[pair(j)];
-      const bool exists = pair(j) < c.pairs;
-      const auto step = [&](float& re, float& im, float enters) { turn(re, im, by), re += exists ? enters : 0.0f; };
-      if (has) step(X[j][0], X[j][1], u);
-      if (has_8) step(X[j][2], X[j][3], u_8);
+      if (has) turn(X[j][0], X[j][2], by, u, 0);
+      if (has_8) turn(X[j][1], X[j][3], by, u_8, 0);
     }
   }
+};
+
+/// Shared memory of a block: rows of tokens as they arrive, the columns of channels that they are turned to, and the same
+/// of the results on their way back.
+template <class Stored, int Tiles, bool Outputs> struct chunk_memory {
+  /// Words from one channel to the next, of two tokens each: [stream][4 pairs of tokens][half of the stage], and 8 against bank
+  /// conflicts.
+  static constexpr int apart = rows * stage / 2 + 8;
+  alignas(128) Stored arrivals[stages][rows][stage * columns];
+  alignas(16) std::uint32_t tokens[2][columns * apart];
+  alignas(16) std::uint32_t results[Outputs ? 2 : 1][Outputs ? columns * apart : 4];
+  complex<float> F[columns][4 * Tiles];
+  int counts[rows];
 };
 
 /// A block is 16 channels of 16 streams; a warp reads and writes the rows of one stream, and computes one channel of all.
@@ -222,77 +235,113 @@ __global__ void __launch_bounds__(chunk_threads, 1)
                                const __grid_constant__ sequence_of<Design, Precision> x,
                                const __grid_constant__ call_of<float> c, int streams) {
   using stored = typename Precision::token;
-  constexpr int apart = stage * columns + 8;  // of streams in shared memory, against bank conflicts
-  __shared__ alignas(16) stored ring[stages][rows * apart];
-  __shared__ alignas(16) stored results[Outputs ? 2 : 1][Outputs ? rows * apart : 1];
-  __shared__ int counts[rows];
-  __shared__ complex<float> F[columns][4 * Tiles];
+  using memory = chunk_memory<stored, Tiles, Outputs>;
+  extern __shared__ __align__(128) unsigned char memory_of_block[];
+  memory& m = *reinterpret_cast<memory*>(memory_of_block);
   (void)design;
 
   const int warp = int(threadIdx.x) / 32, lane = int(threadIdx.x) % 32;
   const int channels = int(x.v.template extent<axis::value>()) * int(x.v.template extent<axis::head>());
   const int first_channel = int(blockIdx.x) * columns, first_stream = int(blockIdx.y) * rows;
 
-  // What this thread copies: 8 channels of token `token` of every stage of stream `warp`.
+  // The warp's own stream: a lane reads 8 channels of token lane / 2 of every stage, and writes 2 and 2 of tokens lane / 4 and 8
+  // further.
   const stream_of_tokens mine(x, c, first_stream + warp, streams);
-  if (lane == 0) counts[warp] = mine.count;
-  const int token = lane / 2, column = lane % 2 * 8;
-  const bool copies = first_channel + column < channels;
+  if (lane == 0) m.counts[warp] = mine.count;
+  const int token = lane / 2, column = lane % 2 * 8, token_out = lane / 4, column_out = lane % 4 * 2;
   const stored* from = x.v.data() + mine.batch * x.v.template stride<axis::batch>() +
                        mine.place * x.v.template stride<axis::time>() + first_channel + column +
                        token * (c.v_stage / stage);
   stored* to = x.y.data() + mine.batch * x.y.template stride<axis::batch>() +
-               mine.place * x.y.template stride<axis::time>() + first_channel + column + token * (c.y_stage / stage);
-  const int left = copies ? mine.count - token : 0, slot = warp * apart + token * columns + column;
+               mine.place * x.y.template stride<axis::time>() + first_channel + column_out +
+               token_out * (c.y_stage / stage);
+  // Pieces of 16 bytes change places so that 8 tokens' lie in banks of their own.
+  const auto piece = [](int its_token, int group) { return (its_token * 2 + (group ^ (its_token / 4 & 1))) * 8; };
+  const int left = first_channel + column < channels ? mine.count - token : 0;
+  const int left_out = first_channel < channels ? mine.count - token_out : 0;
   __syncthreads();
   int longest = 0, shortest = 0x7fffffff;
-  for (int i = 0; i < rows; ++i) longest = max(longest, counts[i]), shortest = min(shortest, counts[i]);
+  for (int i = 0; i < rows; ++i) longest = max(longest, m.counts[i]), shortest = min(shortest, m.counts[i]);
   const int steps = (longest + stage - 1) / stage;
 
   const auto send = [&](int s) {
     const bool there = s * stage < left;
-    ptx::copy_async_or_zeros(ptx::shared_address(&ring[s % stages][slot]), there ? from : x.v.data(), there);
+    ptx::copy_async_or_zeros(ptx::shared_address(&m.arrivals[s % stages][warp][piece(token, column / 8)]),
+                             there ? from : x.v.data(), there);
     from += c.v_stage;
     ptx::commit_copies();
   };
+  // Rows of tokens to columns of channels: two tokens of a channel to a word, both halves of the stage together.
+  const auto turn_arrivals = [&](int s) {
+    const int row = lane % 8 + lane / 8 % 2 * 8;
+    std::uint32_t matrices[4];
+    ptx::load_transposed(matrices, ptx::shared_address(&m.arrivals[s % stages][warp][piece(row, lane / 16)]));
+    uint2* const at = reinterpret_cast<uint2*>(&m.tokens[s % 2][lane / 4 * memory::apart + warp * 8 + lane % 4 * 2]);
+    at[0] = uint2{matrices[0], matrices[1]}, at[4 * memory::apart] = uint2{matrices[2], matrices[3]};
+  };
+  // And back, to where they belong.
   const auto take_away = [&](int s) {
-    if (s * stage < left) *reinterpret_cast<uint4*>(to) = *reinterpret_cast<const uint4*>(&results[s % 2][slot]);
+    const uint2* const at =
+        reinterpret_cast<const uint2*>(&m.results[s % 2][lane / 4 * memory::apart + warp * 8 + lane % 4 * 2]);
+    const uint2 low = at[0], high = at[4 * memory::apart];
+    const std::uint32_t words[] = {ptx::transposed(low.x), ptx::transposed(high.x), ptx::transposed(low.y),
+                                   ptx::transposed(high.y)};
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      if (s * stage + half * chunk >= left_out) continue;
+      stored* const here = to + half * (c.y_stage / 2);
+      *reinterpret_cast<std::uint32_t*>(here) = words[2 * half];
+      if (first_channel + 8 < channels) *reinterpret_cast<std::uint32_t*>(here + 8) = words[2 * half + 1];
+    }
     to += c.y_stage;
   };
 #pragma unroll
   for (int s = 0; s < stages - 1; ++s) send(s);
 
-  channel_in_chunks<Design, Precision, Tiles> own{x, c, F[warp], first_channel + warp};
+  channel_in_chunks<Design, Precision, Tiles> own{x, c, m.F[warp], first_channel + warp};
   own.begin();
   own.template begin_states<Outputs>(first_stream, streams);
 
 #pragma unroll 1
   for (int s = 0; s < steps; ++s) {
     ptx::await_copies<stages - 2>();
+    __syncwarp();
+    turn_arrivals(s);
     __syncthreads();
     send(s + stages - 1);
     if (Outputs && s > 0) take_away(s - 1);
-    const stored* const tokens = &ring[s % stages][warp];
+    const uint2* const tokens = reinterpret_cast<const uint2*>(&m.tokens[s % 2][warp * memory::apart]) + lane;
+    const uint2 both[2] = {tokens[0], tokens[32]};  // streams g and g + 8
+    std::uint32_t finished[2][2];
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      const int first = half * chunk, done = s * stage + first;
-      const auto number = [&](int row, int i) {
-        return __float_as_uint(ptx::as_float(tokens[(own.g + row) * apart + (first + i) * columns]));
-      };
-      const std::uint32_t u[4] = {number(0, own.t), number(8, own.t), number(0, own.t + 4), number(8, own.t + 4)};
+      const int done = s * stage + half * chunk;
+      std::uint32_t u[4];
+#pragma unroll
+      for (int i = 0; i < 2; ++i) {
+        float first, second;
+        gpu::detail::widen_pair<stored>(half == 0 ? both[i].x : both[i].y, first, second);
+        u[i] = __float_as_uint(first), u[i + 2] = __float_as_uint(second);
+      }
       if constexpr (Outputs) {
         float y[4] = {};
         own.read_out(u, y);
-        stored* const here = &results[s % 2][own.g * apart + (first + 2 * own.t) * columns + warp];
-        here[0] = ptx::as_stored<stored>(y[0]), here[columns] = ptx::as_stored<stored>(y[1]);
-        here[8 * apart] = ptx::as_stored<stored>(y[2]), here[8 * apart + columns] = ptx::as_stored<stored>(y[3]);
+        finished[0][half] = gpu::detail::round_pair<stored>(y[0], y[1]);
+        finished[1][half] = gpu::detail::round_pair<stored>(y[2], y[3]);
       }
       if (done + chunk <= shortest) own.update(u);
       else
 #pragma unroll 1
-        for (int i = 0; i < chunk; ++i)
-          own.update_one(__uint_as_float(number(0, i)), done + i < counts[own.g], __uint_as_float(number(8, i)),
-                         done + i < counts[own.g + 8]);
+        for (int i = 0; i < chunk; ++i) {
+          const stored* const its = reinterpret_cast<const stored*>(&m.tokens[s % 2][warp * memory::apart]) +
+                                    own.g * stage + i / 2 * 4 + half * 2 + i % 2;
+          own.update_one(ptx::as_float(its[0]), done + i < m.counts[own.g], ptx::as_float(its[8 * stage]),
+                         done + i < m.counts[own.g + 8]);
+        }
+    }
+    if constexpr (Outputs) {
+      uint2* const at = reinterpret_cast<uint2*>(&m.results[s % 2][warp * memory::apart]) + lane;
+      at[0] = uint2{finished[0][0], finished[0][1]}, at[32] = uint2{finished[1][0], finished[1][1]};
     }
   }
   ptx::await_copies<0>();
