@@ -44,8 +44,13 @@ template <class Design, class Precision> class device_call {
     using forget_type = typename Design::forget_type;
     const index_t W = state_width<typename Design::map_type>(s.K);
     const range sign = test::divides<Design> ? range{0, 1} : range{-1, 1};
-    make(x.q, {s.B, s.T, s.Hk, s.K}, sign);
-    make(x.k, {s.B, s.T, s.Hk, s.K}, sign);
+    if constexpr (requires { x.q; }) {
+      make(x.q, {s.B, s.T, s.Hk, s.K}, sign);
+      make(x.k, {s.B, s.T, s.Hk, s.K}, sign);
+    } else {
+      make(x.c, {s.H, s.V, s.K}, {-1, 1});
+      make(x.log_dt, {s.H, s.V}, {-7, -2});
+    }
     make(x.v, {s.B, s.T, s.H, s.V}, {-1, 1});
     make(x.y, {s.B, s.T, s.H, s.V}, {-1, 1});
     if constexpr (sextant::detail::step_granularity<Design> == per::head) {

@@ -96,3 +96,17 @@ TEST_CASE("copies of few bytes run at a lower rate, and never above the largest"
     last = h200_copy_rate(bytes);
   }
 }
+
+TEST_CASE("S4D: memory binds tokens of 16 bits, instructions floats") {
+  const problem_size s{.B = 8, .T = 4096, .K = 64, .V = 2048};
+  const auto half = forward_times(s4d, s);
+  close(half.memory, 0.0624);  // 67.1e6 numbers of v and as many of y
+  close(half.matrix, 0.0462);  // 136 products for each
+  CHECK(half.special == 0);
+  CHECK(std::strcmp(half.binds(), "memory") == 0);
+  const auto single = forward_times<fp32>(s4d, s);
+  close(single.memory, 0.1248);
+  close(single.issue, 0.4172);  // 208 for each
+  CHECK(std::strcmp(single.binds(), "issue") == 0);
+  close(step_times<fp32>(s4d, {.B = 128, .K = 64, .V = 2048}).memory, 0.0319);
+}
