@@ -46,8 +46,8 @@ template <class Problem> void judge_by_channels(const Problem& p) {
 }
 
 /// The error of a problem that `change` has been let loose on, the judge's too.
-template <class Precision, class Design, class Change>
-double error_after(const Design& design, const shape& s, const wishes& w, const Change& change) {
+template <class Precision, class Design, class Change, class How = std::remove_const_t<decltype(chunked)>>
+double error_after(const Design& design, const shape& s, const wishes& w, const Change& change, const How& how = {}) {
   using through = storage_of<Precision>;
   auto judge = make_problem<fp64, through>(design, s, w);
   change(judge);
@@ -55,15 +55,16 @@ double error_after(const Design& design, const shape& s, const wishes& w, const 
   else reference::recurrent(judge.design, judge.x);
   auto answer = make_problem<Precision, through>(design, s, w);
   change(answer);
-  const status done = run_on_gpu(answer, chunked);
+  const status done = run_on_gpu(answer, how);
   if (!done) std::fprintf(stderr, "%s\n", done.what);
   return done ? compare(answer, judge).worst() : std::numeric_limits<double>::quiet_NaN();
 }
-template <class Precision, class Design> void holds(const Design& design, const shape& s, const wishes& w = {}) {
+template <class Precision, class Design, class How = std::remove_const_t<decltype(chunked)>>
+void holds(const Design& design, const shape& s, const wishes& w = {}, const How& how = {}) {
   const long long sizes[] = {s.B, s.T, s.Hk, s.H, s.K, s.V};
   INFO("B ", sizes[0], " T ", sizes[1], " Hk ", sizes[2], " H ", sizes[3], " K ", sizes[4], " V ", sizes[5], ", gates of ",
        w.gate_size, ", rates of ", w.rate_size);
-  CHECK(error_after<Precision>(design, s, w, unchanged) <= tolerance<Precision>);
+  CHECK(error_after<Precision>(design, s, w, unchanged, how) <= tolerance<Precision>);
 }
 /// Makes `number` the value of number `at` of a tensor.
 template <class Element, class... Axes> void put(const view<const Element, Axes...>& x, index_t at, float number) {

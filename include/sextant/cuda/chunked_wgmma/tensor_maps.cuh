@@ -24,9 +24,9 @@ template <class View> bool can_be_mapped(const View& x) {
   return true;
 }
 
-/// The map of a view [B, T, H, row] that can_be_mapped(), for boxes of 64 tokens by 64 numbers of one head, swizzled over
-/// 128 bytes. The driver's function is asked for at run time, so that programs need not be linked with the driver.
-template <class View> status map_boxes(CUtensorMap& map, const View& x) {
+/// The map of a view [B, T, H, row] that can_be_mapped(), for boxes of so many tokens by 64 numbers of one head, swizzled
+/// over 128 bytes. The driver's function is asked for at run time, so that programs need not be linked with the driver.
+template <class View> status map_boxes(CUtensorMap& map, const View& x, unsigned tokens = 64) {
   using element = std::remove_const_t<typename View::element_type>;
   void* function = nullptr;
   cudaDriverEntryPointQueryResult found;
@@ -41,7 +41,7 @@ template <class View> status map_boxes(CUtensorMap& map, const View& x) {
   cuuint64_t strides[3];
   for (int i = 0; i < 3; ++i)
     strides[i] = x.extent(2 - i) > 1 ? cuuint64_t(x.stride(2 - i)) * bytes : 16;  // of one element: any will do
-  const cuuint32_t box[4] = {64, 1, 64, 1}, steps[4] = {1, 1, 1, 1};
+  const cuuint32_t box[4] = {64, 1, tokens, 1}, steps[4] = {1, 1, 1, 1};
   const CUtensorMapDataType type =
       std::is_same_v<element, bfloat16> ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16 : CU_TENSOR_MAP_DATA_TYPE_FLOAT16;
   const CUresult made = encode(&map, type, 4, const_cast<element*>(x.data()), extents, strides, box, steps,

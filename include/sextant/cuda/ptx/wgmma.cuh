@@ -31,6 +31,12 @@ __device__ __forceinline__ std::uint64_t rows_across_sum(std::uint32_t tile, int
          std::uint64_t(1u << 30 | 1024 / 16) << 32;
 }
 
+/// A tile whose rows run along the sum and are shorter than 128 bytes: rows 8 to 15 begin `bytes` further than rows 0 to 7 do,
+/// and so on, all within 8 rows of 128 bytes.
+__device__ __forceinline__ std::uint64_t rows_beside_rows(std::uint32_t tile, int bytes) {
+  return std::uint64_t((tile >> 4) + (1u << 16)) | std::uint64_t(1u << 30 | std::uint32_t(bytes) / 16) << 32;
+}
+
 /// Before products whose registers other instructions have written.
 __device__ __forceinline__ void begin_products() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
 /// Ends a group of products.
@@ -106,6 +112,14 @@ __device__ __forceinline__ void multiply(float (&d)[64], const std::uint32_t* a,
                "}, {%64, %65, %66, %67}, %68, p, 1, 1, %70; }"
                : SEXTANT_SUMS_32(d, 0), SEXTANT_SUMS_32(d, 32)
                : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(int(adds)), "n"(int(Across)));
+}
+
+/// The same of bfloat16 with 32 rows of the second factor, which run along the sum: 64 x 32.
+__device__ __forceinline__ void multiply_few(float (&d)[16], const std::uint32_t* a, std::uint64_t b, bool adds) {
+  asm volatile("{ .reg .pred p; setp.ne.b32 p, %21, 0; wgmma.mma_async.sync.aligned.m64n32k16.f32.bf16.bf16 "
+               "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15}, {%16, %17, %18, %19}, %20, p, 1, 1, 0; }"
+               : SEXTANT_SUMS_8(d, 0), SEXTANT_SUMS_8(d, 8)
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(int(adds)));
 }
 
 #undef SEXTANT_SUMS_8

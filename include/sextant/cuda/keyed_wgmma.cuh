@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file  The chunked form on Hopper: decays per key, tokens in bfloat16.
+#pragma once
+
+#include <sextant/cuda/chunked_wgmma/tensor_maps.cuh>
+#include <sextant/cuda/keyed_wgmma/kernel.cuh>
+
+namespace sextant::gpu {
+
+/// The chunked form for designs whose forget gate varies over keys (GLA), with the tensor cores and the copy engine of compute
+/// capability 9.0. Exact at any decay. With enough heads to fill the GPU one launch and no workspace: q, k, v, raw decays and y
+/// pass through memory once (q, k and decays once per 128 channels), the state not at all. Long sequences of few heads are cut
+/// into segments, in three launches: k, v and decays pass twice, as far as they are not forgotten, and the workspace holds the
+/// states between segments. See docs/kernels/keyed_wgmma.md.
+///
+/// Takes K of 8 to 128 and any V, multiples of 8, rows without gaps at multiples of 16 bytes, not packed.
+struct keyed_wgmma {
+  static constexpr const char* form = "chunked";
+
+  template <class Design, class Precision>
+  static constexpr bool runs = [] {
+    using namespace sextant::detail;
+    using forget_type = typename Design::forget_type;
+    return std::is_same_v<typename Precision::token, bfloat16> && std::is_same_v<typename Precision::state, float> &&
+           std::is_same_v<typename Precision::accumulator, float> && granularity<forget_type> == per::key &&
+           reads_own<forget_type> && raw_granularity<forget_type> == per::key &&
+           (granularity<typename Design::input_type> == per::nothing ||
+            granularity<typename Design::input_type> == per::head) &&
+           std::is_same_v<typename Design::norm_type, norm::none> && !is_local<Design> && !turns_1d<Design> &&
+           !turns_2d<Design> && pointwise_map<typename Design::map_type> &&
+           !std::is_same_v<typename Design::order_type, order::global>;
+  }();
+
+  template <class Design, class Precision>
+  static bool takes(const Design& design, const sequence_of<Design, Precision>& x) {
+    const index_t K = x.k.template extent<axis::key>(), V = x.v.template extent<axis::value>();
+    const index_t T = x.v.template extent<axis::time>(), B = x.v.template extent<axis::batch>();
+    const index_t H = x.v.template extent<axis::head>();
+    if (K < 8 || K > 128 || K % 8 != 0 || V < 8 || V % 8 != 0 || T < 1 || x.offsets) return false;
+    if constexpr (!std::is_same_v<typename Design::map_type, map::identity>)
+      if (K % 64 != 0) return false;  // a map may make anything of keys that are not there
+    if (B * H * ((V + 127) / 128) >= (index_t(1) << 30) || T >= (index_t(1) << 30)) return false;
+    if (!wgmma::can_be_mapped(x.q) || !wgmma::can_be_mapped(x.k) || !wgmma::can_be_mapped(x.forget)) return false;
+    if (!wgmma::can_be_mapped(x.v) || !wgmma::can_be_mapped(x.y)) return false;
+    if constexpr (sextant::detail::has_output_gate<Design>)
+      if (!wgmma::can_be_mapped(x.gate)) return false;
+    if (device_attribute(cudaDevAttrComputeCapabilityMajor) != 9) return false;
+    return with_plan(design, x, [](auto plan) {
+      cudaFuncAttributes attributes;
+      return cudaFuncGetAttributes(&attributes, wgmma::keyed_kernel<decltype(plan)>) == cudaSuccess &&
+             attributes.sharedSizeBytes > 0;
+    });
+  }
+  /// The states between segments, where a call is cut into any.
+  template <class Design, class Precision>
+  static std::size_t workspace_bytes(const Design& design, const sequence_of<Design, Precision>& x) {
+    return with_plan(design, x, [&](auto plan) {
+      using states = wgmma::keyed_states<decltype(plan)::keys>;
+      return states::count(segments_of(plan, x), blocks_of(x)) * sizeof(float);
+    });
+  }
+  template <class Design, class Precision>
+  static status run(const Design& design, const sequence_of<Design, Precision>& x, const stream& on) {
+    return with_plan(design, x, [&](auto plan) { return launch_plan<decltype(plan)>(design, x, on); });
+  }
+
+ private:
+  /// visit(plan) for the plan of a call's sizes.
+  template <class Design, class Precision, class Visit>
+  static auto with_plan(const Design&, const sequence_of<Design, Precision>& x, const Visit& visit) {
+    if (x.k.template extent<axis::key>() <= 64) return visit(wgmma::keyed_plan<Design, Precision, 64>{});
+    return visit(wgmma::keyed_plan<Design, Precision, 128>{});
+  }
+  template <class Plan, class Design, class Precision>
+  static status launch_plan(const Design& design, const sequence_of<Design, Precision>& x, const stream& on) {
+    const int H = int(x.v.template extent<axis::head>()), K = int(x.k.template extent<axis::key>());
+    const int V = int(x.v.template extent<axis::value>()), T = int(x.v.template extent<axis::time>());
+    const int chunks = (T + Plan::rows - 1) / Plan::rows, segments = segments_of(Plan{}, x), blocks = blocks_of(x);
+    wgmma::keyed_call<Design, Precision> call{design,
+                                              x,
+                                              T,
+                                              chunks,
+                                              H,
+                                              int(H / x.k.template extent<axis::head>()),
+                                              K,
+                                              V,
+                                              float(design.scale(K)),
+                                              true,
+                                              blocks,
+                                              segments,
+                                              (chunks + segments - 1) / segments,
+                                              reinterpret_cast<float*>(on.memory.data)};
+    wgmma::keyed_maps maps{};
+    status made = wgmma::map_boxes(maps.q, x.q, Plan::step_rows);
+    if (made) made = wgmma::map_boxes(maps.k, x.k, Plan::step_rows);
+    if (made) made = wgmma::map_boxes(maps.decays, x.forget, Plan::step_rows);
+    if (made) made = wgmma::map_boxes(maps.v, x.v, Plan::rows);
+    if (made) made = wgmma::map_boxes(maps.y, x.y, Plan::rows);
+    if constexpr (Plan::output_gate)
+      if (made) made = wgmma::map_boxes(maps.gate, x.gate, Plan::rows);
+    if (!made) return made;
+    if (segments > 1) {
+      call.answers = false;
+      if (made) made = launch_kernel<Plan>(blocks * (segments - 1), on, call, maps);
+      call.answers = true;
+      if (made)
+        made = launch(&wgmma::pass_on_keys_kernel<Plan::keys>,
+                      dim3(unsigned(wgmma::keyed_states<Plan::keys>::state_numbers / 256), unsigned(blocks)), dim3(256),
+                      0, on.handle, call.handed, segments);
+      if (!made) return made;
+    }
+    return launch_kernel<Plan>(blocks * segments, on, call, maps);
+  }
+  template <class Plan, class Call>
+  static status launch_kernel(int blocks, const stream& on, const Call& call, const wgmma::keyed_maps& maps) {
+    return launch(&wgmma::keyed_kernel<Plan>, dim3(unsigned(blocks)), dim3(Plan::threads),
+                  wgmma::keyed_shared_bytes<Plan>, on.handle, call, maps);
+  }
+  /// Blocks that walk through all sequences side by side.
+  template <class Design, class Precision> static int blocks_of(const sequence_of<Design, Precision>& x) {
+    return int(x.v.template extent<axis::batch>() * x.v.template extent<axis::head>() *
+               ((x.v.template extent<axis::value>() + 127) / 128));
+  }
+  /// Segments of a sequence.
+  template <class Plan, class Design, class Precision>
+  static int segments_of(Plan, const sequence_of<Design, Precision>& x) {
+    const int chunks = int((x.v.template extent<axis::time>() + Plan::rows - 1) / Plan::rows);
+    return wgmma::keyed_segments_for<Plan>(chunks, blocks_of(x), device_attribute(cudaDevAttrMultiProcessorCount));
+  }
+};
+
+}  // namespace sextant::gpu
