@@ -37,6 +37,7 @@ static const bool registered = [] {
   // Gates per key.
   for (const index_t K : {64, 128})
     add_forward<bf16>("gla", "bf16", gla, {.B = 8, .T = 4096, .Hk = 16, .H = 16, .K = K, .V = 128});
+  add_forward<bf16>("gla", "bf16", gla, {.B = 1, .T = 131072, .Hk = 16, .H = 16, .K = 128, .V = 128});
   return true;
 }();
 

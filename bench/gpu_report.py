@@ -9,7 +9,7 @@ timed in one run with ours may say so by "ratio_to_ours", its time over ours the
 import json
 import re
 
-ABLATIONS = ("linear_attention", "mamba", "mamba2")
+ABLATIONS = ("linear_attention", "mamba", "mamba2", "gla")
 # The sizes of the short table: those that papers and public kernels are tuned for, and a long sequence.
 USUAL = ("B8_T4096_Hk1_H1_K16_V2048", "B1_T131072_Hk1_H1_K16_V2048", "B8_T4096_Hk1_H32_K128_V64", "B8_T4096_Hk1_H32_K64_V64",
          "B8_T4096_Hk16_H16_K64_V64", "B8_T4096_Hk16_H16_K128_V128", "B128_T1_Hk1_H64_K128_V64")
