@@ -53,12 +53,11 @@ template <class Design, class Precision, int Tiles> struct channel_in_chunks {
 
   const sequence_of<Design, Precision>& x;
   const call_of<float>& c;
-  complex<float>* F;  ///< [pairs] of the channel, in shared memory
+  complex<float>* F;  ///< [pairs] of the channel, in shared memory, and F^8 behind them
   int channel;        ///< of all heads' together
   int g = int(threadIdx.x) % 32 / 4, t = int(threadIdx.x) % 4;
   two Q[Tiles], P[Tiles], T;
-  complex<float> power[Tiles];  ///< F^8 of the lane's pairs
-  float X[Tiles][4];            ///< re of streams g and g + 8, im of both
+  float X[Tiles][4];  ///< re of streams g and g + 8, im of both
 
   __device__ __forceinline__ int values() const { return int(x.v.template extent<axis::value>()); }
   __device__ __forceinline__ int channels() const { return values() * int(x.v.template extent<axis::head>()); }
@@ -95,13 +94,12 @@ template <class Design, class Precision, int Tiles> struct channel_in_chunks {
       const complex<float> conjugate = read(output_of, pair(tile)), output{conjugate.re, -conjugate.im};
       const complex<float> own_F = read(state_of, pair(tile)), told = raised<8>(output, own_F, g + 1);
       const complex<float> eighth = read(chunk_of, pair(tile));
-      if (g == 0) F[pair(tile)] = own_F;
+      if (g == 0) F[pair(tile)] = own_F, F[pair(tile) + 4 * Tiles] = eighth;
       // The products cut what TF32 has no room for off X: on average 2^-12 of it.
       const float uncut = (1 + 0x1p-12f) * c.scale;
       only(tile, [&](int j) {
         Q[j][0] = ptx::as_tf32(g % 2 ? early.im : early.re), Q[j][1] = ptx::as_tf32(g % 2 ? late.im : late.re);
         P[j][0] = ptx::as_tf32(uncut * told.re), P[j][1] = ptx::as_tf32(-uncut * told.im);
-        power[j] = eighth;
       });
       kernel += told.re, first += output.re;
     }
@@ -176,32 +174,36 @@ template <class Design, class Precision, int Tiles> struct channel_in_chunks {
     }
   }
 
-  /// y of 8 tokens of both streams, two neighbours each, of the state before them.
-  __device__ __forceinline__ void read_out(const std::uint32_t (&u)[4], float (&y)[4]) const {
-    float other[4] = {};  // a second chain of sums
-    ptx::multiply_add_tf32(y, u, T[0], T[1]);
-#pragma unroll
-    for (int j = 0; j < Tiles; ++j) {
-      const std::uint32_t state[4] = {__float_as_uint(X[j][0]), __float_as_uint(X[j][1]), __float_as_uint(X[j][2]),
-                                      __float_as_uint(X[j][3])};
-      ptx::multiply_add_tf32(j % 2 ? other : y, state, P[j][0], P[j][1]);
-    }
-#pragma unroll
-    for (int i = 0; i < 4; ++i) y[i] += other[i];
-  }
   /// (re, im) <- F (re, im) + (enters_re, enters_im).
   static __device__ __forceinline__ void turn(float& re, float& im, const complex<float>& by, float enters_re,
                                               float enters_im) {
     const float was = re;
     re = fmaf(by.re, was, fmaf(-by.im, im, enters_re)), im = fmaf(by.re, im, fmaf(by.im, was, enters_im));
   }
-  /// The state after 8 tokens.
-  __device__ __forceinline__ void update(const std::uint32_t (&u)[4]) {
+  /// 8 tokens of both streams: y of two neighbours each, of the state before them, where there are Outputs; and the state after
+  /// them, where there is an Update. Tile after tile, so that no product waits for the one before it.
+  template <bool Outputs, bool Update>
+  __device__ __forceinline__ void meet(const std::uint32_t (&u)[4], float (&y)[4]) {
+    float other[4] = {};  // a second chain of sums
+    if constexpr (Outputs) ptx::multiply_add_tf32(y, u, T[0], T[1]);
 #pragma unroll
     for (int j = 0; j < Tiles; ++j) {
       float enters[4] = {};
-      ptx::multiply_add_tf32(enters, u, Q[j][0], Q[j][1]);
-      turn(X[j][0], X[j][2], power[j], enters[0], enters[1]), turn(X[j][1], X[j][3], power[j], enters[2], enters[3]);
+      if constexpr (Update) ptx::multiply_add_tf32(enters, u, Q[j][0], Q[j][1]);
+      if constexpr (Outputs) {
+        const std::uint32_t state[4] = {__float_as_uint(X[j][0]), __float_as_uint(X[j][1]), __float_as_uint(X[j][2]),
+                                        __float_as_uint(X[j][3])};
+        ptx::multiply_add_tf32(j % 2 ? y : other, state, P[j][0], P[j][1]);
+      }
+      if constexpr (Update) {
+        const complex<float> power = F[pair(j) + 4 * Tiles];
+        turn(X[j][0], X[j][2], power, enters[0], enters[1]);
+        turn(X[j][1], X[j][3], power, enters[2], enters[3]);
+      }
+    }
+    if constexpr (Outputs) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) y[i] += other[i];
     }
   }
   /// The state after one token, for those of the two streams that have it.
@@ -224,7 +226,7 @@ template <class Stored, int Tiles, bool Outputs> struct chunk_memory {
   alignas(128) Stored arrivals[stages][rows][stage * columns];
   alignas(16) std::uint32_t tokens[2][columns * apart];
   alignas(16) std::uint32_t results[Outputs ? 2 : 1][Outputs ? columns * apart : 4];
-  complex<float> F[columns][4 * Tiles];
+  complex<float> F[columns][2 * 4 * Tiles];
   int counts[rows];
 };
 
@@ -302,8 +304,8 @@ __global__ void __launch_bounds__(chunk_threads, 1)
   own.begin();
   own.template begin_states<Outputs>(first_stream, streams);
 
-#pragma unroll 1
-  for (int s = 0; s < steps; ++s) {
+  // A stage, of which all streams have all tokens where Whole.
+  const auto work = [&]<bool Whole>(std::bool_constant<Whole>, int s) {
     ptx::await_copies<stages - 2>();
     __syncwarp();
     turn_arrivals(s);
@@ -315,7 +317,6 @@ __global__ void __launch_bounds__(chunk_threads, 1)
     std::uint32_t finished[2][2];
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      const int done = s * stage + half * chunk;
       std::uint32_t u[4];
 #pragma unroll
       for (int i = 0; i < 2; ++i) {
@@ -323,27 +324,31 @@ __global__ void __launch_bounds__(chunk_threads, 1)
         gpu::detail::widen_pair<stored>(half == 0 ? both[i].x : both[i].y, first, second);
         u[i] = __float_as_uint(first), u[i + 2] = __float_as_uint(second);
       }
-      if constexpr (Outputs) {
-        float y[4] = {};
-        own.read_out(u, y);
-        finished[0][half] = gpu::detail::round_pair<stored>(y[0], y[1]);
-        finished[1][half] = gpu::detail::round_pair<stored>(y[2], y[3]);
-      }
-      if (done + chunk <= shortest) own.update(u);
-      else
+      float y[4] = {};
+      own.template meet<Outputs, Whole>(u, y);
+      finished[0][half] = gpu::detail::round_pair<stored>(y[0], y[1]);
+      finished[1][half] = gpu::detail::round_pair<stored>(y[2], y[3]);
+      if constexpr (!Whole) {
 #pragma unroll 1
         for (int i = 0; i < chunk; ++i) {
+          const int number = s * stage + half * chunk + i;
           const stored* const its = reinterpret_cast<const stored*>(&m.tokens[s % 2][warp * memory::apart]) +
                                     own.g * stage + i / 2 * 4 + half * 2 + i % 2;
-          own.update_one(ptx::as_float(its[0]), done + i < m.counts[own.g], ptx::as_float(its[8 * stage]),
-                         done + i < m.counts[own.g + 8]);
+          own.update_one(ptx::as_float(its[0]), number < m.counts[own.g], ptx::as_float(its[8 * stage]),
+                         number < m.counts[own.g + 8]);
         }
+      }
     }
     if constexpr (Outputs) {
       uint2* const at = reinterpret_cast<uint2*>(&m.results[s % 2][warp * memory::apart]) + lane;
       at[0] = uint2{finished[0][0], finished[0][1]}, at[32] = uint2{finished[1][0], finished[1][1]};
     }
-  }
+  };
+  int s = 0;
+#pragma unroll 1
+  for (; s < shortest / stage; ++s) work(std::true_type{}, s);
+#pragma unroll 1
+  for (; s < steps; ++s) work(std::false_type{}, s);
   ptx::await_copies<0>();
   __syncthreads();
   if (Outputs && steps > 0) take_away(steps - 1);
