@@ -10,6 +10,7 @@ namespace sextant::reference {
 
 /// The discretised pairs of channel v of head h: x_m <- state_m x_m + input_m u, y = sum_m Re(output_m x_m).
 template <class Real> struct channel_pairs { std::vector<complex<Real>> state, input, output; };
+/// Those pairs, from a design and its tensors.
 template <class Design, class Precision>
 channel_pairs<typename Precision::accumulator> discretise(const Design& design, const sequence_of<Design, Precision>& x,
                                                           index_t h, index_t v) {
