@@ -101,6 +101,27 @@ TEST_CASE("many sequences of few tokens, one after another") {
     }
 }
 
+TEST_CASE("one token of so many sequences that a thread has four of them") {
+  if (!has_gpu()) return;
+  for (index_t K : {2, 6, 16}) {
+    const shape s{.B = 2999, .T = 1, .K = K, .V = 65};
+    for (bool from_state : {false, true}) {
+      hold<fp32>(s4d, s, {.initial_state = from_state});
+      hold<fp64>(s4d, s, {.initial_state = from_state});
+      hold<bf16>(gated, s, {.initial_state = from_state});
+    }
+    hold<fp32>(picture, {.B = 1500, .T = 1, .Hk = 2, .H = 4, .K = K, .V = 30, .grid_width = 1}, {.initial_state = true});
+  }
+  const shape s{.B = 2999, .T = 1, .K = 10, .V = 65};
+  auto judge = make_problem<fp64, float>(s4d, s, {.initial_state = true});
+  reference::recurrent(judge.design, judge.x);
+  auto p = make_problem<fp32>(s4d, s, {.initial_state = true});
+  p.x.final_state.S = {const_cast<float*>(p.x.initial_state.S.data()), {s.B, s.H, s.K, s.V}};
+  REQUIRE(bool(run_on_gpu(p, chosen{})));
+  p.S() = p.states[3];
+  CHECK(compare(p, judge).worst() <= 2e-6);
+}
+
 TEST_CASE("long sequences, in segments and not") {
   if (!has_gpu()) return;
   const shape s{.B = 1, .T = 4099, .K = 16, .V = 6};

@@ -3,7 +3,7 @@
 #pragma once
 
 #include <sextant/cuda/launch.cuh>
-#include <sextant/cuda/state_space/kernel.cuh>
+#include <sextant/cuda/state_space/step.cuh>
 
 namespace sextant::gpu {
 
@@ -48,9 +48,16 @@ struct state_space {
     c.segments = segments > 1 ? int((tokens + c.of_segment - 1) / c.of_segment) : 1;
     c.ends = c.table + table_numbers(x);
     if (const status done = discretise(design, x, c, on); !done) return done;
+    if (tokens == 1 && !x.offsets && sequences < 65535 * diagonal::step_sequences &&
+        fills_by_channels(channels * sequences)) {
+      const dim3 grid(unsigned((channels + diagonal::threads - 1) / diagonal::threads),
+                      unsigned((sequences + diagonal::step_sequences - 1) / diagonal::step_sequences));
+      return launch(diagonal::step_state_space_kernel<Design, Precision>, grid, dim3(diagonal::threads), 0, on.handle,
+                    design, x, c);
+    }
     const index_t of_block = diagonal::threads / c.lanes, blocks = (channels + of_block - 1) / of_block;
     // Enough blocks to fill the GPU; the others' sequences come one after another, with the same pairs in registers.
-    const index_t wanted = (8 * index_t(device_attribute(cudaDevAttrMultiProcessorCount)) + blocks - 1) / blocks;
+    const index_t wanted = (32 * index_t(device_attribute(cudaDevAttrMultiProcessorCount)) + blocks - 1) / blocks;
     const index_t groups = tokens > 64 || sequences < wanted ? sequences : wanted;
     const auto start = [&](int of_sequence) {
       const dim3 grid(unsigned(blocks * of_sequence), unsigned(groups < 65535 ? groups : 65535));
@@ -94,6 +101,10 @@ struct state_space {
   }
 
  private:
+  /// Whether one token of so many channels of sequences keeps the GPU busy with a thread for four of them.
+  static bool fills_by_channels(index_t all) {
+    return all >= 256 * diagonal::step_sequences * index_t(device_attribute(cudaDevAttrMultiProcessorCount));
+  }
   /// Lanes of a channel.
   template <class Real> static int lanes_of(int pairs) {
     int lanes = 1;

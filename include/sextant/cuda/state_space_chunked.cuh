@@ -106,9 +106,8 @@ struct state_space_chunked {
     };
     if (c.segments > 1) {
       c.first_pass = true;
-      const status first =
-          start(diagonal::chunked_state_space_kernel<Design, Precision, Tiles, false>,
-                                       sizeof(diagonal::chunk_memory<stored, Tiles, false>), (c.segments - 1) * c.parts);
+      const status first = start(diagonal::chunked_state_space_kernel<Design, Precision, Tiles, false>,
+                                 sizeof(diagonal::chunk_memory<stored, Tiles, false>), (c.segments - 1) * c.parts);
       if (!first) return first;
       c.first_pass = false;
     }

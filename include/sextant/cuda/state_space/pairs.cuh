@@ -23,7 +23,8 @@ enum field {
   inverse_of = 8,
   span_of = 10,
   chunk_of = 12,
-  fields = 14
+  read_of = 14,
+  fields = 16
 };
 
 /// What the kernels are told besides the design and its tensors.
@@ -87,6 +88,7 @@ __global__ void __launch_bounds__(threads)
   };
   write(rest_of, double(round) * write(state_of, d.state));
   write(output_of, {output.re, -output.im});
+  write(read_of, {2 * read(x.c).re, -2 * read(x.c).im});
   write(unit_of, unit);
   write(inverse_of, inverse);
   write(span_of, span);
