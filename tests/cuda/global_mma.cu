@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file  The global form by the tensor cores: designs, sizes, pictures, clusters, packed sequences, strides, against float64.
+#include <doctest/doctest.h>
+
+#include <sextant/cuda/global_mma.cuh>
+
+#include "cuda/device_problem.cuh"
+
+using namespace sextant;
+using namespace sextant::test;
+
+namespace {
+
+constexpr by_family<gpu::global_mma> family{};
+constexpr auto attention = linear_attention.with(order::global{});
+constexpr auto plain = attention.with(norm::none{}, map::identity{});
+
+/// The family with a division among blocks and warps that a test chooses.
+struct by_division {
+  int warp_bits, block_bits;
+  template <class D, class P> std::size_t bytes(const D&, const sequence_of<D, P>&) const { return 0; }
+  template <class D, class P> status run(const D& design, const sequence_of<D, P>& x, const gpu::stream& on) const {
+    using traits = gpu::global_mma::traits_of<D, P>;
+    status found;
+    const auto call = gpu::make_call(design, x, found);
+    auto plan = gpu::global_mma::plan_of<traits>(design, call);
+    plan.warp_bits = warp_bits, plan.block_bits = block_bits;
+    gpu::global_mma::lay_out<traits>(plan, call);
+    return gpu::global_mma::run_plan<D, P>(design, call, plan, on);
+  }
+};
+
+template <class Precision, class Design> void hold(const Design& design, const shape& s, wishes w = {}) {
+  w.positive_keys = divides<Design>;
+  CHECK(error_on_gpu<Precision>(design, s, w, family).worst() <= tolerance<Precision>);
+}
+template <class Design> void hold_all(const Design& design, const shape& s, const wishes& w = {}) {
+  INFO("T ", s.T, " H ", s.H, " K ", s.K, " V ", s.V, " width ", s.grid_width);
+  hold<bf16>(design, s, w), hold<fp16>(design, s, w), hold<fp32>(design, s, w);
+}
+
+}  // namespace
+
+TEST_CASE("every part that goes with the order") {
+  if (!has_gpu()) return;
+  const shape s{.B = 2, .T = 84, .Hk = 2, .H = 2, .K = 16, .V = 40, .grid_width = 12};
+  for (const bool initial : {false, true}) {
+    const wishes w{.initial_state = initial};
+    hold_all(plain, s, w);
+    hold_all(attention, s, w);
+    hold_all(mila, s, w);
+    hold_all(mila.with(shortcut::none{}, input::softplus<per::channel>{}), s, w);
+    hold_all(plain.with(heads::grouped{}, input::softplus<per::head>{}),
+             {.B = 2, .T = 84, .Hk = 1, .H = 3, .K = 16, .V = 24}, w);
+    hold_all(attention.with(heads::single{}, input::sigmoid{}, shortcut::learned{}, map::relu{}),
+             {.B = 2, .T = 84, .Hk = 1, .H = 1, .K = 32, .V = 96}, w);
+    hold_all(mila.with(output::silu{}, scale::inverse_root{}, norm::sum{}), s, w);
+  }
+}
+
+TEST_CASE("keys, channels and tokens that fill no tile") {
+  if (!has_gpu()) return;
+  for (const index_t K : {8, 16, 24, 32})
+    for (const index_t V : {8, 32, 48, 96})
+      hold_all(attention, {.B = 2, .T = 37, .Hk = 1, .H = 1, .K = K, .V = V}, {.initial_state = true});
+  for (const index_t T : {0, 1, 15, 16, 17, 63, 64, 65, 131, 777})
+    hold_all(attention, {.B = 1, .T = T, .Hk = 3, .H = 3, .K = 32, .V = 32}, {.initial_state = true});
+}
+
+TEST_CASE("pictures of many sizes, heads that rows and columns turn") {
+  if (!has_gpu()) return;
+  for (const index_t width : {1, 2, 7, 13, 64})
+    for (const index_t height : {1, 3, 20}) {
+      const shape s{.B = 1, .T = width * height, .Hk = 3, .H = 3, .K = 32, .V = 32, .grid_width = width};
+      hold_all(mila, s);
+    }
+  hold_all(mila, {.B = 3, .T = 49, .Hk = 16, .H = 16, .K = 32, .V = 32, .grid_width = 7});
+  hold_all(mila, {.B = 2, .T = 196, .Hk = 8, .H = 8, .K = 32, .V = 32, .grid_width = 14});
+  hold_all(mila.with(heads::single{}), {.B = 2, .T = 196, .Hk = 1, .H = 1, .K = 32, .V = 256, .grid_width = 14});
+}
+
+TEST_CASE("MILA's first stage, one picture and many") {
+  if (!has_gpu()) return;
+  hold_all(mila, {.B = 1, .T = 3136, .Hk = 2, .H = 2, .K = 32, .V = 32, .grid_width = 56});
+  hold_all(mila, {.B = 1, .T = 3136, .Hk = 3, .H = 3, .K = 32, .V = 32, .grid_width = 56});
+  hold<bf16>(mila.with(shortcut::none{}), {.B = 64, .T = 784, .Hk = 4, .H = 4, .K = 32, .V = 32, .grid_width = 28});
+}
+
+TEST_CASE("any division among blocks and warps, with states in the same place") {
+  if (!has_gpu()) return;
+  const shape s{.B = 3, .T = 391, .Hk = 6, .H = 6, .K = 32, .V = 32, .grid_width = 17};
+  for (const int warp_bits : {0, 1, 2, 3})
+    for (const int block_bits : {0, 1, 2, 3}) {
+      INFO("2^", warp_bits, " warps of a block, 2^", block_bits, " blocks of a cluster");
+      if (block_bits > 0 && gpu::device_attribute(cudaDevAttrComputeCapabilityMajor) < 9) continue;
+      auto judge = make_problem<fp64, float>(mila, s, {.initial_state = true, .positive_keys = true});
+      reference::recurrent(judge.design, judge.x);
+      auto p = make_problem<fp32>(mila, s, {.initial_state = true, .positive_keys = true});
+      p.states[0] = p.states[3], p.states[1] = p.states[4];
+      p.x.initial_state.S = p.x.final_state.S, p.x.initial_state.z = p.x.final_state.z;
+      CHECK(bool(run_on_gpu(p, by_division{warp_bits, block_bits})));
+      CHECK(compare(p, judge).worst() <= tolerance<fp32>);
+    }
+}
+
+TEST_CASE("packed sequences, one of them empty, one longer than the others together") {
+  if (!has_gpu()) return;
+  const shape s{.B = 1, .T = 1700, .Hk = 2, .H = 2, .K = 32, .V = 32};
+  hold_all(attention, s, {.initial_state = true, .offsets = {0, 5, 5, 16, 33, 1700}});
+  hold_all(mila, {.B = 1, .T = 3 * 35, .Hk = 2, .H = 2, .K = 32, .V = 32, .grid_width = 7}, {.offsets = {0, 105}});
+}
+
+TEST_CASE("rows within wider ones; rows that are no whole pieces go to the other family") {
+  if (!has_gpu()) return;
+  const shape s{.B = 2, .T = 60, .Hk = 2, .H = 4, .K = 24, .V = 40, .grid_width = 10};
+  const auto design = mila.with(heads::grouped{});
+  // every second token of pictures of 6 x 10, and keys 8 .. 23
+  const auto narrow = [](auto& p) {
+    const auto cut = [](auto& x, index_t first) {
+      const index_t extents[] = {x.extent(0), x.extent(1) / 2, x.extent(2), x.extent(3) - first};
+      const index_t strides[] = {x.stride(0), 2 * x.stride(1), x.stride(2), 1};
+      x = {x.data() + first, extents, strides};
+    };
+    cut(p.x.q, 8), cut(p.x.k, 8), cut(p.x.v, 0), cut(p.x.y, 0);
+    for (auto* state : {&p.x.final_state.S}) *state = {state->data(), {2, 4, 16, 40}};
+    p.x.final_state.z = {p.x.final_state.z.data(), {2, 4, 16}};
+    p.x.grid = {3, 10};
+  };
+  auto judge = make_problem<fp64, bfloat16>(design, s, {.positive_keys = true});
+  auto answer = make_problem<bf16>(design, s, {.positive_keys = true});
+  narrow(judge), narrow(answer);
+  for (auto* of : {&judge.tokens[0]})
+    for (auto& y : *of) y = 0;
+  for (auto& y : answer.y()) y = bfloat16(0.0f);
+  for (auto& numbers : judge.states)
+    for (auto& x : numbers) x = 0;
+  for (auto& numbers : answer.states)
+    for (auto& x : numbers) x = 0;
+  reference::recurrent(judge.design, judge.x);
+  CHECK(bool(run_on_gpu(answer, family)));
+  CHECK(compare(answer, judge).worst() <= tolerance<bf16>);
+
+  auto odd =
+      make_problem<bf16>(mila, {.T = 36, .Hk = 2, .H = 2, .K = 8, .V = 7, .grid_width = 6}, {.positive_keys = true});
+  device_problem device(odd);
+  CHECK(!gpu::global_mma::takes(odd.design, device.x));
+  CHECK(std::string(chosen_form(odd.design, gpu::stream{}, device.x)) == "global");
+}
+
+TEST_CASE("numbers of every size in half precision") {
+  if (!has_gpu()) return;
+  // S is 3136 times 200 x 200, far beyond what a half holds
+  const shape s{.B = 1, .T = 3136, .Hk = 1, .H = 1, .K = 32, .V = 32};
+  auto judge = make_problem<fp64, float16>(attention, s, {.positive_keys = true});
+  auto answer = make_problem<fp16>(attention, s, {.positive_keys = true});
+  for (std::size_t i : {2u, 3u}) {
+    for (auto& x : judge.tokens[i]) x *= 256;
+    for (auto& x : answer.tokens[i]) x = float16(float(x) * 256.0f);
+  }
+  reference::recurrent(judge.design, judge.x);
+  CHECK(bool(run_on_gpu(answer, family)));
+  CHECK(compare(answer, judge).worst() <= tolerance<fp16>);
+}
+
+TEST_CASE("the same bits every time") {
+  if (!has_gpu()) return;
+  auto p = make_problem<bf16>(mila, {.B = 2, .T = 784, .Hk = 4, .H = 4, .K = 32, .V = 32, .grid_width = 28},
+                              {.positive_keys = true});
+  CHECK(gives_the_same_bits(p, family));
+  auto q = make_problem<fp32>(mila, {.B = 1, .T = 777, .Hk = 1, .H = 1, .K = 32, .V = 32, .grid_width = 21},
+                              {.positive_keys = true});
+  // Hk K = 32 is a multiple of 16
+  CHECK(gives_the_same_bits(q, family));
+}
