@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/// @file  Gates per head, constant, none and per key on a GPU: Mamba-2, linear attention, retention, mLSTM, GLA at published
-/// sizes.
+/// @file  Gates per head, constant and none on a GPU: Mamba-2, linear attention, retention, mLSTM at published sizes.
 #include "cuda_bench.cuh"
 
 namespace sextant::bench {
@@ -33,11 +32,6 @@ static const bool registered = [] {
   add_forward<bf16>("plain, gate per head", "bf16", gated, {.B = 8, .T = 4096, .Hk = 32, .H = 32, .K = 128, .V = 64});
   add_forward<fp16>("plain", "fp16", plain, {.B = 8, .T = 4096, .Hk = 16, .H = 16, .K = 128, .V = 128});
   add_forward<bf16>("plain", "bf16", plain, {.B = 1, .T = 131072, .Hk = 16, .H = 16, .K = 128, .V = 128});
-
-  // Gates per key.
-  for (const index_t K : {64, 128})
-    add_forward<bf16>("gla", "bf16", gla, {.B = 8, .T = 4096, .Hk = 16, .H = 16, .K = K, .V = 128});
-  add_forward<bf16>("gla", "bf16", gla, {.B = 1, .T = 131072, .Hk = 16, .H = 16, .K = 128, .V = 128});
   return true;
 }();
 

@@ -82,11 +82,11 @@ def table(results, programs, short):
 
 
 def summary(results):
-    return table(results, ("selective", "chunked", "global", "decode"), True)
+    return table(results, ("selective", "chunked", "keyed", "global", "decode"), True)
 
 
 def prefill(results):
-    return table(results, ("selective", "chunked", "global"), False)
+    return table(results, ("selective", "chunked", "keyed", "global"), False)
 
 
 def decode(results):
