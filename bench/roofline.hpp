@@ -105,7 +105,7 @@ template <class Design> constexpr family family_of() {
 ///   exps   those of gates, steps and maps; chunked: 8 per token and head for the decays inside a chunk; vector_gate: one for
 ///          each number of q and of k
 ///   slots  selective: 5 for each number of the state (decay, its exponential, input, state, sum); chunked 0.2 and
-///          vector_gate 0.46 for each (1635 of 128 keys by 64 channels, 7500 of 128 by 128, counted in compiled kernels);
+///          vector_gate 0.45 for each (1635 of 128 keys by 64 channels, 7300 of 128 by 128, counted in compiled kernels);
 ///          global: 36 for each number of v, counted too
 /// A state space that is the same for every token: 2 K' + 8 products for each number of v, in TF32 at half the rate of bf16,
 /// where tokens have 16 bits; else 3.25 slots for each number of the state. It needs no exponentials.
@@ -128,7 +128,7 @@ template <class Precision, class Design> work forward_work(const Design& design,
     case family::vector_gate:
       w.flops = token_heads * (2 * 16 * (K + V) + 4 * K * V);
       w.exps += 2 * token_heads * K;
-      w.slots = 7500.0 / (128 * 128) * token_heads * K * V;
+      w.slots = 7300.0 / (128 * 128) * token_heads * K * V;
       break;
     case family::state_space:
       if (sizeof(typename Precision::token) == 2) w.flops = 2 * 2 * token_heads * V * (2 * K + 8);

@@ -10,7 +10,7 @@ namespace sextant::gpu {
 /// The chunked form for designs whose forget gate varies over keys (GLA), with the tensor cores and the copy engine of compute
 /// capability 9.0. Exact at any decay. With enough heads to fill the GPU one launch and no workspace: q, k, v, raw decays and y
 /// pass through memory once (q, k and decays once per 128 channels), the state not at all. Long sequences of few heads are cut
-/// into segments, in three launches: k, v and decays pass twice, as far as they are not forgotten, and the workspace holds the
+/// into segments, in two or three launches: k, v and decays pass twice, as far as they are not forgotten, and the workspace holds the
 /// states between segments. See docs/kernels/keyed_wgmma.md.
 ///
 /// Takes K of 8 to 128 and any V, multiples of 8, rows without gaps at multiples of 16 bytes, not packed.
@@ -89,6 +89,7 @@ struct keyed_wgmma {
                                               blocks,
                                               segments,
                                               (chunks + segments - 1) / segments,
+                                              segments <= wgmma::most_added_up,
                                               reinterpret_cast<float*>(on.memory.data)};
     wgmma::keyed_maps maps{};
     status made = wgmma::map_boxes(maps.q, x.q, Plan::step_rows);
@@ -103,7 +104,7 @@ struct keyed_wgmma {
       call.answers = false;
       if (made) made = launch_kernel<Plan>(blocks * (segments - 1), on, call, maps);
       call.answers = true;
-      if (made)
+      if (made && !call.adds_up)
         made = launch(&wgmma::pass_on_keys_kernel<Plan::keys>,
                       dim3(unsigned(wgmma::keyed_states<Plan::keys>::state_numbers / 256), unsigned(blocks)), dim3(256),
                       0, on.handle, call.handed, segments);

@@ -84,13 +84,13 @@ template <class Plan> inline constexpr int keyed_stages = int((226 * 1024 - 512)
 /// read themselves, all of them arrive, so that a detector of races can follow.
 template <class Plan> struct keyed_barriers {
   static constexpr int stages = keyed_stages<Plan>;
-  ptx::mbarrier landed[stages];                // q, k, v and raw decays are there
-  ptx::mbarrier decayed[stages];               // queries, keys and weights with their decays are there
-  ptx::mbarrier finished[stages];              // y is there, and nobody reads the stage any more but to store it
-  ptx::mbarrier released[stages];              // nobody reads the stage any more
+  ptx::mbarrier landed[stages];    // q, k, v and raw decays are there
+  ptx::mbarrier decayed[stages];   // queries, keys and weights with their decays are there
+  ptx::mbarrier finished[stages];  // y is there, and nobody reads the stage any more but to store it
+  ptx::mbarrier released[stages];  // nobody reads the stage any more
   // Whether a step multiplies the state behind its queries, too; aligned so that nobody reads a neighbour's with it.
   alignas(16) int late[stages][Plan::steps][Plan::slabs];
-  int skipped;                     // chunks of the segment that are forgotten behind it
+  int skipped;  // chunks of the segment that are forgotten behind it
 
   /// One thread, before all of the block meet.
   __device__ __forceinline__ void init(int finishing_warps) {
@@ -114,6 +114,7 @@ template <class Design, class Precision> struct keyed_call {
   bool answers;                  ///< else all segments but the last are only to be handed over
   int blocks;                    ///< that walk side by side through one segment of all sequences
   int segments, segment_chunks;  ///< of a sequence; of a segment, the last one may have fewer
+  bool adds_up;                  ///< with few segments: each adds up itself what those before it hand over
   float* handed;                 ///< with several segments: what they hand over, see keyed_states
 };
 

@@ -9,12 +9,16 @@ namespace sextant::gpu::wgmma {
 
 // Sequences of few heads would leave most of a GPU idle while each is walked through from end to end. So they are cut into
 // segments: keyed_kernel() finds what every segment but the last makes of zeros, reading keys, values and decays;
-// pass_on_keys_kernel() adds these up from segment to segment; keyed_kernel() walks through all segments at once.
+// pass_on_keys_kernel() adds these up from segment to segment; keyed_kernel() walks through all segments at once. Where they
+// are few, each adds up itself what those before it hand over, and one launch is less.
 
-/// How many segments: as many as the multiprocessors have room for, of 512 tokens or more. Keys, values and decays are read
+/// So few.
+inline constexpr int most_added_up = 8;
+
+/// How many segments: as many as the multiprocessors have room for, of 256 tokens or more. Keys, values and decays are read
 /// once more, which two segments are not worth.
 template <class Plan> int keyed_segments_for(int chunks, int blocks, int multiprocessors) {
-  constexpr int fewest = 512 / Plan::rows;
+  constexpr int fewest = 256 / Plan::rows;
   if (chunks < 4 * fewest || blocks < 1) return 1;
   const int room = multiprocessors / blocks, possible = chunks / fewest;
   const int wanted = room < possible ? room : possible;
@@ -44,6 +48,22 @@ template <int Keys> struct keyed_states {
   static __device__ int key_of(int i) {
     const int held = i % slice_numbers / 128, lane = i % 32;
     return held / 4 * 8 + 2 * (lane % 4) + held % 2;
+  }
+  // Keys and channels that are not there are zeros, here as in registers.
+  __device__ __forceinline__ void store(const float (&S)[std::size_t(Keys / 2)], int j, int slice, int thread) const {
+    float* const to = record(j) + slice * slice_numbers + thread;
+#pragma unroll
+    for (int i = 0; i < Keys / 2; ++i) to[128 * i] = S[i];
+  }
+  __device__ __forceinline__ void load(float (&S)[std::size_t(Keys / 2)], int j, int slice, int thread) const {
+    const float* const from = record(j) + slice * slice_numbers + thread;
+#pragma unroll
+    for (int i = 0; i < Keys / 2; ++i) S[i] = from[128 * i];
+  }
+  __device__ __forceinline__ void add(float (&S)[std::size_t(Keys / 2)], int j, int slice, int thread) const {
+    const float* const from = record(j) + slice * slice_numbers + thread;
+#pragma unroll
+    for (int i = 0; i < Keys / 2; ++i) S[i] += from[128 * i];
   }
 };
 

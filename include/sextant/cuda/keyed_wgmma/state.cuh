@@ -36,9 +36,21 @@ template <class Plan, class Call> struct keyed_state_group {
   /// Walks through a segment: answers all queries, or hands over what it makes of zeros, and the first one the initial state.
   __device__ __forceinline__ void run(const keyed_block<Plan>& block) const {
     float S[std::size_t(numbers)], skip[2] = {0.0f, 0.0f};
-    load(S, block,
-         call.answers && call.segments > 1 ? record<const float>(block, block.segment)
-                                           : place_in(block, call.x.initial_state.S));
+    const keyed_states<Plan::keys> states{call.handed, call.segments, block.number};
+    if (call.answers && call.segments > 1) {
+      states.load(S, call.adds_up ? 0 : block.segment, slice, thread);
+      if (call.adds_up) {
+#pragma unroll 1
+        for (int j = 1; j <= block.segment; ++j) {
+          multiply_state(S, states.left(j));
+          states.add(S, j, slice, thread);
+        }
+      }
+    } else {
+#pragma unroll
+      for (int i = 0; i < numbers; ++i) S[i] = 0.0f;
+      if (call.x.initial_state.S) each(block, call.x.initial_state.S, [&](int i, const float* its) { S[i] = *its; });
+    }
     if (call.answers) {
       if constexpr (Plan::skips) {
         const int channel = channel_of(block);
@@ -47,7 +59,7 @@ template <class Plan, class Call> struct keyed_state_group {
       }
       move_on<true>(S, skip, block.chunks);
     } else {
-      if (block.segment == 0) store(S, block, record(block, 0));
+      if (block.segment == 0) states.store(S, 0, slice, thread);
 #pragma unroll
       for (int i = 0; i < numbers; ++i) S[i] = 0.0f;
       move_on<false>(S, skip, block.chunks);
@@ -56,54 +68,29 @@ template <class Plan, class Call> struct keyed_state_group {
     int number;
     asm volatile("mov.u32 %0, %%ctaid.x;" : "=r"(number));
     const keyed_block<Plan> at{call, number};
-    if (!call.answers) store(S, at, record(at, at.segment + 1));
-    else if (at.segment + 1 == call.segments) store(S, at, place_in(at, call.x.final_state.S));
+    if (!call.answers)
+      keyed_states<Plan::keys>{call.handed, call.segments, at.number}.store(S, at.segment + 1, slice, thread);
+    else if (call.x.final_state.S && at.segment + 1 == call.segments)
+      each(at, call.x.final_state.S, [&](int i, float* its) { *its = S[i]; });
   }
 
  private:
-  /// Where a thread's numbers of a state lie: the first one, and how far the others are from each other.
-  template <class Number> struct numbers_place {
-    Number* first;
-    index_t next_key, next_channel, next_eight;  // next_channel: 8 further on; next_eight: keys
-  };
   __device__ __forceinline__ int channel_of(const keyed_block<Plan>& at) const {
     return at.value + 64 * slice + 16 * warp + lane / 4;  // of this thread's sums; the other one is 8 further on
   }
-  template <class Number>
-  __device__ __forceinline__ numbers_place<Number> place_in(
-      const keyed_block<Plan>& at, const view<Number, axis::batch, axis::head, axis::key, axis::value>& x) const {
-    if (!x) return {nullptr, 0, 0, 0};
-    return {x.data() + at.batch * x.stride(0) + at.head * x.stride(1) + 2 * (lane % 4) * x.stride(2) +
-                channel_of(at) * x.stride(3),
-            x.stride(2), 8 * x.stride(3), 8 * x.stride(2)};
-  }
-  template <class Number = float>
-  __device__ __forceinline__ numbers_place<Number> record(const keyed_block<Plan>& at, int j) const {
-    const keyed_states<Plan::keys> states{call.handed, call.segments, at.number};
-    return {states.record(j) + slice * states.slice_numbers + thread, 128, 256, 512};
-  }
-  /// visit(i, where) for all numbers of the state that there are.
-  template <class Number, class Visit>
-  __device__ __forceinline__ void each(const keyed_block<Plan>& block, numbers_place<Number> at,
-                                       const Visit& visit) const {
+  /// visit(i, where) for all numbers of the state that there are, `where` being their place in a tensor of states.
+  template <class View, class Visit>
+  __device__ __forceinline__ void each(const keyed_block<Plan>& block, const View& x, const Visit& visit) const {
     const int key = 2 * (lane % 4), channel = channel_of(block);
+    auto* at =
+        x.data() + block.batch * x.stride(0) + block.head * x.stride(1) + key * x.stride(2) + channel * x.stride(3);
+    const index_t next_key = x.stride(2), next_channel = 8 * x.stride(3);
 #pragma unroll
-    for (int j = 0; j < numbers / 4; ++j, at.first += at.next_eight)
+    for (int j = 0; j < numbers / 4; ++j, at += 8 * next_key)
 #pragma unroll
       for (int i = 0; i < 4; ++i)
         if (key + 8 * j + i % 2 < call.keys && channel + i / 2 * 8 < call.values)
-          visit(4 * j + i, at.first + (i % 2 ? at.next_key : 0) + (i / 2 ? at.next_channel : 0));
-  }
-  template <class Number>
-  __device__ __forceinline__ void load(float (&S)[std::size_t(numbers)], const keyed_block<Plan>& block,
-                                       const numbers_place<Number>& from) const {
-#pragma unroll
-    for (int i = 0; i < numbers; ++i) S[i] = 0.0f;
-    if (from.first) each(block, from, [&](int i, const float* its) { S[i] = *its; });
-  }
-  __device__ __forceinline__ void store(const float (&S)[std::size_t(numbers)], const keyed_block<Plan>& block,
-                                        const numbers_place<float>& to) const {
-    if (to.first) each(block, to, [&](int i, float* its) { *its = S[i]; });
+          visit(4 * j + i, at + (i % 2 ? next_key : 0) + (i / 2 ? next_channel : 0));
   }
   /// Moves a state through the block's chunks.
   template <bool Answers>
