@@ -56,6 +56,10 @@ struct global_mma {
     if ((traits::turns || traits::local) && c.tokens > 0 &&
         (c.grid_width < 1 || c.grid_height * c.grid_width * c.grid_width >= (index_t(1) << 32)))
       return false;
+    // Longer sides would not fit into shared memory, nor their bytes into the plan.
+    constexpr index_t side = 4096;
+    if ((traits::turns || traits::local) && (c.grid_width > side || (traits::turns && c.grid_height > side)))
+      return false;
     if (device_attribute(cudaDevAttrComputeCapabilityMajor) < 8) return false;
     return std::size_t(plan_of<traits>(design, c).bytes) <= shared_bytes_of_block();
   }
@@ -97,6 +101,7 @@ struct global_mma {
       if (p.warp_bits > 0 && (index_t(1) << p.warp_bits) > tiles) break;
       lay_out<Traits>(p, c);
       const index_t by_memory = room / (p.bytes + 1024), by_registers = Traits::blocks_at_once * (8 >> p.warp_bits);
+      if (by_memory < 1 && p.warp_bits > 0) break;
       index_t fit = by_memory < by_registers ? by_memory : by_registers;
       if (fit < 1) fit = 1;
       const index_t waves = (units + fit * multiprocessors - 1) / (fit * multiprocessors),

@@ -178,7 +178,7 @@ __global__ void __launch_bounds__(256, tile_traits<Design, Token>::blocks_at_onc
   tile_products<traits>::store_factors(p, at, totals, reinterpret_cast<uint4*>(shared + p.factors));
   if constexpr (traits::local) {
     __syncthreads();
-    store_taps<traits>(p, at, reinterpret_cast<const float*>(shared + p.weights), shared + p.taps);
+    store_taps<traits>(c, p, at, reinterpret_cast<const float*>(shared + p.weights), shared + p.taps);
   }
   __syncthreads();
   answer_tiles<traits>(design, c, p, at, shared);

@@ -6,12 +6,23 @@
 
 namespace sextant::gpu::pooling {
 
-/// Begins to copy a unit's weights: of each channel d, or the convolution's bias, and behind those of all channels each tap's.
+/// Whether a unit's taps lie in a row, 9 of each channel, at a multiple of 16 bytes: then they are copied as they are.
+template <class Traits> __device__ __forceinline__ bool taps_in_row(const device_call<float>& c, const warp_place& at) {
+  if (!Traits::local || Traits::exact || at.channels < unit_channels) return false;
+  const std::byte* const first = c.lepe.at(0, 0, at.h) + at.first_channel * c.lepe.value;
+  return c.lepe.value == taps * 4 && c.lepe_row == 12 && c.lepe_column == 4 &&
+         reinterpret_cast<std::uintptr_t>(first) % 16 == 0;
+}
+
+/// Begins to copy a unit's weights: of each channel d, or the convolution's bias, and behind those of all channels each tap's, or
+/// the taps in a row.
 template <class Traits>
 __device__ __forceinline__ void send_weights(const device_call<float>& c, const tile_plan& p, const warp_place& at,
                                              float* to) {
   const tensor<float>& first = Traits::learned ? c.d : c.lepe_bias;
-  for (int i = at.warp * 32 + at.lane; i < Traits::weights * unit_channels; i += p.warps() * 32) {
+  const int thread = at.warp * 32 + at.lane, threads = p.warps() * 32;
+  const bool in_row = taps_in_row<Traits>(c, at);
+  for (int i = thread; i < (in_row ? 1 : Traits::weights) * unit_channels; i += threads) {
     const int channel = i % unit_channels, tap = i / unit_channels - 1;
     const tensor<float>& x = tap < 0 ? first : c.lepe;
     if (!x || channel >= at.channels) to[i] = 0.0f;
@@ -20,24 +31,31 @@ __device__ __forceinline__ void send_weights(const device_call<float>& c, const 
                          x.at(0, 0, at.h) + (at.first_channel + channel) * x.value +
                              (tap < 0 ? 0 : tap / 3 * c.lepe_row + tap % 3 * c.lepe_column));
   }
+  if (in_row)
+    for (int i = thread; i < taps * unit_channels / 4; i += threads)
+      ptx::copy_async<16>(ptx::shared_address(to + unit_channels + 4 * i),
+                          c.lepe.at(0, 0, at.h) + at.first_channel * c.lepe.value + 16 * i);
 }
 
 /// Makes factors of the weights: of 16 bits taps[tap][n / 2][g] are what lane (g, g / 2) has of the diagonal matrices for Y[n] and
 /// Y[n + 1], a weight of its column in TF32 beside a zero. And zeros for the other lanes, and for pixels outside.
 template <class Traits>
-__device__ __forceinline__ void store_taps(const tile_plan& p, const warp_place& at, const float* weights,
-                                           unsigned char* taps_at) {
+__device__ __forceinline__ void store_taps(const device_call<float>& c, const tile_plan& p, const warp_place& at,
+                                           const float* weights, unsigned char* taps_at) {
   const int thread = at.warp * 32 + at.lane, threads = p.warps() * 32;
   for (int i = thread; i < (Traits::taps_and_zeros - Traits::zeros_at) / 16; i += threads)
     reinterpret_cast<uint4*>(taps_at + Traits::zeros_at)[i] = {0, 0, 0, 0};
-  if constexpr (!Traits::exact)
+  if constexpr (!Traits::exact) {
+    const bool in_row = taps_in_row<Traits>(c, at);
     for (int i = thread; i < taps * unit_channels; i += threads) {
       const int tap = i / unit_channels, g = i % unit_channels / 4, n = i % 4;
+      const int channel = channel_of_answer<typename Traits::token>(n, g);
       const std::uint32_t w =
-          ptx::as_tf32(weights[(1 + tap) * unit_channels + channel_of_answer<typename Traits::token>(n, g)]);
+          ptx::as_tf32(weights[unit_channels + (in_row ? channel * taps + tap : tap * unit_channels + channel)]);
       reinterpret_cast<uint2*>(taps_at)[((tap * 2 + n / 2) * 8 + g) * 2 + n % 2] = {g % 2 == 0 ? w : 0,
                                                                                     g % 2 == 0 ? 0 : w};
     }
+  }
 }
 
 /// The 3 x 3 convolution of values. The block has a window of their rows in shared memory, which moves with its rounds from the
