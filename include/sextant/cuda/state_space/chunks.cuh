@@ -122,7 +122,7 @@ template <class Design, class Precision, int Tiles> struct channel_in_chunks {
   /// the parts of a sequence before the stream's have left.
   template <bool Outputs> __device__ __forceinline__ void begin_states(int first_stream, int streams) {
     const auto& S = x.initial_state.S;
-#pragma unroll 1
+#pragma unroll 4
     for (int i = 0; i < 2 * Tiles; ++i) {
       const stream_of_tokens at(x, c, first_stream + g + i % 2 * 8, streams);
       const int m = pair(i / 2);
@@ -301,8 +301,8 @@ __global__ void __launch_bounds__(chunk_threads, 1)
   for (int s = 0; s < stages - 1; ++s) send(s);
 
   channel_in_chunks<Design, Precision, Tiles> own{x, c, m.F[warp], first_channel + warp};
-  own.begin();
   own.template begin_states<Outputs>(first_stream, streams);
+  own.begin();
 
   // A stage, of which all streams have all tokens where Whole.
   const auto work = [&]<bool Whole>(std::bool_constant<Whole>, int s) {
