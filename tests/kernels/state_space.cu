@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/// @file  The kernels of S4D, in four precisions.
+/// @file  The kernels of S4D's recurrence, in four precisions.
 // for: sm_90a sm_80
 // stack frame: discretise_kernel
-#include <sextant/cuda/state_space_chunked.cuh>
+#include <sextant/cuda/state_space.cuh>
 
 #include "kernels/emit.cuh"
 
@@ -13,8 +13,6 @@ void state_space_kernels() {
   emit<gpu::state_space, fp16>(s4d);
   emit<gpu::state_space, fp32>(s4d);
   emit<gpu::state_space, fp64>(s4d);
-  emit<gpu::state_space_chunked, bf16>(s4d);
-  emit<gpu::state_space_chunked, fp16>(s4d);
 }
 
 }  // namespace sextant::test
