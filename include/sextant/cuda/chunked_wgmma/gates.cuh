@@ -54,6 +54,12 @@ template <class Plan> __device__ __forceinline__ void store_rows(float* rows, in
   if constexpr (Plan::reversed) *reinterpret_cast<float2*>(rows + 62 - 2 * lane) = make_float2(second, first);
   else *reinterpret_cast<float2*>(rows + 2 * lane) = make_float2(first, second);
 }
+/// The same for numbers by place.
+template <class Plan>
+__device__ __forceinline__ void store_places(float* numbers, int lane, float first, float second) {
+  const int at = 2 * place_of_pair(Plan::reversed ? 31 - lane : lane);
+  *reinterpret_cast<float2*>(numbers + at) = Plan::reversed ? make_float2(second, first) : make_float2(first, second);
+}
 
 /// The raw numbers of one token, as they are stored.
 template <class Design, class Precision> struct raw_gates {
@@ -178,17 +184,17 @@ __device__ __forceinline__ void write_gates(chunk_gates& to, state_frame& frame,
   if (mild) frame.log2 += last;
 
   stage_is_free();
-  store_rows<Plan>(to.from_start, lane, seen_first, seen_second);
+  store_places<Plan>(to.from_start, lane, seen_first, seen_second);
   store_rows<Plan>(to.admitted, lane, admitted_first, admitted_second);
-  to.entering[Plan::reversed ? 31 - lane : lane] = entering;
-  if (lane == 0) to.all = {held, whole, ptx::exp2_approx(frame.log2), mild};
+  to.entering[place_of_pair(Plan::reversed ? 31 - lane : lane)] = entering;
+  if (lane < 4) to.all[lane] = {mild ? held : -held, whole, ptx::exp2_approx(frame.log2)};
   if constexpr (Plan::normalised) {
     const float weight_first = !its.first_exists ? 0.0f : Plan::decays ? left_first : 1.0f;
     const float weight_second = !its.second_exists ? 0.0f : Plan::decays ? left_second : 1.0f;
     if constexpr (Plan::reversed) to.key_weight[31 - lane] = split_pair<typename Plan::token>(weight_second, weight_first);
     else to.key_weight[lane] = split_pair<typename Plan::token>(weight_first, weight_second);
   }
-  if (mild) return store_rows<Plan>(to.column, lane, enters_first, enters_second);
+  if (mild) return store_places<Plan>(to.column, lane, enters_first, enters_second);
   store_rows<Plan>(to.cumulated, lane, first, second);
 #pragma unroll
   for (int block = 1; block < 4; ++block) {
@@ -248,22 +254,25 @@ __device__ void run_gates(const chunked_call<typename Plan::design_type, typenam
     if (!gates.second_exists) gates.log_second = gates.in_second = 0.0f;
     return gates;
   };
-  const job first{turn / Plan::gate_sets, 0};
   pair_of_numbers raw[ahead];
+  job its{turn / Plan::gate_sets, 0};
 #pragma unroll
-  for (int i = 0; i < ahead; ++i) raw[i] = fetched(first.after(i));
+  for (int i = 0; i < ahead; ++i) raw[i] = fetched(its.after(i));
   state_frame frame;
-  for (job its = first; its.c < block.chunks; its = its.after(1)) {
-    const pair_of_gates now = computed(raw[0], its);
+  while (true) {
 #pragma unroll
-    for (int i = 1; i < ahead; ++i) raw[i - 1] = raw[i];
-    raw[ahead - 1] = fetched(its.after(ahead));
-    const int stage = its.c % Plan::stages;
-    write_gates<Plan>(memory.gates[stage][first_set + its.i], frame, lane, now, call.scale, [&] {
-      if (its.c >= Plan::stages) barriers.released[stage].wait(its.c / Plan::stages - 1);
-    });
-    __syncwarp();
-    if (Plan::gate_tellers > 1 || lane == 0) barriers.gated[stage].arrive();
+    for (int i = 0; i < ahead; ++i) {  // each in registers of its own: a move would wait for what is on its way
+      if (its.c >= block.chunks) return;
+      const pair_of_gates now = computed(raw[i], its);
+      raw[i] = fetched(its.after(ahead));
+      const int stage = its.c % Plan::stages;
+      write_gates<Plan>(memory.gates[stage][first_set + its.i], frame, lane, now, call.scale, [&] {
+        if (its.c >= Plan::stages) barriers.released[stage].wait(its.c / Plan::stages - 1);
+      });
+      __syncwarp();
+      if (Plan::gate_tellers > 1 || lane == 0) barriers.gated[stage].arrive();
+      its = its.after(1);
+    }
   }
 }
 

@@ -28,7 +28,9 @@ __global__ void __launch_bounds__(Plan::threads, Plan::blocks)
   // Added to the pointer, not rounded as an integer: the compiler must still know that this is shared memory.
   auto& memory = *reinterpret_cast<chunked_memory<Plan>*>(shared + (-ptx::shared_address(shared) & 1023u));
 
-  const int group = int(threadIdx.x) / 128, thread = int(threadIdx.x) % 128, warp = thread / 32, lane = thread % 32;
+  // From a lane, so that the compiler knows that all lanes of a warp agree.
+  const int group = __shfl_sync(~0u, int(threadIdx.x) / 128, 0), warp = __shfl_sync(~0u, int(threadIdx.x) / 32 % 4, 0);
+  const int thread = int(threadIdx.x) % 128;
   if (threadIdx.x == 0) barriers.init(4);
   __syncthreads();
 
@@ -36,6 +38,8 @@ __global__ void __launch_bounds__(Plan::threads, Plan::blocks)
   if (group == Plan::producer_group) {
     ptx::shrink_registers<Plan::producer_registers>();
     const chunked_block<Plan> block{call, int(blockIdx.x)};
+    int lane;
+    asm volatile("mov.u32 %0, %%laneid;" : "=r"(lane));  // not a register of all roles from the beginning on
     if (warp == 0) {
       if (lane == 0) run_producer<Plan, true>(call, maps, block, memory, barriers);
     } else if (warp == 1) {

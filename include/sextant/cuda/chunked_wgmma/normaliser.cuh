@@ -65,7 +65,7 @@ template <class Plan> struct normaliser {
       }
     }
     float whole = 1.0f;
-    if constexpr (Plan::decays) whole = memory.gates[stage][head() % Plan::gate_sets].all.whole;
+    if constexpr (Plan::decays) whole = memory.gates[stage][head() % Plan::gate_sets].all[0].whole;
 #pragma unroll 1
     for (int s = 0; s < tiles / its_tiles; ++s) {
 #pragma unroll

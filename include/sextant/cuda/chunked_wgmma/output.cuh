@@ -11,14 +11,17 @@
 
 namespace sextant::gpu::wgmma {
 
-/// One number for each row of a chunk, those that a lane needs: of rows 8 j + 2 (lane % 4) and the next one.
+/// One number for each row of a chunk, stored by place, those that a lane needs: of rows 8 j + 2 (lane % 4) and the next one.
 struct row_numbers {
   float2 of_rows[8];
 
   row_numbers() = default;
   __device__ __forceinline__ row_numbers(const float* from, int lane) {
 #pragma unroll
-    for (int j = 0; j < 8; ++j) of_rows[j] = *reinterpret_cast<const float2*>(from + 8 * j + 2 * (lane % 4));
+    for (int n = 0; n < 4; ++n) {
+      const float4 four = *reinterpret_cast<const float4*>(from + 16 * n + 4 * (lane % 4));
+      of_rows[2 * n] = make_float2(four.x, four.y), of_rows[2 * n + 1] = make_float2(four.z, four.w);
+    }
   }
 };
 

@@ -39,9 +39,8 @@ template <class Design, class Precision, int Keys, int Slices, bool Paired> stru
   static constexpr bool skips = sextant::detail::is_learned<Design>;
   static constexpr bool output_gate = sextant::detail::has_output_gate<Design>;
   static constexpr bool reversed = std::is_same_v<typename Design::order_type, order::reversed>;
-  /// Whether mild decays are left to factors of rows and columns, see state_frame. float16 has too few exponents for it;
-  /// with an output gate it is no gain.
-  static constexpr bool framed = Paired && gated && !normalised && !output_gate && std::is_same_v<token, bfloat16>;
+  /// Whether mild decays are left to factors of rows and columns, see state_frame. float16 has too few exponents for it.
+  static constexpr bool framed = Paired && gated && !normalised && std::is_same_v<token, bfloat16>;
 
   static_assert(!framed || Slices == 2, "two heads take turns");
 
@@ -70,35 +69,47 @@ template <class Design, class Precision, int Keys, int Slices, bool Paired> stru
       two_blocks ? 144 : Slices == 1 ? 232 : shows ? 160 : spares || (normalised && !gated) ? 184 : 192;
   static_assert(128 * (producer_registers + score_registers + Slices * state_registers) <= 65536 / blocks);
 
-  static constexpr int stage_tiles = 2 * slabs + Slices * (output_gate ? 2 : 1);
-  static constexpr int fixed_tiles = 2 * weight_tiles + 2 * Slices;
+  /// Values, and the output gate, in stages of their own: values are free again as soon as they are in registers, and few
+  /// of them leave room for more queries and keys.
+  static constexpr bool splits = Paired && Keys == 128 && !normalised;
+  static constexpr int value_tiles = Slices * (output_gate ? 2 : 1);  ///< of a stage
+  static constexpr int stage_tiles = 2 * slabs + (splits ? 0 : value_tiles);
+  static constexpr int y_buffers = splits ? 1 : 2;
+  static constexpr int fixed_tiles = 2 * weight_tiles + y_buffers * Slices + (splits ? 2 * value_tiles : 0);
   static constexpr int room_tiles = two_blocks ? 13 : 26;
   static constexpr int affordable_stages = (room_tiles - fixed_tiles) / stage_tiles;
   static constexpr int stages = affordable_stages > 4 ? 4 : affordable_stages;
+  static constexpr int value_stages = splits ? 2 : stages;
   static_assert(stages >= 2);
 
   /// Where position p of a chunk lies, positions counting in the order in which the state meets the tokens.
   static constexpr __device__ int row_of(int position) { return reversed ? rows - 1 - position : position; }
 };
 
+/// Where the pair of rows number `pair` stands among numbers that lanes load two pairs at a time: lane l of a warp needs the
+/// pairs 4 j + l % 4, and those of j = 2 n and 2 n + 1 are neighbours.
+__device__ constexpr int place_of_pair(int pair) { return pair / 8 * 8 + pair % 4 * 2 + pair / 4 % 2; }
+__device__ constexpr int place_of_row(int row) { return 2 * place_of_pair(row / 2) + row % 2; }
+
 /// What the gates of one head say about one chunk, cum_i being the sum of log2 F over the tokens that the state has met up
-/// to token i, that one included. All of it is in float, by row.
+/// to token i, that one included. All of it is in float, by row, or by place_of_row().
 struct chunk_gates {
   float cumulated[64];         ///< cum_i
-  float from_start[64];        ///< 2^(cum_i + frame): of the state before the chunk, for row i; times the scale without a norm
+  /// By place: 2^(cum_i + frame), what row i is shown of the state before the chunk; times the scale without a norm.
+  alignas(16) float from_start[64];
   float since[3][64];          ///< 2^(cum_r - cum_j) admitted_j, r the last position before the 16 rows number 1, 2, 3
   float admitted[64];          ///< I_j; times the scale without a norm
-  uint2 entering[32];          ///< 2^(cum_last - cum_j) I_j or column[j], of two rows, as scale_pair() takes them
-  union {
-    float column[64];          ///< of framed plans: 2^(-cum_j - frame) I_j, where decays are mild
+  /// By place: 2^(cum_last - cum_j) I_j or column[j], of two rows, as scale_pair() takes them.
+  alignas(16) uint2 entering[32];
+  union alignas(16) {
+    float column[64];          ///< by place, of framed plans where decays are mild: 2^(-cum_j - frame) I_j
     uint2 key_weight[32];      ///< with a norm: 2^(cum_last - cum_j) of two rows, 0 without a token, as split_pair() has them
   };
   struct alignas(16) {
-    float held;                ///< what the state is multiplied by before the chunk
+    float held;                ///< what the state is multiplied by before the chunk, if it is mild, else minus that
     float whole;               ///< and when the chunk has seen it: 2^cum_last, or 1 where the frame takes the decay
     float left;                ///< what the state held after the chunk is to be multiplied by
-    int mild;                  ///< whether no decay of the chunk is too strong for factors of rows and columns
-  } all;
+  } all[4];  ///< four times the same: lane l reads number l % 4, so that it comes to no uniform register
 };
 
 /// `Count` elements, or nothing; whole tiles begin where tiles do.
@@ -120,11 +131,11 @@ template <class Plan> struct chunked_memory {
 
   tile q[Plan::stages][Plan::slabs];
   tile k[Plan::stages][Plan::slabs];
-  tile v[Plan::stages][Plan::slices];
+  tile v[Plan::value_stages][Plan::slices];
   tile weights[2][Plan::weight_tiles];                     // of earlier tokens (columns) for later ones (rows)
-  tile y[2][Plan::slices];
+  tile y[Plan::y_buffers][Plan::slices];
   some<normaliser_rows, Plan::normalised ? 2 : 0> z;       // the normaliser's state before the chunk
-  some<slice_tiles, Plan::output_gate ? Plan::stages : 0> output_gate;
+  some<slice_tiles, Plan::output_gate ? Plan::value_stages : 0> output_gate;
   some<gate_sets, Plan::gated ? Plan::stages : 0> gates;
   some<columns, Plan::normalised ? 2 : 0> factor;          // scale / (q_i z_i + eps)
   some<columns, Plan::adds_own ? 2 : 0> own;               // q_i . k_i I_i
@@ -142,8 +153,10 @@ template <class Plan> struct chunked_barriers {
   ptx::mbarrier shown[2];                // the normaliser's state before the chunk is there
   ptx::mbarrier weighed[2];              // the weights are there
   ptx::mbarrier consumed[2];             // nobody reads the weights any more
-  ptx::mbarrier finished[2][Plan::slices];  // a tile of y is there
-  ptx::mbarrier stored[2][Plan::slices];    // the copy engine has read it
+  ptx::mbarrier finished[Plan::y_buffers][Plan::slices];  // a tile of y is there
+  ptx::mbarrier stored[Plan::y_buffers][Plan::slices];    // the copy engine has read it
+  // Of values that have stages of their own: they are there; nobody reads them any more.
+  ptx::mbarrier values_landed[Plan::value_stages][Plan::slices], values_released[Plan::value_stages][Plan::slices];
 
   /// For `score_warps` warps of scores, 4 or none. One thread, before all of the block meet.
   __device__ __forceinline__ void init(int score_warps) {
@@ -158,9 +171,10 @@ template <class Plan> struct chunked_barriers {
       weighed[i].init(4 * Plan::factor_tellers);
       consumed[i].init(4 * Plan::slices * Plan::factor_tellers);
     }
-    for (int i = 0; i < 2 * Plan::slices; ++i) {
-      finished[i / Plan::slices][i % Plan::slices].init(4);
-      stored[i / Plan::slices][i % Plan::slices].init(1);
+    for (int slice = 0; slice < Plan::slices; ++slice) {
+      for (int i = 0; i < Plan::y_buffers; ++i) finished[i][slice].init(4), stored[i][slice].init(1);
+      if constexpr (Plan::splits)
+        for (int i = 0; i < Plan::value_stages; ++i) values_landed[i][slice].init(1), values_released[i][slice].init(4);
     }
     ptx::publish_mbarriers();
   }

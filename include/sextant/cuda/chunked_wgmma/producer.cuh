@@ -7,6 +7,19 @@
 
 namespace sextant::gpu::wgmma {
 
+/// Asks for a slice of a chunk's values and its output gate. Where they have stages of their own and nothing is answered they
+/// lie where the queries would.
+template <class Plan, bool Answered>
+__device__ __forceinline__ void load_values(const chunked_maps& maps, const chunked_block<Plan>& block,
+                                            chunked_memory<Plan>& memory, ptx::mbarrier& landed, int stage, int slice,
+                                            int first) {
+  const int head = block.head_of(slice), value = block.value_of(slice);
+  if constexpr (Plan::splits && !Answered)
+    ptx::load_box(memory.q[stage][slice], maps.v, landed, value, head, first, block.batch);
+  else ptx::load_box(memory.v[stage][slice], maps.v, landed, value, head, first, block.batch);
+  if constexpr (Answered && Plan::output_gate)
+    ptx::load_box(memory.output_gate[stage][slice], maps.gate, landed, value, head, first, block.batch);
+}
 /// Asks for the tiles of every chunk as soon as their stage is free: all of them, or, where nothing is `Answered`, those that
 /// the state is made of, keys and values. One thread.
 template <class Plan, bool Answered, class Call>
@@ -24,13 +37,27 @@ __device__ void run_producer(const Call& call, const chunked_maps& maps, const c
         ptx::load_box(memory.q[stage][slab], maps.q, landed, 64 * slab, key_head, first, block.batch);
       ptx::load_box(memory.k[stage][slab], maps.k, landed, 64 * slab, key_head, first, block.batch);
     }
+    if constexpr (!(Answered && Plan::splits)) {
 #pragma unroll
-    for (int slice = 0; slice < Plan::slices; ++slice) {
-      const int head = block.head_of(slice), value = block.value_of(slice);
-      ptx::load_box(memory.v[stage][slice], maps.v, landed, value, head, first, block.batch);
-      if constexpr (Answered && Plan::output_gate)
-        ptx::load_box(memory.output_gate[stage][slice], maps.gate, landed, value, head, first, block.batch);
+      for (int slice = 0; slice < Plan::slices; ++slice)
+        load_values<Plan, Answered>(maps, block, memory, landed, stage, slice, first);
     }
+  }
+}
+/// Asks for the values of every chunk where they have stages of their own. Part of run_storer(), whose thread meets what it
+/// waits for in this order.
+template <class Plan, class Call>
+__device__ __forceinline__ void ask_for_values(const Call& call, const chunked_maps& maps,
+                                               const chunked_block<Plan>& block, chunked_memory<Plan>& memory,
+                                               chunked_barriers<Plan>& barriers, int c) {
+  if (c >= block.chunks) return;
+  const int stage = c % Plan::value_stages;
+#pragma unroll
+  for (int slice = 0; slice < Plan::slices; ++slice) {
+    if (c >= Plan::value_stages) barriers.values_released[stage][slice].wait(c / Plan::value_stages - 1);
+    ptx::mbarrier& landed = barriers.values_landed[stage][slice];
+    landed.arrive_and_expect(Plan::value_tiles / Plan::slices * Plan::tile_bytes);
+    load_values<Plan, true>(maps, block, memory, landed, stage, slice, block.first_token(call, c));
   }
 }
 
@@ -38,18 +65,26 @@ __device__ void run_producer(const Call& call, const chunked_maps& maps, const c
 template <class Plan, class Call>
 __device__ void run_storer(const Call& call, const chunked_maps& maps, const chunked_block<Plan>& block,
                            chunked_memory<Plan>& memory, chunked_barriers<Plan>& barriers) {
+  if constexpr (Plan::splits)
+    for (int c = 0; c < Plan::value_stages; ++c) ask_for_values<Plan>(call, maps, block, memory, barriers, c);
   for (int c = 0; c < block.chunks; ++c) {
-    const int buffer = c & 1;
+    if constexpr (Plan::splits) ask_for_values<Plan>(call, maps, block, memory, barriers, c + Plan::value_stages);
+    const int buffer = c % Plan::y_buffers;
 #pragma unroll
     for (int slice = 0; slice < Plan::slices; ++slice) {
-      barriers.finished[buffer][slice].wait(c / 2);
+      barriers.finished[buffer][slice].wait(c / Plan::y_buffers);
       ptx::publish_to_async_proxy();  // what others have written and arrived behind; here it costs them no wait
       ptx::store_box(maps.y, memory.y[buffer][slice], block.value_of(slice), block.head_of(slice), block.first_token(call, c),
                      block.batch);
       ptx::commit_stores();
-      if (c == 0) continue;
-      ptx::wait_stores_read<Plan::slices>();
-      barriers.stored[buffer ^ 1][slice].arrive();
+      if constexpr (Plan::y_buffers == 1) {
+        ptx::wait_stores_read<0>();
+        barriers.stored[0][slice].arrive();
+      } else {
+        if (c == 0) continue;
+        ptx::wait_stores_read<Plan::slices>();
+        barriers.stored[buffer ^ 1][slice].arrive();
+      }
     }
   }
   ptx::wait_stores_read<0>();

@@ -43,14 +43,17 @@ template <class Plan> __device__ __forceinline__ bool is_seen(int distance) {
   else return Plan::reversed ? distance <= 0 : distance >= 0;
 }
 
-/// q_i . k_i of the rows lane / 4 and lane / 4 + 8 of a warp, in the lanes that have them: see has_own().
+/// q_i . k_i of the rows lane / 4 and lane / 4 + 8 of a block on the diagonal, in the lanes that have them: see has_own().
+__device__ __forceinline__ float2 own_of(const float* scores, int lane) {
+  return lane / 4 % 2 ? make_float2(scores[1], scores[7]) : make_float2(scores[0], scores[6]);
+}
+/// The same of a warp's rows.
 __device__ __forceinline__ float2 own_scores(const float (&scores)[32], int warp, int lane) {
   float2 own = make_float2(0.0f, 0.0f);
 #pragma unroll
   for (int w = 0; w < 4; ++w) {
-    const float first = lane / 4 % 2 ? scores[8 * w + 1] : scores[8 * w];
-    const float second = lane / 4 % 2 ? scores[8 * w + 7] : scores[8 * w + 6];
-    own.x = w == warp ? first : own.x, own.y = w == warp ? second : own.y;
+    const float2 its = own_of(scores + 8 * w, lane);
+    own.x = w == warp ? its.x : own.x, own.y = w == warp ? its.y : own.y;
   }
   return own;
 }
@@ -74,6 +77,7 @@ __device__ __forceinline__ void weigh_rows(const float (&scores)[32], const chun
   }
   const float* const since = gates.since[block > 0 ? block - 1 : 0];
   float sums[2] = {0.0f, 0.0f};
+  to = piece_of(to, 16 * warp + (lane / 8 & 1) * 8 + lane % 8, lane / 16);
 #pragma unroll
   for (int n = 0; n < 8; n += 2) {
     std::uint32_t packed[4] = {0, 0, 0, 0};
@@ -115,8 +119,7 @@ __device__ __forceinline__ void weigh_rows(const float (&scores)[32], const chun
         round_weights<Plan>(weight, gates, column, packed[2 * m], packed[2 * m + 1], sums);
       }
     }
-    const int at_row = 16 * warp + (lane / 8 & 1) * 8 + lane % 8;
-    ptx::store_matrices(piece_of(to, at_row, n + lane / 16), packed[0], packed[1], packed[2], packed[3]);
+    ptx::store_matrices(to ^ 16 * n, packed[0], packed[1], packed[2], packed[3]);
   }
   if constexpr (Plan::normalised) {
 #pragma unroll
@@ -128,39 +131,62 @@ __device__ __forceinline__ void weigh_rows(const float (&scores)[32], const chun
   first_sum = sums[0], second_sum = sums[1];
 }
 
-/// The factors c_j of a head whose decays are mild, see state_frame: a lane's columns.
+/// The factors c_j of a head whose decays are mild, see state_frame, of a lane's columns in a block of 16.
 struct column_factors {
-  float2 of_columns[8];
+  template <class Plan> static constexpr int first = Plan::reversed ? 3 : 0;  ///< block, the one that all rows read
 
-  __device__ __forceinline__ void load(const chunk_gates& gates, int lane) {
-#pragma unroll
-    for (int m = 0; m < 8; ++m) of_columns[m] = *reinterpret_cast<const float2*>(gates.column + 8 * m + 2 * (lane % 4));
+  float4 four;
+
+  __device__ __forceinline__ void load(const chunk_gates& gates, int n, int lane) {
+    four = *reinterpret_cast<const float4*>(gates.column + 16 * n + 4 * (lane % 4));
   }
 };
-/// One warp's 16 rows of the weights of such a head, (q_i . k_j) c_j. Blocks of later tokens are not written: they are 0.
+/// Of two neighbouring columns in a block on the diagonal, those that are seen.
+template <class Plan> __device__ __forceinline__ std::uint32_t seen_pair(int lane) {
+  const int distance = lane / 4 - 2 * (lane % 4);
+  return (is_seen<Plan>(distance) ? 0xffffu : 0u) | (is_seen<Plan>(distance - 1) ? 0xffff0000u : 0u);
+}
+/// 16 x 16 weights of such a head, (q_i . k_j) c_j, rounded, into their tile.
 template <class Plan>
-__device__ __forceinline__ void weigh_columns(const float (&scores)[32], const column_factors& factors, std::uint32_t to,
-                                              int warp, int lane) {
+__device__ __forceinline__ void weigh_block(const float* score, const float4& factor, std::uint32_t to,
+                                            std::uint32_t seen, bool on_diagonal) {
   using token = typename Plan::token;
-  const int at_row = 16 * warp + (lane / 8 & 1) * 8 + lane % 8, distance = lane / 4 - 2 * (lane % 4);
-  // Of two neighbouring columns in a block on the diagonal, those that are seen.
-  const std::uint32_t seen = (is_seen<Plan>(distance) ? 0xffffu : 0u) | (is_seen<Plan>(distance - 1) ? 0xffff0000u : 0u);
+  std::uint32_t packed[4];
+  packed[0] = detail::round_pair<token>(score[0] * factor.x, score[1] * factor.y);
+  packed[1] = detail::round_pair<token>(score[2] * factor.x, score[3] * factor.y);
+  packed[2] = detail::round_pair<token>(score[4] * factor.z, score[5] * factor.w);
+  packed[3] = detail::round_pair<token>(score[6] * factor.z, score[7] * factor.w);
+  if (on_diagonal) {
+    packed[0] &= seen, packed[3] &= seen;
+    packed[Plan::reversed ? 1 : 2] = 0;
+  }
+  ptx::store_matrices(to, packed[0], packed[1], packed[2], packed[3]);
+}
+/// One warp's 16 rows of the weights of `Heads` heads whose decays are mild, block by block, the factors of the next one on
+/// their way. Blocks of later tokens are not written: they are 0.
+template <class Plan, int Heads, class Own>
+__device__ __forceinline__ void weigh_columns(const float (&scores)[32], const chunk_gates* gates,
+                                              column_factors (&factors)[Heads], std::uint32_t to, int warp, int lane,
+                                              const Own& give_own) {
+  to = piece_of(to, 16 * warp + (lane / 8 & 1) * 8 + lane % 8, lane / 16);  // and that of the block n at ^ 32 n
+  const std::uint32_t seen = seen_pair<Plan>(lane);
+  column_factors next[Heads];
+  const auto is_read = [&](int n) { return Plan::reversed ? n >= warp : n <= warp; };
+  constexpr int step = Plan::reversed ? -1 : 1, start = column_factors::first<Plan>;
 #pragma unroll
-  for (int n = 0; n < 4; ++n) {
-    if (Plan::reversed ? n < warp : n > warp) continue;
-    const float* const score = scores + 8 * n;
-    std::uint32_t packed[4];
+  for (int i = 0; i < 4; ++i) {
+    const int n = start + step * i;
+    if (!is_read(n)) break;
+    if (i < 3) {
 #pragma unroll
-    for (int m = 0; m < 2; ++m) {
-      const float2 factor = factors.of_columns[2 * n + m];
-      packed[2 * m] = detail::round_pair<token>(score[4 * m] * factor.x, score[4 * m + 1] * factor.y);
-      packed[2 * m + 1] = detail::round_pair<token>(score[4 * m + 2] * factor.x, score[4 * m + 3] * factor.y);
+      for (int h = 0; h < Heads; ++h) next[h].load(gates[h], n + step, lane);
     }
-    if (n == warp) {
-      packed[0] &= seen, packed[3] &= seen;
-      packed[Plan::reversed ? 1 : 2] = 0;
+#pragma unroll
+    for (int h = 0; h < Heads; ++h) {
+      weigh_block<Plan>(scores + 8 * n, factors[h].four, (to ^ 32 * n) + h * Plan::tile_bytes, seen, n == warp);
+      factors[h] = next[h];
     }
-    ptx::store_matrices(piece_of(to, at_row, 2 * n + lane / 16), packed[0], packed[1], packed[2], packed[3]);
+    if (n == warp) give_own(own_of(scores + 8 * n, lane));
   }
 }
 
@@ -169,7 +195,8 @@ template <class Plan, class Call>
 __device__ void run_scores(const Call& call, const chunked_block<Plan>& block, chunked_memory<Plan>& memory,
                            chunked_barriers<Plan>& barriers, int thread) {
   using token = typename Plan::token;
-  const int warp = thread / 32, lane = thread % 32;
+  // From a lane, so that the compiler knows that all lanes agree.
+  const int warp = __shfl_sync(~0u, thread / 32, 0), lane = thread % 32;
   if constexpr (Plan::framed) {
     for (int i = thread; i < 2 * Plan::weight_tiles * Plan::tile_bytes / 16; i += 128)
       reinterpret_cast<uint4*>(memory.weights)[i] = make_uint4(0, 0, 0, 0);
@@ -178,6 +205,25 @@ __device__ void run_scores(const Call& call, const chunked_block<Plan>& block, c
   for (int c = 0; c < block.chunks; ++c) {
     const int stage = c % Plan::stages, buffer = c & 1;
     if constexpr (Plan::gated) barriers.gated[stage].wait(c / Plan::stages);
+    bool all_mild = Plan::framed;
+    column_factors factors[Plan::weight_tiles];
+    if constexpr (Plan::framed) {
+#pragma unroll
+      for (int h = 0; h < Plan::weight_tiles; ++h)
+        all_mild = memory.gates[stage][h].all[lane % 4].held > 0.0f && all_mild;
+#pragma unroll
+      for (int h = 0; h < Plan::weight_tiles; ++h)
+        factors[h].load(memory.gates[stage][h], column_factors::first<Plan>, lane);
+    }
+    float2 admitted[Plan::weight_tiles];
+    if constexpr (Plan::adds_own) {
+#pragma unroll
+      for (int h = 0; h < Plan::weight_tiles; ++h) {
+        admitted[h] = make_float2(call.scale, call.scale);
+        const float* const of_rows = memory.gates[stage][h].admitted + 16 * warp + lane / 4;
+        if constexpr (Plan::admits) admitted[h] = make_float2(of_rows[0], of_rows[8]);
+      }
+    }
     barriers.landed[stage].wait(c / Plan::stages);
     if constexpr (Plan::maps) {
       map_rows<Plan, true>(call, memory, barriers, stage, block.first_token(call, c), thread);
@@ -201,45 +247,37 @@ __device__ void run_scores(const Call& call, const chunked_block<Plan>& block, c
     }
     ptx::commit_products();
     if (c >= 2) barriers.consumed[buffer].wait(c / 2 - 1);
-    column_factors factors;
-    bool is_mild = false;
-    const auto look_at_gates = [&](int h) {
-      if constexpr (Plan::framed) {
-        is_mild = __all_sync(~0u, memory.gates[stage][h].all.mild);  // a vote, so that the compiler sees that lanes agree
-        factors.load(memory.gates[stage][h], lane);
-      }
-    };
-    look_at_gates(0);
-    float2 admitted[Plan::weight_tiles];
-    if constexpr (Plan::adds_own) {
-#pragma unroll
-      for (int h = 0; h < Plan::weight_tiles; ++h) {
-        admitted[h] = make_float2(call.scale, call.scale);
-        const float* const of_rows = memory.gates[stage][h].admitted + 16 * warp + lane / 4;
-        if constexpr (Plan::admits) admitted[h] = make_float2(of_rows[0], of_rows[8]);
-      }
-    }
+    if constexpr (Plan::framed) all_mild = __all_sync(~0u, all_mild);  // a vote: the compiler sees that lanes agree
     ptx::wait_products<0>();
-    if constexpr (Plan::adds_own) {
-      const float2 own = own_scores(scores, warp, lane);
-      if (has_own(lane)) {
+    const auto give_own = [&](float2 own) {
+      if constexpr (Plan::adds_own) {
+        if (!has_own(lane)) return;
 #pragma unroll
         for (int h = 0; h < Plan::weight_tiles; ++h) {
-          float* const to = memory.own[buffer][h] + 16 * warp + lane / 4;
-          to[0] = own.x * admitted[h].x, to[8] = own.y * admitted[h].y;
+          float* const to = memory.own[buffer][h] + place_of_row(16 * warp + lane / 4);
+          to[0] = own.x * admitted[h].x, to[2] = own.y * admitted[h].y;
         }
       }
-    }
-#pragma unroll
+    };
+    const std::uint32_t tiles = ptx::shared_address(memory.weights[buffer][0]);
+    if constexpr (Plan::framed)
+      if (all_mild) weigh_columns<Plan>(scores, memory.gates[stage], factors, tiles, warp, lane, give_own);
+    if (!all_mild) give_own(own_scores(scores, warp, lane));
+    constexpr int unrolled = Plan::framed ? 1 : Plan::weight_tiles;  // what is seldom met once
+#pragma unroll unrolled
     for (int h = 0; h < Plan::weight_tiles; ++h) {
-      const std::uint32_t weights = ptx::shared_address(memory.weights[buffer][h]);
-      if (h > 0) look_at_gates(h);
-      if (is_mild) {
-        weigh_columns<Plan>(scores, factors, weights, warp, lane);
-        continue;
+      if (all_mild) break;
+      const std::uint32_t weights = tiles + h * Plan::tile_bytes;
+      const chunk_gates& gates = memory.gates[stage][h];
+      if constexpr (Plan::framed) {
+        if (__all_sync(~0u, gates.all[lane % 4].held > 0.0f)) {
+          column_factors its[1];
+          its[0].load(gates, column_factors::first<Plan>, lane);
+          weigh_columns<Plan>(scores, &gates, its, weights, warp, lane, [](float2) {});
+          continue;
+        }
       }
       float sums[2];
-      const chunk_gates& gates = memory.gates[stage][h];
       weigh_rows<Plan>(scores, gates, weights, warp, lane, sums[0], sums[1]);
       if constexpr (Plan::normalised) {
         // A lane has what q says to the state of head number lane % 4, in two numbers.
@@ -248,8 +286,10 @@ __device__ void run_scores(const Call& call, const chunked_block<Plan>& block, c
         for (int i = 0; i < 2; ++i) {
           const int row = 16 * warp + lane / 4 + 8 * i;
           float seen = fmaf(of_z[2 * i], split_step<token>, of_z[2 * i + 1]);
-          if constexpr (Plan::decays) seen *= gates.from_start[row];
-          if (its) memory.factor[buffer][lane % 4][row] = call.scale * ptx::reciprocal_approx(sums[i] + seen + call.eps);
+          if constexpr (Plan::decays) seen *= gates.from_start[place_of_row(row)];
+          if (its)
+            memory.factor[buffer][lane % 4][place_of_row(row)] =
+                call.scale * ptx::reciprocal_approx(sums[i] + seen + call.eps);
         }
       }
     }

@@ -7,9 +7,7 @@
 #include <sextant/cuda/chunked_wgmma/output.cuh>
 #include <sextant/cuda/chunked_wgmma/plan.cuh>
 #include <sextant/cuda/chunked_wgmma/segment_states.cuh>
-#include <sextant/cuda/ptx/bulk_copy.cuh>
-#include <sextant/cuda/ptx/matrix_copy.cuh>
-#include <sextant/cuda/ptx/wgmma.cuh>
+#include <sextant/cuda/chunked_wgmma/state_products.cuh>
 
 namespace sextant::gpu::wgmma {
 
@@ -30,11 +28,19 @@ template <class Plan, class Call> struct state_group {
   const int row;              // the channel of this thread's sums; the other one is row + 8
   float skip[2];
 
-  __device__ state_group(const Call& its_call, const chunked_block<Plan>& its_block,
-                         chunked_memory<Plan>& its_memory, chunked_barriers<Plan>& its_barriers, int its_slice, int its_thread)
-      : call{its_call}, block{its_block}, memory{its_memory}, barriers{its_barriers}, slice{its_slice},
-        thread{its_thread}, warp{its_thread / 32}, lane{its_thread % 32}, head{its_block.head_of(its_slice)},
-        value{its_block.value_of(its_slice)}, row{16 * warp + lane / 4} {
+  __device__ state_group(const Call& its_call, const chunked_block<Plan>& its_block, chunked_memory<Plan>& its_memory,
+                         chunked_barriers<Plan>& its_barriers, int its_slice, int its_thread)
+      : call{its_call},
+        block{its_block},
+        memory{its_memory},
+        barriers{its_barriers},
+        slice{its_slice},
+        thread{its_thread},
+        warp{__shfl_sync(~0u, its_thread / 32, 0)},
+        lane{its_thread % 32},
+        head{its_block.head_of(its_slice)},
+        value{its_block.value_of(its_slice)},
+        row{16 * warp + lane / 4} {
     skip[0] = skip[1] = 0.0f;
     if constexpr (Plan::skips) skip[0] = call.x.d(head, value + row), skip[1] = call.x.d(head, value + row + 8);
   }
@@ -67,24 +73,30 @@ template <class Plan, class Call> struct state_group {
       call.x.final_state.S(at.batch, at.head_of(slice), key, channel) = S[i];
     }
   }
+  /// What a chunk wants to know before it begins, read while the one before is still in progress.
+  struct look_ahead {
+    float held;  ///< what the state is multiplied by, and whether the chunk is mild, see chunk_gates
+    std::uint32_t V[16];
+    uint4 entering[4];  ///< factors of what enters the state
+  };
   __device__ void run() const {
     float S[Plan::keys / 2];
     load_state(S);
     if (slice + 1 == Plan::slices) end_turn();
+    look_ahead ahead;
+    if constexpr (Plan::framed) look_at_gates(ahead, 0), look_at_values(ahead, 0);
     for (int c = 0; c < block.chunks; ++c) {
-      const int stage = c % Plan::stages;
-      if constexpr (Plan::gated) barriers.gated[stage].wait(c / Plan::stages);
       if constexpr (Plan::framed) {
-        const auto all = gates_of(stage).all;
-        if (all.held != 1.0f) multiply_state(S, all.held);
-        if (__all_sync(~0u, all.mild)) {  // a vote, so that the compiler sees that lanes agree
-          walk_in_frame(S, c);
-          continue;
-        }
+        if (fabsf(ahead.held) != 1.0f) multiply_state(S, fabsf(ahead.held));
+        // A vote, so that the compiler sees that lanes agree.
+        if (__all_sync(~0u, ahead.held > 0.0f)) walk_in_frame(S, c, ahead);
+        else walk(S, c, ahead);
+      } else {
+        if constexpr (Plan::gated) barriers.gated[c % Plan::stages].wait(c / Plan::stages);
+        walk(S, c, ahead);
       }
-      walk(S, c);
     }
-    if constexpr (Plan::framed) multiply_state(S, gates_of((block.chunks - 1) % Plan::stages).all.left);
+    if constexpr (Plan::framed) multiply_state(S, gates_of((block.chunks - 1) % Plan::stages).all[0].left);
     store_state(S);
   }
   /// Moves a state through the block's chunks and answers nothing; returns by how much they decay it.
@@ -95,22 +107,27 @@ template <class Plan, class Call> struct state_group {
       const chunk_gates& gates = gates_of(stage);
       if constexpr (Plan::gated) {
         barriers.gated[stage].wait(c / Plan::stages);
-        const float decay = gates.all.held * gates.all.whole;
+        const float decay = fabsf(gates.all[0].held) * gates.all[0].whole;
         left *= decay;
         multiply_state(S, decay);
       }
       barriers.landed[stage].wait(c / Plan::stages);
       if constexpr (Plan::maps) barriers.mapped[stage].wait(c / Plan::stages);
       std::uint32_t V[16], entering[16];
-      load_channels(V, ptx::shared_address(memory.v[stage][slice]), warp, lane);
-      if constexpr (Plan::gated) scale_channels(entering, V, gates);
-      add_keys(S, Plan::gated ? entering : V, stage);
+      if constexpr (Plan::splits) load_channels(V, ptx::shared_address(memory.q[stage][slice]), warp, lane);
+      else load_channels(V, ptx::shared_address(memory.v[stage][slice]), warp, lane);
+      if constexpr (Plan::gated) {
+        uint4 factors[4];
+        load_entering(factors, gates, lane);
+        scale_channels<token>(entering, V, factors);
+      }
+      add_keys<Plan>(S, Plan::gated ? entering : V, ptx::shared_address(memory.k[stage]));
       ptx::wait_products<0>();
       __syncwarp();
       if (Plan::gate_tellers > 1 || lane == 0) barriers.released[stage].arrive();
     }
     if constexpr (Plan::framed) {
-      const float last = gates_of((block.chunks - 1) % Plan::stages).all.left;
+      const float last = gates_of((block.chunks - 1) % Plan::stages).all[0].left;
       left *= last;
       multiply_state(S, last);
     }
@@ -127,112 +144,116 @@ template <class Plan, class Call> struct state_group {
       ptx::let_pass(Plan::turn_meeting + (slice + 1) % Plan::slices, 128 * Plan::slices);
   }
   __device__ __forceinline__ chunk_gates& gates_of(int stage) const { return memory.gates[stage][slice % Plan::gate_sets]; }
-  __device__ __forceinline__ void multiply_state(float (&S)[Plan::keys / 2], float by) const {
-#pragma unroll
-    for (int i = 0; i < Plan::keys / 2; ++i) S[i] *= by;
-  }
-  __device__ __forceinline__ void round_state(std::uint32_t (&rounded)[Plan::keys / 4],
-                                              const float (&S)[Plan::keys / 2]) const {
-#pragma unroll
-    for (int i = 0; i < Plan::keys / 4; ++i) rounded[i] = detail::round_pair<token>(S[2 * i], S[2 * i + 1]);
-  }
-  /// Y = S^T Q^T of chunk c, begun once its queries are there and it is this head's turn.
-  __device__ __forceinline__ void ask_state(float (&Y)[32], const std::uint32_t (&rounded)[Plan::keys / 4], int c) const {
+  /// Queries, keys and values of chunk c.
+  __device__ __forceinline__ void wait_for_tokens(int c) const {
     const int stage = c % Plan::stages;
     barriers.landed[stage].wait(c / Plan::stages);
     if constexpr (Plan::maps) barriers.mapped[stage].wait(c / Plan::stages);
-    take_turn();
-    const std::uint32_t queries = ptx::shared_address(memory.q[stage]);
-    ptx::begin_products();
-#pragma unroll
-    for (int i = 0; i < Plan::keys / 16; ++i)
-      ptx::multiply<token, false>(Y, rounded + 4 * i,
-                                  ptx::rows_along_sum(queries, i / 4 * Plan::tile_bytes + i % 4 * 32), i > 0);
-    ptx::commit_products();
+    if constexpr (Plan::splits) wait_for_values(c);
   }
-  /// S += V^T K, begun.
-  __device__ __forceinline__ void add_keys(float (&S)[Plan::keys / 2], const std::uint32_t (&V)[16], int stage) const {
-    const std::uint32_t keys = ptx::shared_address(memory.k[stage]);
-    ptx::begin_products();
-#pragma unroll
-    for (int i = 0; i < 4; ++i)
-      ptx::multiply<token, true>(S, V + 4 * i, ptx::rows_across_sum(keys, i * 2048, Plan::tile_bytes), true);
-    ptx::commit_products();
+  __device__ __forceinline__ void wait_for_values(int c) const {
+    barriers.values_landed[c % Plan::value_stages][slice].wait(c / Plan::value_stages);
   }
-  /// Y += V^T W^T, begun.
-  __device__ __forceinline__ void add_weighed(float (&Y)[32], const std::uint32_t (&V)[16], int buffer, int tile) const {
-    const std::uint32_t weights = ptx::shared_address(memory.weights[buffer][tile]);
-    ptx::begin_products();
-#pragma unroll
-    for (int i = 0; i < 4; ++i) ptx::multiply<token, false>(Y, V + 4 * i, ptx::rows_along_sum(weights, i * 32), true);
-    ptx::commit_products();
+  __device__ __forceinline__ std::uint32_t values_of(int c) const {
+    return ptx::shared_address(memory.v[c % Plan::value_stages][slice]);
+  }
+  /// No more of the values of chunk c, and of its output gate, is read.
+  __device__ __forceinline__ void release_values(int c) const {
+    if constexpr (!Plan::splits) return;
+    __syncwarp();
+    if (lane == 0) barriers.values_released[c % Plan::value_stages][slice].arrive();
   }
   __device__ __forceinline__ row_numbers load_own(int buffer) const {
     if constexpr (Plan::adds_own) return {memory.own[buffer][slice % Plan::gate_sets], lane};
     else return {};
   }
   __device__ __forceinline__ void add_own(float (&Y)[32], const std::uint32_t (&V)[16], const row_numbers& own,
-                                          int stage) const {
-    add_own_values<Plan>(Y, V, ptx::shared_address(memory.v[stage][slice]), skip, own, warp, lane);
+                                          int c) const {
+    add_own_values<Plan>(Y, V, values_of(c), skip, own, warp, lane);
   }
-  /// v times what enters the state of it.
-  __device__ __forceinline__ void scale_channels(std::uint32_t (&entering)[16], const std::uint32_t (&V)[16],
-                                                 const chunk_gates& gates) const {
-#pragma unroll
-    for (int i = 0; i < 16; ++i) entering[i] = scale_pair<token>(V[i], gates.entering[i / 2 * 4 + lane % 4]);
+  /// The gates of chunk c, if there is such a chunk.
+  __device__ __forceinline__ void look_at_gates(look_ahead& ahead, int c) const {
+    if (c >= block.chunks) return;
+    const int stage = c % Plan::stages;
+    barriers.gated[stage].wait(c / Plan::stages);
+    ahead.held = gates_of(stage).all[lane % 4].held;
+  }
+  /// And its tokens.
+  __device__ __forceinline__ void look_at_values(look_ahead& ahead, int c) const {
+    if (c >= block.chunks) return;
+    if constexpr (Plan::splits) wait_for_values(c);  // the rest is there once it has been weighed
+    else wait_for_tokens(c);
+    load_channels(ahead.V, values_of(c), warp, lane);
+    load_entering(ahead.entering, gates_of(c % Plan::stages), lane);
   }
 
   /// A chunk whose decays are mild, see state_frame:
   ///   Y^T = (S^T Q^T + V^T (mask(Q K^T) c)^T) 2^(cum + f),   S^T += (c V)^T K
-  __device__ __forceinline__ void walk_in_frame(float (&S)[Plan::keys / 2], int c) const {
+  __device__ __forceinline__ void walk_in_frame(float (&S)[Plan::keys / 2], int c, look_ahead& ahead) const {
     const int stage = c % Plan::stages, buffer = c & 1;
     const chunk_gates& gates = gates_of(stage);
-    std::uint32_t rounded[Plan::keys / 4];
-    round_state(rounded, S);
-    float Y[32];
-    ask_state(Y, rounded, c);
-    std::uint32_t V[16], entering[16];
-    load_channels(V, ptx::shared_address(memory.v[stage][slice]), warp, lane);
-    scale_channels(entering, V, gates);
-    barriers.weighed[buffer].wait(c / 2);
-    add_weighed(Y, V, buffer, slice);
-    add_keys(S, entering, stage);
-    end_turn();
+    std::uint32_t(&V)[16] = ahead.V;
+    std::uint32_t entering[16], rounded[Plan::keys / 4];
+    constexpr bool early = Plan::keys == 64;  // else there are no registers
     row_numbers seen, own;
-    constexpr bool ahead = Plan::keys == 64;  // of the wait; with more keys there are no registers for it
-    if constexpr (ahead) seen = row_numbers{gates.from_start, lane}, own = load_own(buffer);
+    if constexpr (early) seen = row_numbers{gates.from_start, lane};
+    scale_channels<token>(entering, V, ahead.entering);
+    round_state<token>(rounded, S);
+    hold(rounded), hold(entering);
+    barriers.weighed[buffer].wait(c / 2);
+    if constexpr (early) own = load_own(buffer);
+    // All that products need is there before they begin, so that a turn is short.
+    take_turn();
+    float Y[32];
+    ask_state<Plan>(Y, rounded, ptx::shared_address(memory.q[stage]));
+    add_weighed<Plan>(Y, V, ptx::shared_address(memory.weights[buffer][slice % Plan::weight_tiles]));
+    add_keys<Plan>(S, entering, ptx::shared_address(memory.k[stage]));
+    end_turn();
+    if constexpr (!Plan::output_gate) release_values(c);  // only now are they known to be in registers
+    look_at_gates(ahead, c + 1);
+    if constexpr (!early) {
+      ptx::wait_products<2>();
+      seen = row_numbers{gates.from_start, lane}, own = load_own(buffer);
+    }
     ptx::wait_products<1>();
-    if constexpr (!ahead) seen = row_numbers{gates.from_start, lane}, own = load_own(buffer);
     multiply_rows(Y, seen);
-    add_own(Y, V, own, stage);
-    __syncwarp();
-    if (Plan::factor_tellers > 1 || lane == 0) barriers.consumed[buffer].arrive();
+    add_own(Y, V, own, c);
+    gate_output(Y, c);
     give(Y, c);
+    if (Plan::factor_tellers > 1 || lane == 0) barriers.consumed[buffer].arrive();
+    if constexpr (Plan::output_gate) release_values(c);
+    look_at_values(ahead, c + 1);
     ptx::wait_products<0>();
     __syncwarp();
     if (Plan::gate_tellers > 1 || lane == 0) barriers.released[stage].arrive();
   }
 
   /// A chunk of any decays: its weights have them in them.
-  __device__ __forceinline__ void walk(float (&S)[Plan::keys / 2], int c) const {
+  __device__ __forceinline__ void walk(float (&S)[Plan::keys / 2], int c, look_ahead& ahead) const {
     constexpr bool early = Plan::gated && !Plan::normalised && !Plan::framed;  // for a token's own part; needs registers
     const int stage = c % Plan::stages, buffer = c & 1;
     std::uint32_t rounded[Plan::keys / 4];
-    round_state(rounded, S);
+    round_state<token>(rounded, S);
     const chunk_gates& gates = gates_of(stage);
     // Not under the products that follow, where it would fit: the compiler would have them wait for each other (C7517).
-    if constexpr (Plan::gated) multiply_state(S, gates.all.whole);
+    if constexpr (Plan::gated) multiply_state(S, gates.all[0].whole);
     float Y[32];
-    ask_state(Y, rounded, c);
+    wait_for_tokens(c);
+    take_turn();
+    ask_state<Plan>(Y, rounded, ptx::shared_address(memory.q[stage]));
 
     // Under those products: V arrives.
-    std::uint32_t V[16], entering[16];
-    load_channels(V, ptx::shared_address(memory.v[stage][slice]), warp, lane);
+    std::uint32_t(&V)[16] = ahead.V;
+    std::uint32_t entering[16];
+    if constexpr (!Plan::framed) {
+      load_channels(V, values_of(c), warp, lane);
+      if constexpr (Plan::gated) load_entering(ahead.entering, gates, lane);
+    }
     if constexpr (Plan::gated) {
-      scale_channels(entering, V, gates);
-      add_keys(S, entering, stage);
+      scale_channels<token>(entering, V, ahead.entering);
+      add_keys<Plan>(S, entering, ptx::shared_address(memory.k[stage]));
     } else {
-      add_keys(S, V, stage);
+      add_keys<Plan>(S, V, ptx::shared_address(memory.k[stage]));
     }
     end_turn();
 
@@ -240,8 +261,8 @@ template <class Plan, class Call> struct state_group {
     ptx::wait_products<1>();
     if constexpr (Plan::gated) multiply_rows(Y, row_numbers{gates.from_start, lane});
     barriers.weighed[buffer].wait(c / 2);
-    if constexpr (early) add_own(Y, V, load_own(buffer), stage);
-    add_weighed(Y, V, buffer, slice % Plan::weight_tiles);
+    if constexpr (early) add_own(Y, V, load_own(buffer), c);
+    add_weighed<Plan>(Y, V, ptx::shared_address(memory.weights[buffer][slice % Plan::weight_tiles]));
     ptx::wait_products<0>();
 
     if constexpr (Plan::normalised) {
@@ -250,21 +271,25 @@ template <class Plan, class Call> struct state_group {
 #pragma unroll
       for (int i = 0; i < 32; ++i) Y[i] *= call.scale;
     }
-    if constexpr (!early) add_own(Y, V, load_own(buffer), stage);
-    __syncwarp();
-    if (Plan::factor_tellers > 1 || lane == 0) barriers.consumed[buffer].arrive();
-    if constexpr (Plan::output_gate) {
-      apply_output_gate<token>(Y, ptx::shared_address(memory.output_gate[stage][slice]), warp, lane);
-      __syncwarp();
-    }
-    if (Plan::gate_tellers > 1 || lane == 0) barriers.released[stage].arrive();
+    if constexpr (!early) add_own(Y, V, load_own(buffer), c);
+    gate_output(Y, c);
     give(Y, c);
+    if (Plan::factor_tellers > 1 || lane == 0) barriers.consumed[buffer].arrive();
+    release_values(c);
+    if (Plan::gate_tellers > 1 || lane == 0) barriers.released[stage].arrive();
+    if constexpr (Plan::framed) look_at_gates(ahead, c + 1), look_at_values(ahead, c + 1);
   }
 
-  /// y of a chunk, to be sent on its way.
+  __device__ __forceinline__ void gate_output(float (&Y)[32], int c) const {
+    if constexpr (Plan::output_gate) {
+      apply_output_gate<token>(Y, ptx::shared_address(memory.output_gate[c % Plan::value_stages][slice]), warp, lane);
+    }
+  }
+  /// y of a chunk, to be sent on its way. What it is made of has been read when this returns: it is in registers, while an
+  /// arrival does not wait for loads that are still on their way.
   __device__ __forceinline__ void give(const float (&Y)[32], int c) const {
-    const int buffer = c & 1;
-    if (c >= 2) barriers.stored[buffer][slice].wait(c / 2 - 1);
+    const int buffer = c % Plan::y_buffers;
+    if (c >= Plan::y_buffers) barriers.stored[buffer][slice].wait(c / Plan::y_buffers - 1);
     store_tile<token>(Y, ptx::shared_address(memory.y[buffer][slice]), warp, lane);
     __syncwarp();
     if (lane == 0) barriers.finished[buffer][slice].arrive();
