@@ -15,6 +15,8 @@ TEST_CASE("without gates: any number of tokens, keys and channels") {
     for (const index_t K : {64, 128}) holds<bf16>(plain, {.B = 1, .T = 150, .Hk = 2, .H = 2, .K = K, .V = V});
 }
 
+constexpr auto gated_output = mamba2.with(output::silu{}, scale::inverse_root{});
+
 TEST_CASE("Mamba-2: heads that share keys in pairs, in odd numbers and alone") {
   if (!has_hopper()) return;
   for (const index_t T : {1, 63, 64, 65, 200, 449})
@@ -29,13 +31,17 @@ TEST_CASE("Mamba-2: heads that share keys in pairs, in odd numbers and alone") {
   }
 }
 
-TEST_CASE("Mamba-2 with a map, reversed: mild decays and strong ones") {
+TEST_CASE("Mamba-2 with a map, reversed, or with an output gate: mild decays and strong ones") {
   if (!has_hopper()) return;
   const auto mapped = mamba2.with(map::relu{}, order::reversed{});
   for (const double rate : {0.02, 4.0})
     for (const index_t K : {64, 128})
       holds<bf16>(mapped, {.B = 1, .T = 330, .Hk = 1, .H = 2, .K = K, .V = 64},
                   {.initial_state = true, .rate_size = rate});
+  for (const double rate : {0.02, 1.0, 4.0})
+    for (const index_t K : {64, 128})
+      for (const index_t T : {64, 330, 900})
+        holds<bf16>(gated_output, {.B = 1, .T = T, .Hk = 1, .H = 4, .K = K, .V = 64}, {.initial_state = true, .rate_size = rate});
 }
 
 TEST_CASE("step sizes of 0 to 50 and rates of 1e-4 to 1000") {
@@ -128,7 +134,6 @@ TEST_CASE("keys of 0 until token 100: y is 0 there, divided by eps") {
 
 TEST_CASE("rows inside a wider tensor, heads before tokens, an output gate: the numbers are the same") {
   if (!has_hopper()) return;
-  const auto design = mamba2.with(output::silu{}, scale::inverse_root{});
   const auto spread = [](auto& p) {
     // q, k and v as neighbours in one row per token; y in a row per head.
     using token = std::remove_cvref_t<decltype(p.tokens[0][0])>;
@@ -150,8 +155,8 @@ TEST_CASE("rows inside a wider tensor, heads before tokens, an output gate: the 
   };
   for (const index_t H : {2, 3}) {
     const shape s{.B = 2, .T = 150, .Hk = 1, .H = H, .K = 128, .V = 64};
-    CHECK(error_after<bf16>(design, s, {.initial_state = true}, spread) <= tolerance<bf16>);
-    CHECK(error_after<fp16>(design, s, {}, spread) <= tolerance<fp16>);
+    CHECK(error_after<bf16>(gated_output, s, {.initial_state = true}, spread) <= tolerance<bf16>);
+    CHECK(error_after<fp16>(gated_output, s, {}, spread) <= tolerance<fp16>);
   }
 }
 
@@ -225,7 +230,10 @@ TEST_CASE("twenty runs give the same bits") {
     auto p = make_problem<bf16, bfloat16>(design, s, {.initial_state = true, .positive_keys = true});
     CHECK(gives_the_same_bits(p, chunked));
   };
-  repeated(mamba2, {.B = 4, .T = 1000, .Hk = 1, .H = 32, .K = 128, .V = 64});
+  for (const index_t K : {64, 128}) {
+    repeated(mamba2, {.B = 4, .T = 1000, .Hk = 1, .H = 32, .K = K, .V = 64});
+    repeated(gated_output, {.B = 4, .T = 1000, .Hk = 1, .H = 32, .K = K, .V = 64});
+  }
   repeated(plain, {.B = 4, .T = 1000, .Hk = 32, .H = 32, .K = 64, .V = 64});
   repeated(linear_attention, {.B = 2, .T = 1000, .Hk = 32, .H = 32, .K = 128, .V = 128});
   repeated(everything, {.B = 2, .T = 1000, .Hk = 32, .H = 32, .K = 64, .V = 128});

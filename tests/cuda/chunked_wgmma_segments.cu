@@ -20,6 +20,7 @@ TEST_CASE("few heads and many tokens, whether they forget or not") {
   holds<fp16>(decaying, {.B = 1, .T = 4000, .Hk = 1, .H = 1, .K = 128, .V = 128}, {.gate_size = 0.1});
   holds<bf16>(decaying.with(order::reversed{}), {.B = 1, .T = 4001, .Hk = 1, .H = 1, .K = 64, .V = 64},
               {.initial_state = true, .gate_size = 0.02});
+  holds<bf16>(mamba2, {.B = 1, .T = 5000, .Hk = 1, .H = 4, .K = 128, .V = 64}, {.initial_state = true, .rate_size = 0.05});
   // Segments of every length, the last ones of one chunk or one token; several blocks side by side.
   for (const index_t T : {2048, 2049, 2400, 3009})
     holds<bf16>(mamba2, {.B = 2, .T = T, .Hk = 2, .H = 6, .K = 64, .V = 64}, {.initial_state = true, .rate_size = 0.05});
