@@ -11,6 +11,7 @@
 #include <sextant/cuda/global_sums.cuh>
 #include <sextant/cuda/keyed_wgmma.cuh>
 #include <sextant/cuda/recurrent.cuh>
+#include <sextant/cuda/second_order.cuh>
 #include <sextant/cuda/selective.cuh>
 #include <sextant/cuda/state_space_chunked.cuh>
 #include <sextant/form.hpp>
@@ -27,8 +28,8 @@ namespace sextant::gpu {
 ///   workspace_bytes(design, x), run(design, x, on)
 template <class... Families> struct family_table {};
 /// The families of this backend.
-using families =
-    family_table<decode, chunked_wgmma, keyed_wgmma, selective, chunked_mma, global_mma, global_sums, recurrent>;
+using families = family_table<decode, chunked_wgmma, keyed_wgmma, second_order, selective, chunked_mma, global_mma,
+                              global_sums, recurrent>;
 /// Those for state spaces that are the same for every token.
 using time_invariant_families = family_table<state_space_chunked, state_space>;
 

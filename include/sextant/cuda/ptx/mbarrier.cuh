@@ -26,6 +26,10 @@ struct mbarrier {
     asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(&word)), "r"(bytes)
                  : "memory");
   }
+  /// Arrives once all copies that this thread has begun so far (copy_async) have landed, without waiting for them.
+  __device__ __forceinline__ void arrive_after_copies() {
+    asm volatile("cp.async.mbarrier.arrive.noinc.shared::cta.b64 [%0];" ::"r"(shared_address(&word)) : "memory");
+  }
   /// Returns once phase number `phase` has ended. Only the phase in progress and the one before can be waited for.
   __device__ __forceinline__ void wait(int phase) {
     asm volatile(

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file  Second order, long sequences of few heads: states passed on between segments that were summed side by side.
+#pragma once
+
+#include <sextant/cuda/ptx/math.cuh>
+#include <sextant/cuda/second_order/plan.cuh>
+#include <sextant/cuda/tile/packet.cuh>
+
+namespace sextant::gpu::second {
+
+/// Passes states on from segment to segment: adds what earlier segments leave to what the chunks' queries ask. A thread has
+/// two neighbouring channels.
+template <class Token>
+__global__ void __launch_bounds__(256)
+    pass_on_kernel(const __grid_constant__ device_call<float> c, const __grid_constant__ division d) {
+  const index_t head = blockIdx.z, n = head / c.heads, h = head % c.heads;
+  const int slice = int(blockIdx.y), i = 2 * (int(blockIdx.x) * 256 + int(threadIdx.x));  // in the state's tiles
+  const int which = i / tile_numbers, row = i % tile_numbers / tile, column = i % tile;
+  const bool is_z = which == normaliser_tile;
+  if (which >= state_tiles || (is_z && (slice > 0 || !c.normalises()))) return;
+  // A row's keys; of the normaliser the columns are keys.
+  const int pair = which / 4, row_key = 16 * row_block(pair) + which % 4 * 4 + row / 16,
+            column_key = 16 * column_block(pair) + row % 16;
+  const bool swaps = row_block(pair) > column_block(pair);
+  const int m = is_z ? row : swaps ? column_key : row_key, k = is_z ? column : swaps ? row_key : column_key;
+  const int k_next = is_z ? k + 1 : k, v = is_z ? 0 : 64 * slice + column, v_next = is_z ? 0 : v + 1;
+  const float by = times_counted(m, k) * shown<Token>, by_next = times_counted(m, k_next) * shown<Token>;
+  const call_state state{c, n, h};
+  const tensor<float>&in = is_z ? c.z_in : c.S_in, &out = is_z ? c.z_out : c.S_out;
+  float carried = state.load(in, m, k, v), carried_next = state.load(in, m, k_next, v_next);
+  const auto show = [&](int chunk, float left, bool adds) {
+    auto* const at = reinterpret_cast<std::uint32_t*>(d.state(head, chunk, slice) + i);
+    float x = 0.0f, y = 0.0f;
+    if (adds) detail::widen_pair<Token>(*at, x, y);
+    x += by == 0.0f ? 0.0f : carried * left * by, y += by_next == 0.0f ? 0.0f : carried_next * left * by_next;
+    *at = detail::round_pair<Token>(x, y);
+  };
+  for (int segment = 0; segment < d.segments; ++segment) {
+    const int first = segment * d.segment_chunks, behind = d.last_chunk(segment);
+    if (segment > 0 || d.enters) {
+      float log = 0.0f;
+      for (int chunk = first; chunk < behind; ++chunk) {
+        show(chunk, ptx::exp2_approx(log), chunk > first);
+        log += d.logs[head * d.chunks + chunk];
+      }
+    }
+    float log = 0.0f;
+    for (int chunk = first; chunk < behind; ++chunk) log += d.logs[head * d.chunks + chunk];
+    const float2 sum = *reinterpret_cast<const float2*>(d.sum(head, segment, slice) + i);
+    const float left = ptx::exp2_approx(log);
+    carried = fmaf(left, carried, sum.x), carried_next = fmaf(left, carried_next, sum.y);
+  }
+  if (d.walked < d.chunks) return show(d.walked, 1.0f, false);
+  state.store(out, m, k, v, carried), state.store(out, m, k_next, v_next, carried_next);
+}
+
+}  // namespace sextant::gpu::second
