@@ -84,6 +84,7 @@ enum class family {
   selective,    ///< gates per channel, or per key and channel: a recurrence per number of the state
   chunked,      ///< gates per head, or none: matrix products in chunks of 64 tokens
   vector_gate,  ///< gates per key: the same, keys and queries scaled
+  second_order, ///< squares of scores, by a state of products of keys or without one
   global,       ///< sums over all tokens, then products
   decode,       ///< one token: the state read and written
   state_space,  ///< the same for every token: products in chunks of 8 tokens, or a recurrence per pair
@@ -95,13 +96,15 @@ template <class Design> constexpr family family_of() {
   if (time_invariant<typename Design::forget_type>) return family::state_space;
   if (std::is_same_v<typename Design::order_type, order::global>) return family::global;
   if (gate == per::channel || gate == per::key_channel) return family::selective;
+  if (std::is_same_v<typename Design::map_type, map::squared> && gate != per::key) return family::second_order;
   return gate == per::key ? family::vector_gate : family::chunked;
 }
 
 /// The least work of a forward pass, T tokens of H heads in B sequences, K' keys and V channels:
 ///   bytes  q, k, v, y, raw gates and steps, each once
 ///   flops  chunked: per token and head 2 64 (K' + V) + 4 K' V, and scores once for two heads that share q and k;
-///          vector_gate, in steps of 16 tokens: 2 16 (K' + V) + 4 K' V; global: 4 K' V; selective: none
+///          vector_gate, in steps of 16 tokens: 2 16 (K' + V) + 4 K' V; second_order: the fewer of
+///          2 64 (K + V) + 4 K' V (and 4 K^2 for a normaliser's z) and T (K + V); global: 4 K' V; selective: none
 ///   exps   those of gates, steps and maps; chunked: 8 per token and head for the decays inside a chunk; vector_gate: one for
 ///          each number of q and of k
 ///   slots  selective: 5 for each number of the state (decay, its exponential, input, state, sum); chunked 0.2 and
@@ -134,6 +137,13 @@ template <class Precision, class Design> work forward_work(const Design& design,
       if (sizeof(typename Precision::token) == 2) w.flops = 2 * 2 * token_heads * V * (2 * K + 8);
       else w.slots = 3.25 * token_heads * K * V;
       break;
+    case family::second_order: {
+      const double given = double(s.K), rows = given + V;
+      const double of_z = sextant::detail::normalises<typename Design::norm_type> ? 4 * given * given : 0;
+      const double linear = 2 * chunk * rows + 4 * K * V + of_z, quadratic = double(s.T) * rows;
+      w.flops = token_heads * (linear < quadratic ? linear : quadratic);
+      break;
+    }
     default:
       w.flops = 4 * token_heads * K * V;
       w.slots = 36 * token_heads * V;

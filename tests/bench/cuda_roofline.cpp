@@ -69,6 +69,14 @@ TEST_CASE("a gate per key: its tensor comes on top") {
   close(t.issue, 0.1144);
 }
 
+TEST_CASE("2Mamba: squares of scores up to 4 k tokens, a state of 2080 keys from there on") {
+  const auto at = [](index_t T) { return forward_times(two_mamba, {.B = 1, .T = T, .Hk = 16, .H = 16, .K = 64, .V = 64}); };
+  close(at(4096).matrix, 0.0435);      // 65536 token-heads of 4096 x 128
+  close(at(131072).matrix, 1.5002);    // 2097152 of 4 x 2080 x 64 + 2 x 64 x 128 + 4 x 64 x 64
+  close(at(131072).memory, 0.2507);
+  CHECK(std::strcmp(at(4096).binds(), "matrix units") == 0);
+}
+
 TEST_CASE("MILA: four passes over the tokens") {
   const auto t = forward_times(mila, {.B = 128, .T = 3136, .Hk = 2, .H = 2, .K = 32, .V = 32});
   close(t.memory, 0.0478);
