@@ -106,7 +106,7 @@ template <class Design> void judge_by_squares(problem<Design, fp64>& p) {
     }
 }
 
-/// A call cut into chunks of two blocks' queries, as a GPU of so many multiprocessors would.
+/// A call cut into chunks of 768 tokens, as a GPU of so many multiprocessors would.
 struct in_chunks {
   int multiprocessors = 1;
   template <class D, class P> gpu::second::division of(const D& design, const sequence_of<D, P>& x) const {
@@ -142,7 +142,9 @@ double error_of_squares(const Design& design, const shape& s, const wishes& w, c
   const auto e = ends ? compare(answer, judge) : errors{relative_error(answer.y(), judge.y())};
   if (std::getenv("SEXTANT_SHOW") != nullptr)
     std::printf("T %d K %d V %d H %d: y %.2e S %.2e z %.2e\n", int(s.T), int(s.K), int(s.V), int(s.H), e.y, e.S, e.z);
-  return e.worst();
+  // A number of the state is a sum of products rounded twice: 2^-7 in bfloat16 where memory is one token.
+  constexpr double of_state = std::is_same_v<Precision, bf16> ? 0x1p-7 / tolerance<bf16> : 1;
+  return errors{e.y, e.S / of_state, e.z, 0}.worst();
 }
 template <class Precision, class Design, class How>
 void squares_hold(const Design& design, const shape& s, const wishes& w, const How& how, bool ends) {
@@ -190,7 +192,7 @@ TEST_CASE("the quadratic form: any number of tokens, sizes of rows") {
 
 TEST_CASE("states: the first and the last, in chunks and in segments") {
   if (!has_hopper()) return;
-  for (const index_t T : {1, 64, 190, 320, 384, 385, 449, 768, 769, 900}) {
+  for (const index_t T : {1, 64, 190, 703, 704, 705, 768, 769, 1537}) {
     const wishes w{.initial_state = T % 2 == 1, .gate_size = 0.05, .positive_keys = true};
     for (const int multiprocessors : {1, 132})
       for (const bool ends : {false, true}) {
@@ -222,7 +224,7 @@ TEST_CASE("random signs: what a state holds is divided by its like") {
 
 TEST_CASE("gates of 0 here and there, decays of every strength") {
   if (!has_hopper()) return;
-  const shape s{.B = 1, .T = 700, .Hk = 2, .H = 2, .K = 64, .V = 64};
+  const shape s{.B = 1, .T = 900, .Hk = 2, .H = 2, .K = 64, .V = 64};
   const auto zero_at = [](std::initializer_list<index_t> tokens) {
     return [tokens](auto& p) {
       for (const index_t t : tokens)
@@ -231,7 +233,7 @@ TEST_CASE("gates of 0 here and there, decays of every strength") {
   };
   const wishes w{.initial_state = true, .gate_size = 0.05};
   CHECK(error_of_squares<bf16>(forgetful, s, w, in_chunks{}, true, zero_at({0})) <= tolerance<bf16>);
-  CHECK(error_of_squares<bf16>(forgetful, s, w, in_chunks{132}, true, zero_at({15, 63, 64, 319, 320, 384, 600})) <=
+  CHECK(error_of_squares<bf16>(forgetful, s, w, in_chunks{132}, true, zero_at({15, 63, 64, 600, 703, 704, 768})) <=
         tolerance<bf16>);
   for (const double size : {1e-6, 1.0, 20.0, 1000.0})
     squares_hold<bf16>(forgetful, s, {.initial_state = true, .gate_size = size}, in_chunks{size > 1 ? 1 : 132}, true);

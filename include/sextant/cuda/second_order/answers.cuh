@@ -66,8 +66,8 @@ template <class Token, class Parts> struct answer_rows {
       for (int which = 0; which < 2; ++which) {
         const int j = 2 * (i - state_items()) + which;
         if (j >= tiles) break;
-        keys.load(to + 2 * which * tile_bytes, begin + j * tile, int(blockDim.x));
-        values.load(to + (2 * which + 1) * tile_bytes, begin + j * tile, int(blockDim.x));
+        keys.load(to + 2 * which * tile_bytes, begin + j * tile, d.tokens, int(blockDim.x));
+        values.load(to + (2 * which + 1) * tile_bytes, begin + j * tile, d.tokens, int(blockDim.x));
       }
     }
     memory.landed(i).arrive_after_copies();
@@ -294,7 +294,7 @@ template <class Token, class Parts> struct answer_rows {
   __device__ void run() {
     const int key_head = h * int(c.key_heads) / int(c.heads), thread = int(threadIdx.x);
     token_rows(c.q, c, n, key_head, 0, 2 * int(c.keys), thread % 128)
-        .load(memory.queries(group), first + 64 * group, 128);
+        .load(memory.queries(group), first + 64 * group, d.tokens, 128);
     const token_rows keys(c.k, c, n, key_head, 0, 2 * int(c.keys), thread);
     const token_rows values(c.v, c, n, h, 64 * slice, 2 * min(64, int(c.values) - 64 * slice), thread);
     if (thread == 0) memory.init_barriers(), ptx::publish_mbarriers();

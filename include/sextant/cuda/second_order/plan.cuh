@@ -34,7 +34,7 @@ template <class Token> inline constexpr float shown = std::is_same_v<Token, floa
 /// the scores, whose squares are as exact where q and k are nearly orthogonal as elsewhere.
 inline constexpr int overlap = tile;
 /// The most warpgroups of a block that answers, each with 64 queries.
-inline constexpr int most_groups = 3;
+inline constexpr int most_groups = 4;
 /// Tokens of a chunk, and of the longest sequence that is one chunk: by the counts in docs/kernels/second_order.md.
 inline constexpr int chunk_tokens = 6 * most_groups * tile, quadratic_tokens = 4096;
 
@@ -75,15 +75,15 @@ struct division {
   }
 };
 
-/// Segments of `walked` chunks for so many blocks that walk side by side through one of them. A block takes about 30
-/// microseconds for a chunk; to pass a quarter of a state on costs 0.04 in all.
+/// Segments of `walked` chunks for so many blocks that walk side by side through one of them: by microseconds, 40 for a block's
+/// chunk and 15 to begin and end, and to pass a quarter of a state on 0.04 in all.
 inline int segments_for(index_t blocks, int walked, int multiprocessors) {
   int best = 1;
   double least = 0;
   for (int segments = 1; segments <= walked && segments <= 64; ++segments) {
     const index_t rounds = (blocks * segments + multiprocessors - 1) / multiprocessors;
-    const double time = 30.0 * double(rounds * ((walked + segments - 1) / segments)) +
-                        (segments > 1 ? 0.04 * double(blocks) * walked + 3 : 0);
+    const double walk = double(rounds) * (40.0 * double((walked + segments - 1) / segments) + 15);
+    const double time = walk + (segments > 1 ? 0.04 * double(blocks) * walked + 3 : 0);
     if (segments == 1 || time < least) best = segments, least = time;
   }
   return best;

@@ -242,8 +242,8 @@ template <class Token, class Parts> struct state_walk {
         const int stage = loaded++ % state_stages, its_end = d.end(load_chunk);
 #pragma unroll 1
         for (int i = 0; i < 2 && load_t < its_end; ++i, load_t += tile) {
-          keys.load(ptx::shared_address(memory.k[stage][i]), load_t, state_threads);
-          values.load(ptx::shared_address(memory.v[stage][i]), load_t, state_threads);
+          keys.load(ptx::shared_address(memory.k[stage][i]), load_t, d.tokens, state_threads);
+          values.load(ptx::shared_address(memory.v[stage][i]), load_t, d.tokens, state_threads);
         }
         if (load_t >= its_end) load_t = its_end, ++load_chunk;
       }

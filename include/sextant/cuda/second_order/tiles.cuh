@@ -16,24 +16,24 @@ using wgmma::piece_of;
 /// 16 bytes of every (threads / 8)-th row. `width` bytes of a row exist.
 struct token_rows {
   const std::byte* first;
-  int step, tokens, row;
+  int step, row;
   std::uint32_t place;
   bool inside;
 
   __device__ __forceinline__ token_rows(const tensor<float>& x, const device_call<float>& c, index_t n, index_t head,
                                         index_t from, int width, int thread)
       : step{int(c.order == order_kind::reversed ? -x.time : x.time)},
-        tokens{int(c.tokens)},
         row{thread / 8},
         place{piece_of(0, thread / 8, thread % 8)},
         inside{thread % 8 * 16 < width} {
     first = x.at(n, c.order == order_kind::reversed ? c.tokens - 1 : 0, head) + from * x.element + thread % 8 * 16;
   }
-  /// Begins to copy rows t..t+63 into a swizzled tile; what does not exist becomes 0. By `threads` threads.
-  __device__ __forceinline__ void load(std::uint32_t to, int t, int threads) const {
+  /// Begins to copy rows t..t+63 into a swizzled tile; what does not exist, from token
+  /// `behind` on too, becomes 0. By `threads` threads.
+  __device__ __forceinline__ void load(std::uint32_t to, int t, int behind, int threads) const {
 #pragma unroll 1
     for (int i = 0; row + i < tile; i += threads / 8) {
-      const bool exists = inside && t + row + i < tokens;
+      const bool exists = inside && t + row + i < behind;
       ptx::copy_async_or_zeros(to + place + i * 128, exists ? first + index_t(t + row + i) * step : first, exists);
     }
   }
