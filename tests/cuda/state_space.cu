@@ -110,7 +110,8 @@ TEST_CASE("one token of so many sequences that a thread has four of them") {
       hold<fp64>(s4d, s, {.initial_state = from_state});
       hold<bf16>(gated, s, {.initial_state = from_state});
     }
-    hold<fp32>(picture, {.B = 1500, .T = 1, .Hk = 2, .H = 4, .K = K, .V = 30, .grid_width = 1}, {.initial_state = true});
+    hold<fp32>(picture, {.B = 1500, .T = 1, .Hk = 2, .H = 4, .K = K, .V = 30, .grid_width = 1},
+               {.initial_state = true});
   }
   const shape s{.B = 2999, .T = 1, .K = 10, .V = 65};
   auto judge = make_problem<fp64, float>(s4d, s, {.initial_state = true});
@@ -270,6 +271,14 @@ TEST_CASE("20 runs give the same bits, whole and in segments") {
   repeat(fp32{}, chosen{});
   repeat(bf16{}, chosen{});
   repeat(fp32{}, in_segments{3});
+}
+
+TEST_CASE("more numbers of a state than lanes have room for are refused, and by what sentence") {
+  if (!has_gpu()) return;
+  auto p = make_problem<fp32>(s4d, {.B = 1, .T = 4, .K = 514, .V = 2});
+  const status found = run_on_gpu(p, chosen{});
+  CHECK(found.code == errc::unsupported);
+  CHECK(std::string(found.what).find("512") != std::string::npos);
 }
 
 TEST_CASE("a user's own discretisation") {

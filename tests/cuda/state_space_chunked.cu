@@ -64,6 +64,8 @@ TEST_CASE("every size: tokens around chunks of 8 and stages of 16, streams aroun
       hold<bf16>(trapezoid, {.B = B, .T = T, .Hk = 2, .H = 2, .K = K, .V = V}, w);
       hold<bf16>(backwards, {.B = B, .T = T, .Hk = 2, .H = 4, .K = K, .V = V}, w);
     }
+  for (index_t T : {64, 77, 100})  // streams that are not there, beside whole ones
+    hold<bf16>(s4d, {.B = 17, .T = T, .K = 64, .V = 16}, {.initial_state = true});
   hold<bf16>(s4d, {.B = 5, .T = 100, .Hk = 24, .H = 24, .K = 64, .V = 1}, {.initial_state = true});
 }
 
@@ -98,6 +100,31 @@ TEST_CASE("S4D's own initialisation: memories of thousands of tokens") {
   };
   check(bf16{});
   check(fp16{});
+}
+
+TEST_CASE("pairs that grow: powers beyond all numbers meet states of zeros") {
+  if (!has_gpu()) return;
+  const auto grown = [](auto p) {
+    using real = typename decltype(p)::real;
+    auto *a = const_cast<real*>(p.x.a.data()), *log_dt = const_cast<real*>(p.x.log_dt.data());
+    auto* v = const_cast<std::remove_cvref_t<decltype(p.y()[0])>*>(p.x.v.data());
+    for (index_t i = 0; i < p.x.a.size(); i += 2) a[i] = 1;
+    for (index_t i = 0; i < p.x.log_dt.size(); ++i) log_dt[i] = 0;
+    for (index_t i = 0; i < p.x.v.size(); ++i)  // only the last tokens are not 0
+      if (i / p.size.V % p.size.T < p.size.T - 2) v[i] = std::remove_cvref_t<decltype(*v)>(0.0f);
+    return p;
+  };
+  const shape s{.B = 1, .T = 800, .K = 16, .V = 8};
+  auto judge = grown(make_problem<fp64, bfloat16>(s4d, s));
+  reference::recurrent(judge.design, judge.x);
+  for (const family::cuts& cut : ways) {
+    auto p = grown(make_problem<bf16, bfloat16>(s4d, s));
+    REQUIRE(bool(run_on_gpu(p, in_segments{cut})));
+    CHECK(compare(p, judge).worst() <= 5e-3);
+  }
+  auto single = grown(make_problem<fp32, bfloat16>(s4d, s));
+  REQUIRE(bool(run_on_gpu(single, by_family<gpu::state_space>{})));
+  CHECK(compare(single, judge).worst() <= 2e-6);
 }
 
 TEST_CASE("the final state in the place of the initial one") {

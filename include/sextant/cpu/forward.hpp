@@ -87,7 +87,8 @@ using form_for = typename std::conditional_t<time_invariant<typename Design::for
 
 /// Whether the recurrent form beats the design's own on so few tokens.
 template <class Real> [[gnu::noinline]] bool is_short(const plan<Real>& p) {
-  if (p.discretise != nullptr) return p.sequences * p.longest() < 256;  // powers are worth their price for many tokens
+  // The powers of a time-invariant gate are worth their price for many tokens.
+  if (p.discretise != nullptr) return p.longest() < 8 || p.sequences * p.longest() < 256;
   return p.longest() < 16;
 }
 

@@ -30,11 +30,13 @@
   Extern template void store_row<Stored, Real>(const Real*, index_t, void*, index_t);
 
 #define SEXTANT_CPU_INSTANCES(Extern, Real)                                              \
-  SEXTANT_CPU_FORM(Extern, form_of, form::recurrent, Real)                                        \
-  SEXTANT_CPU_FORM(Extern, form_of, form::scan, Real)                                             \
-  SEXTANT_CPU_FORM(Extern, form_of, form::chunked, Real)                                          \
-  SEXTANT_CPU_FORM(Extern, form_of, form::quadratic, Real)                                        \
-  SEXTANT_CPU_FORM(Extern, form_of, form::global, Real)                                           \
+  SEXTANT_CPU_FORM(Extern, form_of, form::recurrent, Real)                               \
+  SEXTANT_CPU_FORM(Extern, form_of, form::scan, Real)                                    \
+  SEXTANT_CPU_FORM(Extern, form_of, form::chunked, Real)                                 \
+  SEXTANT_CPU_FORM(Extern, form_of, form::quadratic, Real)                               \
+  SEXTANT_CPU_FORM(Extern, form_of, form::global, Real)                                  \
+  SEXTANT_CPU_FORM(Extern, invariant_form_of, form::recurrent, Real)                     \
+  SEXTANT_CPU_FORM(Extern, invariant_form_of, form::chunked, Real)                       \
   SEXTANT_CPU_GATE(Extern, input::one, Real)                                             \
   SEXTANT_CPU_GATE(Extern, input::softplus<per::head>, Real)                             \
   SEXTANT_CPU_GATE(Extern, input::softplus<per::channel>, Real)                          \

@@ -87,7 +87,10 @@ status compute(const Design& design, const Form&, const stream& on, const sequen
   if (!found) return found;
   int device = 0;
   if (const status there = as_status(cudaGetDevice(&device)); !there) return there;
-  const status refused{errc::unsupported, "gpu::stream has this form for other shapes or precisions alone: form::automatic takes them all"};
+  constexpr bool invariant = time_invariant<typename Design::forget_type>;
+  const status refused{errc::unsupported,
+                       invariant ? "gpu::stream has this form of a state space for other shapes or precisions alone, and any for at most 512 numbers of a channel's state, 256 in double"
+                                 : "gpu::stream has this form for other shapes or precisions alone: form::automatic takes them all"};
   return detail::with_family<Form>(detail::families_for<Form, Design>(), design, x, refused, [&](auto family) -> status {
     if (on.memory.bytes < family.workspace_bytes(design, x))
       return {errc::workspace, "workspace: fewer bytes than workspace_bytes() says"};

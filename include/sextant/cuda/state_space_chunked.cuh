@@ -90,9 +90,9 @@ struct state_space_chunked {
     const index_t most = tokens / 256;
     index_t segments = wanted / sequences < most ? wanted / sequences : most;
     if (segments < 2) return {};
-    // The last segment needs no first pass: the others' parts make up as many streams.
-    const index_t parts = segments <= 4 ? (segments + segments - 2) / (segments - 1) : 1;
-    return {int(segments), int(parts)};
+    // The last segment needs no first pass: where the others are few, halves of theirs are as many streams.
+    const int parts = segments <= 4 ? 2 : 1;
+    return {int(segments), parts};
   }
   template <int Tiles, class Design, class Precision>
   static status run_tiles(const Design& design, const sequence_of<Design, Precision>& x, const stream& on,

@@ -53,7 +53,7 @@ template <class Input, class Forget, class Norm, class Order, class Map> struct 
 };
 
 /// Whether these parts make a design that means something; the others (shortcut, heads, block, position, output, scale)
-/// fit every design.
+/// fit every design, but that nothing is turned by a position in a time-invariant state space.
 template <class Input, class Forget, class Norm = norm::none, class Order = order::causal, class Map = map::identity>
 inline constexpr bool fits = rules<Input, Forget, Norm, Order, Map>::all;
 

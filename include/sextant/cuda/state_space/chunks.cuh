@@ -95,8 +95,8 @@ template <class Design, class Precision, int Tiles> struct channel_in_chunks {
       const complex<float> own_F = read(state_of, pair(tile)), told = raised<8>(output, own_F, g + 1);
       const complex<float> eighth = read(chunk_of, pair(tile));
       if (g == 0) F[pair(tile)] = own_F, F[pair(tile) + 4 * Tiles] = eighth;
-      // The products cut what TF32 has no room for off X: on average 2^-12 of it.
-      const float uncut = (1 + 0x1p-12f) * c.scale;
+      // The products cut what TF32 has no room for off X: on average log(2) 2^-11 of it.
+      const float uncut = (1 + 0.693147f * 0x1p-11f) * c.scale;
       only(tile, [&](int j) {
         Q[j][0] = ptx::as_tf32(g % 2 ? early.im : early.re), Q[j][1] = ptx::as_tf32(g % 2 ? late.im : late.re);
         P[j][0] = ptx::as_tf32(uncut * told.re), P[j][1] = ptx::as_tf32(-uncut * told.im);
@@ -136,7 +136,9 @@ template <class Design, class Precision, int Tiles> struct channel_in_chunks {
 #pragma unroll 4
           for (int s = 0; s <= at.from / int(c.of_segment) && c.segments > 1; ++s) {
             const float* const end = c.end(at.n, s, m, channel, channels());
-            state = span * state + complex<float>{end[0], end[channels()]};
+            const bool is_empty = state.re == 0 && state.im == 0;  // 0 where a growing pair's power is infinite
+            if (!is_empty) state = span * state;
+            state = state + complex<float>{end[0], end[channels()]};
           }
         } else {
           if (at.from == 0) {
@@ -206,6 +208,17 @@ template <class Design, class Precision, int Tiles> struct channel_in_chunks {
       for (int i = 0; i < 4; ++i) y[i] += other[i];
     }
   }
+  /// The state after 8 tokens of those of the two streams that have them, and as it was of one that has none, whose u is 0.
+  __device__ __forceinline__ void update_some(const std::uint32_t (&u)[4], bool has, bool has_8) {
+#pragma unroll
+    for (int j = 0; j < Tiles; ++j) {
+      const complex<float> power = F[pair(j) + 4 * Tiles], one{1, 0};
+      float enters[4] = {};
+      ptx::multiply_add_tf32(enters, u, Q[j][0], Q[j][1]);
+      turn(X[j][0], X[j][2], has ? power : one, enters[0], enters[1]);
+      turn(X[j][1], X[j][3], has_8 ? power : one, enters[2], enters[3]);
+    }
+  }
   /// The state after one token, for those of the two streams that have it.
   __device__ __forceinline__ void update_one(float u, bool has, float u_8, bool has_8) {
 #pragma unroll
@@ -263,7 +276,10 @@ __global__ void __launch_bounds__(chunk_threads, 1)
   const int left_out = first_channel < channels ? mine.count - token_out : 0;
   __syncthreads();
   int longest = 0, shortest = 0x7fffffff;
-  for (int i = 0; i < rows; ++i) longest = max(longest, m.counts[i]), shortest = min(shortest, m.counts[i]);
+  for (int i = 0; i < rows; ++i) {  // streams that are not there have zeros of any length
+    longest = max(longest, m.counts[i]);
+    if (first_stream + i < streams) shortest = min(shortest, m.counts[i]);
+  }
   const int steps = (longest + stage - 1) / stage;
 
   const auto send = [&](int s) {
@@ -329,14 +345,16 @@ __global__ void __launch_bounds__(chunk_threads, 1)
       finished[0][half] = gpu::detail::round_pair<stored>(y[0], y[1]);
       finished[1][half] = gpu::detail::round_pair<stored>(y[2], y[3]);
       if constexpr (!Whole) {
+        const int done = s * stage + half * chunk, of_g = m.counts[own.g] - done, of_8 = m.counts[own.g + 8] - done;
+        const bool ends_here = (of_g > 0 && of_g < chunk) || (of_8 > 0 && of_8 < chunk);
+        if (!__any_sync(~0u, ends_here)) own.update_some(u, of_g > 0, of_8 > 0);
+        else
 #pragma unroll 1
-        for (int i = 0; i < chunk; ++i) {
-          const int number = s * stage + half * chunk + i;
-          const stored* const its = reinterpret_cast<const stored*>(&m.tokens[s % 2][warp * memory::apart]) +
-                                    own.g * stage + i / 2 * 4 + half * 2 + i % 2;
-          own.update_one(ptx::as_float(its[0]), number < m.counts[own.g], ptx::as_float(its[8 * stage]),
-                         number < m.counts[own.g + 8]);
-        }
+          for (int i = 0; i < chunk; ++i) {
+            const stored* const its = reinterpret_cast<const stored*>(&m.tokens[s % 2][warp * memory::apart]) +
+                                      own.g * stage + i / 2 * 4 + half * 2 + i % 2;
+            own.update_one(ptx::as_float(its[0]), i < of_g, ptx::as_float(its[8 * stage]), i < of_8);
+          }
       }
     }
     if constexpr (Outputs) {

@@ -107,7 +107,8 @@ template <class Design, class Precision, int Pairs> struct pair_walk {
         const complex<double> wide{double(span.re), double(span.im)};
         for (int s = 0; s <= segment; ++s) {
           const real* const end = c.end(n, s, pair(i), channel, channels);
-          sum = wide * sum + complex<double>{double(end[0]), double(end[channels])};
+          if (sum.re != 0 || sum.im != 0) sum = wide * sum;  // 0 where a growing pair's power is infinite
+          sum = sum + complex<double>{double(end[0]), double(end[channels])};
         }
       }
       const complex<real> narrow{real(sum.re), real(sum.im)};
@@ -232,8 +233,7 @@ __global__ void __launch_bounds__(threads)
     const index_t from = segment * c.of_segment,
                   to = from + c.of_segment < walk.length ? from + c.of_segment : walk.length;
     if (c.first_pass) {
-      walk.read_state();
-      if (segment == 0) walk.store_end(0);
+      if (segment == 0) walk.read_state(), walk.store_end(0);
 #pragma unroll
       for (int i = 0; i < Pairs; ++i) walk.state[i] = {0, 0};
       walk.template walk<false>(from, to);
