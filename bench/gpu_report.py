@@ -93,10 +93,6 @@ def decode(results):
     return table(results, ("decode",), False)
 
 
-def state_space(results):
-    return table(results, ("state_space",), False)
-
-
 def ablation_rows(record):
     """(row, times the preset, times that it may take) for a preset, which comes first, and its flipped designs."""
     preset = record["rows"][0]

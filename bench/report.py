@@ -68,8 +68,7 @@ FIGURES = {
     "peers": peers, "growth": growth, "compile_time": compile_time,
     "ablation": lambda: ablation("cpu"), "ablation_h200": lambda: ablation("h200"),
     "gpu": lambda: gpu_report.summary(results), "gpu_prefill": lambda: gpu_report.prefill(results),
-    "gpu_decode": lambda: gpu_report.decode(results), "gpu_state_space": lambda: gpu_report.state_space(results),
-    "gpu_ablation": lambda: gpu_report.ablation(results),
+    "gpu_decode": lambda: gpu_report.decode(results), "gpu_ablation": lambda: gpu_report.ablation(results),
     "gpu_compile_time": lambda: gpu_report.compile_time(results),
 }
 
