@@ -84,12 +84,12 @@ template <class Plan> inline constexpr int keyed_stages = int((226 * 1024 - 512)
 /// read themselves, all of them arrive, so that a detector of races can follow.
 template <class Plan> struct keyed_barriers {
   static constexpr int stages = keyed_stages<Plan>;
-  ptx::mbarrier landed[stages];    // q, k, v and raw decays are there
-  ptx::mbarrier decayed[stages];   // queries, keys and weights with their decays are there
-  ptx::mbarrier finished[stages];  // y is there, and nobody reads the stage any more but to store it
-  ptx::mbarrier released[stages];  // nobody reads the stage any more
+  ptx::mbarrier landed[std::size_t(stages)];    // q, k, v and raw decays are there
+  ptx::mbarrier decayed[std::size_t(stages)];   // queries, keys and weights with their decays are there
+  ptx::mbarrier finished[std::size_t(stages)];  // y is there, and nobody reads the stage any more but to store it
+  ptx::mbarrier released[std::size_t(stages)];  // nobody reads the stage any more
   // Whether a step multiplies the state behind its queries, too; aligned so that nobody reads a neighbour's with it.
-  alignas(16) int late[stages][Plan::steps][Plan::slabs];
+  alignas(16) int late[std::size_t(stages)][Plan::steps][Plan::slabs];
   int skipped;  // chunks of the segment that are forgotten behind it
 
   /// One thread, before all of the block meet.
