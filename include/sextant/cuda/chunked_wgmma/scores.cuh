@@ -164,7 +164,7 @@ __device__ __forceinline__ void weigh_block(const float* score, const float4& fa
 }
 /// One warp's 16 rows of the weights of `Heads` heads whose decays are mild, block by block, the factors of the next one on
 /// their way. Blocks of later tokens are not written: they are 0.
-template <class Plan, int Heads, class Own>
+template <class Plan, std::size_t Heads, class Own>
 __device__ __forceinline__ void weigh_columns(const float (&scores)[32], const chunk_gates* gates,
                                               column_factors (&factors)[Heads], std::uint32_t to, int warp, int lane,
                                               const Own& give_own) {
@@ -179,10 +179,10 @@ __device__ __forceinline__ void weigh_columns(const float (&scores)[32], const c
     if (!is_read(n)) break;
     if (i < 3) {
 #pragma unroll
-      for (int h = 0; h < Heads; ++h) next[h].load(gates[h], n + step, lane);
+      for (int h = 0; h < int(Heads); ++h) next[h].load(gates[h], n + step, lane);
     }
 #pragma unroll
-    for (int h = 0; h < Heads; ++h) {
+    for (int h = 0; h < int(Heads); ++h) {
       weigh_block<Plan>(scores + 8 * n, factors[h].four, (to ^ 32 * n) + h * Plan::tile_bytes, seen, n == warp);
       factors[h] = next[h];
     }

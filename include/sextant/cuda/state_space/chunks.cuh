@@ -56,8 +56,8 @@ template <class Design, class Precision, int Tiles> struct channel_in_chunks {
   complex<float>* F;  ///< [pairs] of the channel, in shared memory, and F^8 behind them
   int channel;        ///< of all heads' together
   int g = int(threadIdx.x) % 32 / 4, t = int(threadIdx.x) % 4;
-  two Q[Tiles], P[Tiles], T;
-  float X[Tiles][4];  ///< re of streams g and g + 8, im of both
+  two Q[std::size_t(Tiles)], P[std::size_t(Tiles)], T;
+  float X[std::size_t(Tiles)][4];  ///< re of streams g and g + 8, im of both
 
   __device__ __forceinline__ int values() const { return int(x.v.template extent<axis::value>()); }
   __device__ __forceinline__ int channels() const { return values() * int(x.v.template extent<axis::head>()); }
@@ -239,7 +239,7 @@ template <class Stored, int Tiles, bool Outputs> struct chunk_memory {
   alignas(128) Stored arrivals[stages][rows][stage * columns];
   alignas(16) std::uint32_t tokens[2][columns * apart];
   alignas(16) std::uint32_t results[Outputs ? 2 : 1][Outputs ? columns * apart : 4];
-  complex<float> F[columns][2 * 4 * Tiles];
+  complex<float> F[columns][std::size_t(2 * 4 * Tiles)];
   int counts[rows];
 };
 

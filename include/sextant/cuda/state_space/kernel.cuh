@@ -26,7 +26,7 @@ template <class Design, class Precision, int Pairs> struct pair_walk {
   stored* y;
   index_t u_step, y_step;  ///< from one token to the next
   real d;                  ///< the shortcut's weight
-  complex<real> F[Pairs], rest[Pairs], output[Pairs], state[Pairs];
+  complex<real> F[std::size_t(Pairs)], rest[std::size_t(Pairs)], output[std::size_t(Pairs)], state[std::size_t(Pairs)];
 
   __device__ __forceinline__ int pair(int i) const { return i * c.lanes + q; }
   __device__ __forceinline__ bool knows(int i) const { return there && pair(i) < c.pairs; }
