@@ -145,6 +145,16 @@ TEST_CASE("rows within wider ones; rows that are no whole pieces go to the other
   device_problem device(odd);
   CHECK(!gpu::global_mma::takes(odd.design, device.x));
   CHECK(std::string(chosen_form(odd.design, gpu::stream{}, device.x)) == "global");
+
+  const auto taken_in_place = [](index_t V) {
+    auto p = make_problem<bf16>(linear_attention.with(order::global{}), {.T = 36, .Hk = 2, .H = 2, .K = 16, .V = V},
+                                {.initial_state = true, .positive_keys = true});
+    device_problem its(p);
+    its.x.initial_state.z = its.x.final_state.z;
+    return gpu::global_mma::takes(p.design, its.x);
+  };
+  CHECK(taken_in_place(32));
+  CHECK(!taken_in_place(40));  // a head of two units
 }
 
 TEST_CASE("numbers of every size in half precision") {

@@ -15,12 +15,13 @@ namespace sextant::gpu {
 ///   y_t = (scale phi(q_t) S) / (phi(q_t) z + eps, or 1) + shortcut, times silu of the output gate,
 /// the products' queries and keys turned by rotary_2d. One launch, no workspace: the blocks of a cluster share the tokens of
 /// some heads, add up each other's sums in their order and answer. q, k and y pass through memory once, v twice with a
-/// shortcut. Products of bfloat16 (queries and S in two parts), of float16, and of float by three in TF32. Deterministic.
+/// shortcut. Products of bfloat16, of float16, of what comes of them in TF32, and of float by three in TF32. Deterministic.
 ///
 /// Runs every design of that order with a pointwise map, but for abs_max and rotary_1d; tokens of bfloat16, float16 and float
 /// with sums in float. Takes 8, 16, 24 or 32 keys, channels of a head and strides that make pieces of 16 bytes (8 channels for
 /// float too), any number of tokens, packed sequences; of rotary_2d pictures whose longer side's table of rotations fits
-/// into shared memory (about 300 pixels), and Hk K a multiple of 16.
+/// into shared memory (about 300 pixels), and Hk K a multiple of 16 up to 2^18. With more than 32
+/// channels the normaliser's final state may not take the place of the initial one.
 struct global_mma {
   static constexpr const char* form = "global";
 
@@ -52,7 +53,9 @@ struct global_mma {
       const auto& raw = reads_step<typename Design::input_type> ? c.dt : c.input_raw;
       if (!in_pieces(raw, raw.value)) return false;
     }
-    if (traits::turns && c.key_heads * c.width % 16 != 0) return false;
+    if (traits::turns && (c.key_heads * c.width % 16 != 0 || c.key_heads * c.width > (index_t(1) << 18))) return false;
+    // Units of one head begin with the same z, which one of them stores.
+    if (traits::normalises && c.values > pooling::unit_channels && c.z_in && c.z_in.data == c.z_out.data) return false;
     if ((traits::turns || traits::local) && c.tokens > 0 &&
         (c.grid_width < 1 || c.grid_height * c.grid_width * c.grid_width >= (index_t(1) << 32)))
       return false;
@@ -119,6 +122,10 @@ struct global_mma {
     if (chosen.warp_bits == 3 && has_clusters<Traits>())
       while (chosen.block_bits < 3 && more()) ++chosen.block_bits;
     lay_out<Traits>(chosen, c);
+    if (chosen.block_bits > 0 && std::size_t(chosen.bytes) > shared_bytes_of_block()) {
+      chosen.block_bits = 0;  // what a cluster adds up takes room too
+      lay_out<Traits>(chosen, c);
+    }
     return chosen;
   }
   /// Lays out a plan's shared memory.

@@ -13,17 +13,18 @@ __device__ __forceinline__ bool turned_by_row(const device_call<float>& c, int k
 }
 
 /// Fills table[position][pair] with the cosine and sine of each pair at every row of the picture that the block has, or every
-/// column; a barrier must follow. A thread has one pair and every so manieth position. Angles are taken in double up to the half
-/// turn; for tokens of 16 bits a thread takes two, and multiplies its way from one position to the next.
+/// column, and pairs beyond the keys with a turn by nothing; a barrier must follow. A thread has one pair and every so manieth
+/// position. Angles are taken in double up to the half turn; for tokens of 16 bits a thread takes two, and multiplies its way
+/// from one position to the next.
 template <class Traits>
 __device__ __forceinline__ void fill_rotations(const device_call<float>& c, const tile_plan& p, const warp_place& at,
                                                float* table) {
   const int thread = at.warp * 32 + at.lane, pair = thread % (unit_keys / 2), apart = p.warps() * 2;
-  if (at.tiles == 0 || 2 * pair >= c.width) return;
+  if (at.tiles == 0) return;
   const int quarter = int(c.key_heads * c.width / 4), of_all = at.key_head * int(c.width / 2) + pair;
   const bool rows = of_all < quarter;
   // theta_m = base^(-m / quarter), in half turns
-  double theta = 0.318309886183790671538;
+  double theta = 2 * pair < c.width ? 0.318309886183790671538 : 0.0;
   for (int i = 0, m = rows ? of_all : of_all - quarter; m != 0; ++i, m >>= 1)
     if ((m & 1) != 0) theta *= p.powers[i];
   const auto rotation = [theta](int position) {
