@@ -39,6 +39,9 @@ struct keyed_wgmma {
     if (K < 8 || K > 128 || K % 8 != 0 || V < 8 || V % 8 != 0 || T < 1 || x.offsets) return false;
     if constexpr (!std::is_same_v<typename Design::map_type, map::identity>)
       if (K % 64 != 0) return false;  // a map may make anything of keys that are not there
+    if constexpr (!sextant::detail::is_any<typename Design::forget_type, forget::log_sigmoid<per::key>,
+                                           forget::log_decay<per::key>>)
+      if (K % 64 != 0) return false;  // and so may a gate of one's own
     if (B * H * ((V + 127) / 128) >= (index_t(1) << 30) || T >= (index_t(1) << 30)) return false;
     if (!wgmma::can_be_mapped(x.q) || !wgmma::can_be_mapped(x.k) || !wgmma::can_be_mapped(x.forget)) return false;
     if (!wgmma::can_be_mapped(x.v) || !wgmma::can_be_mapped(x.y)) return false;

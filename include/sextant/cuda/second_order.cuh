@@ -11,27 +11,29 @@ namespace sextant::gpu {
 
 namespace second {
 
-// The library's gates by what a kernel needs of them, so that designs share kernels.
+/// The library's forget gates by what a kernel needs of them, so that designs share kernels.
 template <class Gate>
 using forget_choice =
     detail::choice_for<gate_choice, Gate, forget::one, forget::constant, forget::exponential, forget::softplus,
                        forget::log_decay<per::head>, forget::log_sigmoid<per::head>>;
+/// And its input gates.
 template <class Gate>
 using input_choice =
     detail::choice_for<gate_choice, Gate, input::one, input::softplus<per::head>, input::sigmoid, input::exponential>;
+/// Both gates of a design.
 template <class Design>
 using parts_of = head_parts<input_choice<typename Design::input_type>, forget_choice<typename Design::forget_type>>;
 
 }  // namespace second
 
 /// The chunked form of map::squared for designs whose gates vary over heads at most (2Mamba), with the tensor cores of compute
-/// capability 9.0. With phi(x) the d (d + 1) / 2 products of two of x's numbers, S_c the state before chunk c of 1024 tokens,
+/// capability 9.0. With phi(x) the d (d + 1) / 2 products of two of x's numbers, S_c the state before chunk c of 1536 tokens,
 ///   y_i = phi(q_i) S_c + sum over the chunk's j <= i of (q_i . k_j)^2 decay_ij I_j v_j,   divided by the same without I v.
 /// phi never leaves the registers; the states of all chunks pass through memory once, as numbers of 16 bits. Up to 4096
 /// tokens without an initial or final state there is one chunk, and one launch: the quadratic form. Exact at any decay.
 ///
-/// Takes up to 64 keys and any number of channels, both multiples of 8, rows without gaps at multiples of 16 bytes, not packed;
-/// the final state may not take the place of the initial one where a sequence is cut into segments.
+/// Takes bfloat16 (half has too few exponents: squares of small scores would be 0), up to 64 keys and any number of channels,
+/// both multiples of 8, rows without gaps at multiples of 16 bytes, not packed.
 /// docs/kernels/second_order.md tells how.
 struct second_order {
   static constexpr const char* form = "chunked";
@@ -41,8 +43,7 @@ struct second_order {
     using namespace sextant::detail;
     using token = typename Precision::token;
     constexpr per input = granularity<typename Design::input_type>, forget = granularity<typename Design::forget_type>;
-    return (std::is_same_v<token, bfloat16> ||
-            std::is_same_v<token, float16>)&&std::is_same_v<typename Precision::state, float> &&
+    return std::is_same_v<token, bfloat16> && std::is_same_v<typename Precision::state, float> &&
            std::is_same_v<typename Precision::accumulator, float> && (input == per::nothing || input == per::head) &&
            (forget == per::nothing || forget == per::head) &&
            is_any<typename Design::norm_type, norm::none, norm::sum> && !is_local<Design> && !turns_1d<Design> &&

@@ -38,6 +38,13 @@ template <class Token> __device__ __forceinline__ uint2 entering_pair(float firs
   else return {__float_as_uint(first), __float_as_uint(second)};
 }
 
+/// Whether a head's gates are all at most 1 or all at least 1 whatever the tokens say, as those are that its rate alone decides
+/// about: only then has what is forgotten from some token on been forgotten from all earlier ones on too.
+template <class Forget>
+inline constexpr bool is_one_sided =
+    sextant::detail::is_any<Forget, forget::constant, forget::exponential, forget::softplus,
+                            forget::log_sigmoid<per::head>, forget::log_sigmoid<per::key>>;
+
 /// A part's answer in float. Its functions are the special function unit's, and no division of its becomes a call of a
 /// subroutine, for which a warp that gave registers away has none.
 template <class Gate> __device__ __forceinline__ float value_of_gate(const Gate& gate, float x, float rate) {

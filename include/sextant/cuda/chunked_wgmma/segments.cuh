@@ -38,7 +38,7 @@ __device__ int first_remembered(const Call& call, const chunked_block<Plan>& blo
                                 float (&sums)[Plan::gate_sets][16]) {
   using design = typename Plan::design_type;
   using precision = typename Plan::precision_type;
-  if constexpr (!Plan::forgets || (Plan::normalised && !Plan::decays)) return 0;
+  if constexpr (!Plan::forgets || (Plan::normalised && !Plan::decays) || !is_one_sided<typename design::forget_type>) return 0;
   const int warp = int(threadIdx.x) / 32, lane = int(threadIdx.x) % 32, warps = int(blockDim.x) / 32;
   float log_left[Plan::gate_sets] = {};
   for (int end = block.chunks; end > 0; end -= 16) {

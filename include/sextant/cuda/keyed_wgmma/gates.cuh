@@ -22,9 +22,13 @@ template <class Gate, class Call, int Count> struct key_gates {
 #pragma unroll
     for (int i = 0; i < Count; ++i) {
       rate[i] = 0.0f;
-      if constexpr (varies == per::head) rate[i] = call.x.a(h);
+      bool given = varies != per::nothing;
+      if constexpr (requires { Gate::template default_rate<float>(h); })
+        if (!call.x.a) rate[i] = Gate::template default_rate<float>(h), given = false;
+      if constexpr (varies == per::head)
+        if (given) rate[i] = call.x.a(h);
       if constexpr (varies == per::key)
-        if (key + i < call.keys) rate[i] = call.x.a(h, key + i);
+        if (given && key + i < call.keys) rate[i] = call.x.a(h, key + i);
     }
     (void)h, (void)key;
   }

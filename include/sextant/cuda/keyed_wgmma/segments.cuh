@@ -97,6 +97,7 @@ inline constexpr float keyed_forgotten = -40.0f;
 /// chunks or more will have to be read, all are.
 template <class Plan, class Call>
 __device__ int first_remembered(const Call& call, const keyed_block<Plan>& block, float* sums) {
+  if constexpr (!is_one_sided<typename Plan::design_type::forget_type>) return 0;
   constexpr int pairs = Plan::keys / 2, rows = 8, parts = 8;  // of a window of 64 tokens
   constexpr int chunk_parts = Plan::rows / rows, window = parts / chunk_parts;
   const int pair = int(threadIdx.x) % pairs, part = int(threadIdx.x) / pairs, key = 2 * pair;

@@ -96,7 +96,7 @@ inline division divide(const device_call<float>& c, int multiprocessors, int lon
   division d;
   d.tokens = int(c.tokens);
   d.slices = int((c.values + tile - 1) / tile);
-  d.enters = bool(c.S_in);
+  d.enters = c.S_in || c.z_in;
   d.chunk = d.tokens <= longest ? longest : chunk;
   d.chunks = (d.tokens + d.chunk - 1) / d.chunk;
   d.walked = c.S_out || c.z_out ? d.chunks : d.chunks - 1;
