@@ -47,7 +47,8 @@ status forward(const Design& design, const On& on, const sequence_of<Design, Pre
   return forward(design, form::automatic{}, on, x);
 }
 
-/// Bytes of workspace that forward() needs for these shapes. They grow with the number of tokens for second order on a GPU alone.
+/// Bytes of workspace that forward() needs for these shapes. They grow with the number of tokens for second order on a
+/// GPU alone.
 template <class Design, class Form, class On, class Precision>
 std::size_t workspace_bytes(const Design& design, const Form& form, const On& on, const sequence_of<Design, Precision>& x) {
   return bytes_to_compute(design, form, on, x);
