@@ -11,8 +11,8 @@
 namespace sextant::gpu::second {
 
 /// A warpgroup's 64 queries. First the state, tile by tile: the factor q_m q_n of a step is a row's q_m times 16 of its q_n.
-/// Then the
-/// window's tokens, 64 at a time, (q . k)^2 times v, decayed until the first of these queries; last the queries' own 64.
+/// Then the window's tokens, 64 at a time, (q . k)^2 times v, decayed until the first of these queries; last the queries' own
+/// 64.
 template <class Token, class Parts> struct answer_rows {
   const device_call<float>& c;
   const Parts& parts;
@@ -98,7 +98,7 @@ template <class Token, class Parts> struct answer_rows {
         for (int which = 0; which < 2; ++which)
 #pragma unroll
           for (int r = 0; r < 4; ++r)
-            factor[t % 2][m + which][r] = multiply_pairs<Token>(columns[r], both(r % 2 ? lower : upper, which));
+            factor[t % 2][m + which][r] = multiply_pairs(columns[r], both(r % 2 ? lower : upper, which));
       }
       ptx::begin_products();
 #pragma unroll
@@ -149,14 +149,14 @@ template <class Token, class Parts> struct answer_rows {
   /// Scores of tile j, older than the queries' own, become weights until that begins.
   __device__ __forceinline__ void weigh_older(float (&s)[32], int j) {
     if (forgets()) {
-      const float gap = ptx::exp2_approx(float(memory.before(diagonal) - memory.before(j + 1))) * shown<Token>;
+      const float gap = ptx::exp2_approx(float(memory.before(diagonal) - memory.before(j + 1)));
       const float* const of_columns = memory.left(j) + lane % 4 * 2;
       weigh(s, [&](int i) {
         const float2 its = *reinterpret_cast<const float2*>(of_columns + 8 * i);
         return make_float2(its.x * gap, its.y * gap);
       });
     } else {
-      weigh(s, [](int) { return make_float2(shown<Token>, shown<Token>); });
+      weigh(s, [](int) { return make_float2(1.0f, 1.0f); });
     }
   }
   /// s = s^2 factor_of(column), their sums to the divisor.
@@ -180,7 +180,7 @@ template <class Token, class Parts> struct answer_rows {
     const float now[2] = {forgets ? cum[row()] : 0.0f, forgets ? cum[row() + 8] : 0.0f};
 #pragma unroll
     for (int i = 0; i < 32; ++i) {
-      float x = s[i] * s[i] * shown<Token>;
+      float x = s[i] * s[i];
       if (forgets) x *= ptx::exp2_approx(now[i / 2 % 2] - cum[column(i)]);
       const int distance = row() + i / 2 % 2 * 8 - column(i);
       if (distance == 0) own[i / 2 % 2] = x;
@@ -195,8 +195,7 @@ template <class Token, class Parts> struct answer_rows {
     }
   }
   static __device__ __forceinline__ float rounded(float x) {
-    if constexpr (std::is_same_v<Token, bfloat16>) return ptx::as_float(ptx::as_stored<Token>(x));
-    else return x;
+    return ptx::as_float(ptx::as_stored<Token>(x));
   }
   /// Tile j of tokens, at `keys`.
   __device__ __forceinline__ void add_tokens(std::uint32_t keys, int j) {
@@ -220,8 +219,6 @@ template <class Token, class Parts> struct answer_rows {
       for (int i = 0; i < 32; ++i) s[i] *= memory.admitted(j)[column(i)];
 #pragma unroll
     for (int r = 0; r < 16; ++r) weights[r / 4][r % 4] = detail::round_pair<Token>(s[2 * r], s[2 * r + 1]);
-    if constexpr (std::is_same_v<Token, float16>)
-      if (is_own) add_small(s, weights, values);
     ptx::begin_products();
 #pragma unroll
     for (int b = 0; b < 4; ++b)
@@ -229,30 +226,9 @@ template <class Token, class Parts> struct answer_rows {
     ptx::commit_products();
     ptx::wait_products<0>();
   }
-  /// What float16 loses of weights that are small, as the only ones of a row may be: 2^19 times it, where that is a number.
-  __device__ __forceinline__ void add_small(const float (&s)[32], const std::uint32_t (&weights)[4][4],
-                                            std::uint32_t values) {
-    std::uint32_t rest[4][4];
-#pragma unroll
-    for (int r = 0; r < 16; ++r) {
-      float x, y;
-      detail::widen_pair<Token>(weights[r / 4][r % 4], x, y);
-      x = (s[2 * r] - x) * 0x1p19f, y = (s[2 * r + 1] - y) * 0x1p19f;
-      rest[r / 4][r % 4] = detail::round_pair<Token>(fabsf(x) < 65504.0f ? x : 0.0f, fabsf(y) < 65504.0f ? y : 0.0f);
-    }
-#pragma unroll
-    for (int r = 0; r < 32; ++r) Y[r] *= 0x1p19f;
-    ptx::begin_products();
-#pragma unroll
-    for (int b = 0; b < 4; ++b) ptx::multiply<Token, true>(Y, rest[b], ptx::rows_across_sum(values, 2048 * b, 0), true);
-    ptx::commit_products();
-    ptx::wait_products<0>();
-#pragma unroll
-    for (int r = 0; r < 32; ++r) Y[r] *= 0x1p-19f;
-  }
 
   __device__ __forceinline__ void store() {
-    const float raise = c.key_scale * c.key_scale / shown<Token>;
+    const float raise = c.key_scale * c.key_scale;
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
       const int t = first + 64 * group + row() + 8 * i;

@@ -24,7 +24,7 @@ __global__ void __launch_bounds__(256)
   const bool swaps = row_block(pair) > column_block(pair);
   const int m = is_z ? row : swaps ? column_key : row_key, k = is_z ? column : swaps ? row_key : column_key;
   const int k_next = is_z ? k + 1 : k, v = is_z ? 0 : 64 * slice + column, v_next = is_z ? 0 : v + 1;
-  const float by = times_counted(m, k) * shown<Token>, by_next = times_counted(m, k_next) * shown<Token>;
+  const float by = times_counted(m, k), by_next = times_counted(m, k_next);
   const call_state state{c, n, h};
   const tensor<float>&in = is_z ? c.z_in : c.S_in, &out = is_z ? c.z_out : c.S_out;
   float carried = state.load(in, m, k, v), carried_next = state.load(in, m, k_next, v_next);

@@ -27,9 +27,6 @@ SEXTANT_FN constexpr int column_block(int p) {
 /// How often a product of keys m and n counts in (q . k)^2, those below the diagonal left out.
 SEXTANT_FN constexpr float times_counted(int m, int n) { return m < n ? 2.0f : m == n ? 1.0f : 0.0f; }
 
-/// What weights and states are multiplied by where they are rounded: numbers in float16 end at 65504.
-template <class Token> inline constexpr float shown = std::is_same_v<Token, float16> ? 0x1p-8f : 1.0f;
-
 /// A state waits `overlap` tokens before its chunk's queries begin to ask it: what they take of their neighbours comes from
 /// the scores, whose squares are as exact where q and k are nearly orthogonal as elsewhere.
 inline constexpr int overlap = tile;

@@ -113,7 +113,7 @@ template <class Token, class Parts> struct state_walk {
     for (int i = 0; i < 5; ++i) {
       put_down(S[i]);
       each_eight(i, [&](int m, int k, const float* from, int, int at) {
-        const float by = times_counted(m, k) * shown<Token>;
+        const float by = times_counted(m, k);
         float x[8];
 #pragma unroll
         for (int e = 0; e < 8; ++e) x[e] = by == 0.0f ? 0.0f : from[e] * by;
@@ -123,8 +123,8 @@ template <class Token, class Parts> struct state_walk {
     if (!has_normaliser()) return;
 #pragma unroll
     for (int r = 0; r < 4; r += 2) {
-      const float by = times_counted(normaliser_row(r), normaliser_column(r)) * shown<Token>;
-      const float next = times_counted(normaliser_row(r), normaliser_column(r + 1)) * shown<Token>;
+      const float by = times_counted(normaliser_row(r), normaliser_column(r));
+      const float next = times_counted(normaliser_row(r), normaliser_column(r + 1));
       *reinterpret_cast<std::uint32_t*>(to + normaliser_tile * tile_numbers + normaliser_row(r) * tile +
                                         normaliser_column(r)) =
           detail::round_pair<Token>(by == 0.0f ? 0.0f : Z[r] * by, next == 0.0f ? 0.0f : Z[r + 1] * next);
@@ -196,7 +196,7 @@ template <class Token, class Parts> struct state_walk {
       if (step > 0) ptx::wait_products<4>();
 #pragma unroll
       for (int r = 0; r < 4; ++r)
-        factor[i][r] = multiply_pairs<Token>(k.columns[i < 2 ? i : i - 1][r], k.rows[i == 2 || i == 4][r / 2]);
+        factor[i][r] = multiply_pairs(k.columns[i < 2 ? i : i - 1][r], k.rows[i == 2 || i == 4][r / 2]);
       ptx::begin_products();
       ptx::multiply<Token, true>(S[i], factor[i], ptx::rows_across_sum(values, 2048 * step, 0), true);
       ptx::commit_products();

@@ -39,11 +39,10 @@ struct token_rows {
   }
 };
 
-/// Two products of numbers of 16 bits, each rounded once.
-template <class Token> __device__ __forceinline__ std::uint32_t multiply_pairs(std::uint32_t x, std::uint32_t y) {
+/// Two products of bfloat16 numbers, each rounded once.
+__device__ __forceinline__ std::uint32_t multiply_pairs(std::uint32_t x, std::uint32_t y) {
   std::uint32_t z;
-  if constexpr (std::is_same_v<Token, bfloat16>) asm("mul.rn.bf16x2 %0, %1, %2;" : "=r"(z) : "r"(x), "r"(y));
-  else asm("mul.rn.f16x2 %0, %1, %2;" : "=r"(z) : "r"(x), "r"(y));
+  asm("mul.rn.bf16x2 %0, %1, %2;" : "=r"(z) : "r"(x), "r"(y));
   return z;
 }
 /// The same with factors in float.
