@@ -202,12 +202,6 @@ TEST_CASE("the state in place: a sequence in two calls equals the whole") {
 TEST_CASE("NaN in, NaN out, and no further than its chunk, channel and head") {
   if (!has_hopper()) return;
   const shape s{.B = 2, .T = 200, .Hk = 1, .H = 2, .K = 64, .V = 64};
-  const auto count = [&](auto& p, index_t b, index_t first, index_t last, index_t h) {
-    index_t found = 0;
-    for (index_t t = first; t < last; ++t)
-      for (index_t v = 0; v < s.V; ++v) found += std::isnan(float(p.x.y(b, t, h, v)));
-    return found;
-  };
   for (const bool in_gate : {false, true}) {
     auto p = make_problem<bf16, bfloat16>(mamba2, s);
     const index_t at = 70;
@@ -216,11 +210,11 @@ TEST_CASE("NaN in, NaN out, and no further than its chunk, channel and head") {
     else put(p.x.v, (at * s.H + 1) * s.V + 5, nan);
     REQUIRE(bool(run_on_gpu(p, chunked)));
     const index_t channels = in_gate ? s.V : 1;
-    CHECK(count(p, 0, at, s.T, 1) == channels * (s.T - at));
-    CHECK(count(p, 0, 0, 64, 1) == 0);
-    CHECK(count(p, 0, 64, at, 1) <= channels * (at - 64));
-    CHECK(count(p, 0, 0, s.T, 0) == 0);
-    CHECK(count(p, 1, 0, s.T, 0) + count(p, 1, 0, s.T, 1) == 0);
+    CHECK(nans(p, 0, at, s.T, 1) == channels * (s.T - at));
+    CHECK(nans(p, 0, 0, 64, 1) == 0);
+    if (!in_gate) CHECK(nans(p, 0, 64, at, 1) <= at - 64);
+    CHECK(nans(p, 0, 0, s.T, 0) == 0);
+    CHECK(nans(p, 1, 0, s.T, 0) + nans(p, 1, 0, s.T, 1) == 0);
   }
 }
 

@@ -2,6 +2,7 @@
 /// @file  A problem's tensors in memory of the device, and the error of what a GPU makes of them.
 #pragma once
 
+#include <cmath>    // isnan
 #include <cstdio>   // fprintf
 #include <cstring>  // memcmp
 #include <limits>   // quiet_NaN
@@ -86,6 +87,26 @@ bool gives_the_same_bits(problem<Design, Precision>& p, const How& how) {
     p.poison();
     all = bool(run_on_gpu(p, how)) && same(y, p.y()) && same(S, p.S()) && all;
   }
+  return all;
+}
+
+/// How many numbers of y are NaN, in tokens first .. last - 1 of head h of sequence b.
+template <class Problem> index_t nans(const Problem& p, index_t b, index_t first, index_t last, index_t h) {
+  index_t found = 0;
+  for (index_t t = first; t < last; ++t)
+    for (index_t v = 0; v < p.size.V; ++v) found += std::isnan(float(p.x.y(b, t, h, v)));
+  return found;
+}
+/// Whether a NaN that `put_at(problem, token, channel)` puts into one channel is seen there, from its token on, and nowhere else.
+template <class Precision, class Design, class How, class Put>
+bool stays_in_its_channel(const Design& design, const shape& s, const How& how, const Put& put_at) {
+  auto p = make_problem<Precision>(design, s);
+  using token = std::remove_cvref_t<decltype(p.y()[0])>;
+  const index_t at = 37, channel = 19;
+  put_at(p, at, channel) = token(std::numeric_limits<float>::quiet_NaN());
+  bool all = bool(run_on_gpu(p, how));
+  for (index_t t = 0; t < s.T; ++t)
+    for (index_t v = 0; v < s.V; ++v) all = std::isnan(float(p.x.y(0, t, 0, v))) == (v == channel && t >= at) && all;
   return all;
 }
 

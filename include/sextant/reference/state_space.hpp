@@ -28,6 +28,13 @@ channel_pairs<typename Precision::accumulator> discretise(const Design& design, 
   return pairs;
 }
 
+/// Pair m of the initial state, 0 where there is none.
+template <class Real, class Sequence>
+complex<Real> initial_pair(const Sequence& x, index_t n, index_t h, index_t m, index_t v) {
+  if (!x.initial_state.S) return {Real(0), Real(0)};
+  return {Real(x.initial_state.S(n, h, 2 * m, v)), Real(x.initial_state.S(n, h, 2 * m + 1, v))};
+}
+
 /// y and the final state of a time-invariant state space by the recurrence:
 ///   x_m <- state_m x_m + input_m (I v),  y = scale sum_m Re(output_m x_m) + shortcut
 /// Every scalar type; cost O(B T H V K); deterministic. The shapes are the caller's care.
@@ -42,11 +49,8 @@ requires(time_invariant<typename Design::forget_type>) void recurrent(const Desi
       for (index_t v = 0; v < token.values(); ++v) {
         const channel_pairs<real> pairs = discretise(design, x, h, v);
         const std::size_t count = pairs.state.size();
-        std::vector<complex<real>> state(count, complex<real>{real(0), real(0)});
-        for (std::size_t m = 0; m < count; ++m)
-          if (x.initial_state.S)
-            state[m] = {real(x.initial_state.S(n, h, 2 * index_t(m), v)),
-                        real(x.initial_state.S(n, h, 2 * index_t(m) + 1, v))};
+        std::vector<complex<real>> state;
+        for (std::size_t m = 0; m < count; ++m) state.push_back(initial_pair<real>(x, n, h, index_t(m), v));
         for (index_t t = 0; t < token.length(n); ++t) {
           const real u = token.input(n, t, h, v) * token.value(n, t, h, v);
           real sum = real(0);
@@ -86,9 +90,7 @@ requires(time_invariant<typename Design::forget_type>) void quadratic(const Desi
           for (std::size_t m = 0; m < power.size(); ++m) {
             kernel.back() = kernel.back() + (pairs.output[m] * pairs.input[m] * power[m]).re;
             power[m] = pairs.state[m] * power[m];
-            if (!x.initial_state.S) continue;
-            const complex<real> before{real(x.initial_state.S(n, h, 2 * index_t(m), v)),
-                                       real(x.initial_state.S(n, h, 2 * index_t(m) + 1, v))};
+            const complex<real> before = initial_pair<real>(x, n, h, index_t(m), v);
             echo.back() = echo.back() + (pairs.output[m] * power[m] * before).re;
           }
           u.push_back(token.input(n, t, h, v) * token.value(n, t, h, v));
