@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file  All operations of blocks on cpu::serial and cpu::parallel.
+#pragma once
+
+#include <sextant/blocks/cpu/depthwise.hpp>
+#include <sextant/blocks/cpu/linear.hpp>
+#include <sextant/blocks/cpu/norm.hpp>
