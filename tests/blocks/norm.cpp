@@ -54,9 +54,42 @@ template <class E> void check(index_t n, index_t C, bool in_place, double offset
         }) <= tolerance<E>);
 }
 
+/// A norm of a sum kept as S, and Mamba-2's gated norm.
+template <class E, class S> void check_sums(index_t n, index_t C, index_t groups) {
+  CAPTURE(C);
+  dice d{std::uint64_t(n + 100 * C)};
+  const cpu::parallel on{{}, 2};
+  table<S> x(n, C, 3, d), sum(n, C, 2);
+  table<E> delta(n, C, 1, d), y(n, C, 2), z(n, C, 1, d), u(n, C, 3, d), product(n, C, 1);
+  with_weights layer(blocks::modules::layer_norm<E>(C), d);
+  with_weights root(blocks::modules::rms_norm<E>(C), d);
+  REQUIRE(add_layer_norm(on, x, delta, layer.module, blocks::rows<S>(sum), y));
+  CHECK(error_of(sum, [&](index_t i, index_t j) { return x.value(i, j) + delta.value(i, j); }) <= tolerance<S>);
+  CHECK(error_of(y, [&](index_t i, index_t j) {
+          const moments m = moments_of(sum, i);
+          return (sum.value(i, j) - m.mean) / std::sqrt(m.variance + 1e-5) * double(layer.module.weight(j)) +
+                 double(layer.module.bias(j));
+        }) <= tolerance<E>);
+  REQUIRE(add_rms_norm(on, x, delta, root.module, blocks::rows<S>(sum), y));
+  CHECK(error_of(y, [&](index_t i, index_t j) {
+          return sum.value(i, j) / std::sqrt(moments_of(sum, i).square + 1e-5) * double(root.module.weight(j));
+        }) <= tolerance<E>);
+  REQUIRE(gated_rms_norm(on, u, z, root.module, product, groups));
+  CHECK(error_of(product, [&](index_t i, index_t j) {
+          const auto gated = [&](index_t k) { return u.value(i, k) * z.value(i, k) / (1 + std::exp(-z.value(i, k))); };
+          const index_t size = C / groups, first = j / size * size;
+          double square = 0;
+          for (index_t k = first; k < first + size; ++k) square += gated(k) * gated(k) / double(size);
+          return gated(j) / std::sqrt(square + 1e-5) * double(root.module.weight(j));
+        }) <= tolerance<E>);
+  CHECK(product.gaps_untouched());
+}
+
 template <class E> void check_all() {
   for (const index_t n : {0, 1, 7, 65})
     for (const index_t C : {0, 1, 15, 16, 97, 768}) check<E>(n, C, n % 2 == 1);
+  check_sums<E, E>(7, 34, 2);
+  check_sums<E, blocks::accumulator_of<E>>(20, 96, 1);
 }
 
 }  // namespace

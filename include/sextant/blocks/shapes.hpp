@@ -83,4 +83,113 @@ constexpr status depthwise(const image<const E>& x, const modules::depthwise<E>&
                   (x.template extent<axis::column>() + stride - 1) / stride, C, after);
 }
 
+/// A dense convolution's.
+template <class E>
+constexpr status convolution(const image<const E>& x, const modules::convolution<E>& w, const image<E>& y,
+                             const after_convolution<E>& after) {
+  if ((w.weight.size() > 0 && !w.weight) || (w.bias.size() > 0 && !w.bias))
+    return {errc::missing, "convolution: the weights have no memory (bind)"};
+  if (w.kernel < 1 || w.stride < 1 || w.padding < 0) return {errc::shape, "convolution: kernel and stride from 1 on"};
+  return pictures(x, w.inputs(), y, w.pixels(x.template extent<axis::row>()),
+                  w.pixels(x.template extent<axis::column>()), w.outputs(), after);
+}
+/// The most taps of a causal convolution.
+inline constexpr index_t most_taps = 8;
+/// A causal convolution's.
+template <class E>
+constexpr status conv1d(const tokens<const E>& x, const modules::conv1d<E>& w, const tokens<E>& y,
+                        const tokens<const E>& initial_state, const tokens<E>& final_state) {
+  if (w.width() < 1 || w.width() > most_taps) return {errc::shape, "conv1d: 1 to 8 taps"};
+  if (!same_extents(x, y) || x.template extent<axis::value>() != w.channels())
+    return {errc::shape, "conv1d: x and y have the same shape, with the channels that the weights say"};
+  if (!is_contiguous_inside(x) || !is_contiguous_inside(y))
+    return {errc::shape, "conv1d: a token's channels are contiguous"};
+  const index_t state[3] = {x.template extent<axis::batch>(), w.width() - 1, w.channels()};
+  for (int r = 0; r < 3; ++r)
+    if ((initial_state && initial_state.extent(r) != state[r]) || (final_state && final_state.extent(r) != state[r]))
+      return {errc::shape, "conv1d: states are [B, width - 1, C]"};
+  if ((initial_state && !is_contiguous_inside(initial_state)) || (final_state && !is_contiguous_inside(final_state)))
+    return {errc::shape, "conv1d: a state's channels are contiguous"};
+  if (x.size() > 0 && (!x || !y)) return {errc::missing, "conv1d: x or y was not given"};
+  if (w.channels() > 0 && (!w.weight || (w.biased() && !w.bias)))
+    return {errc::missing, "conv1d: the weights have no memory (bind)"};
+  return {};
+}
+/// One step's of a causal convolution.
+template <class E>
+constexpr status conv1d_step(const rows<const E>& x, const modules::conv1d<E>& w, const tokens<E>& state,
+                             const rows<E>& y) {
+  if (const status found = rows_to_rows(x, w.channels(), y, w.channels()); !found) return found;
+  if (w.width() < 1 || w.width() > most_taps) return {errc::shape, "conv1d: 1 to 8 taps"};
+  const index_t extents[3] = {x.template extent<axis::row>(), w.width() - 1, w.channels()};
+  for (int r = 0; r < 3; ++r)
+    if (state.extent(r) != extents[r]) return {errc::shape, "conv1d: states are [B, width - 1, C]"};
+  if (!is_contiguous_inside(state)) return {errc::shape, "conv1d: a state's channels are contiguous"};
+  if (w.channels() > 0 && (!w.weight || (w.biased() && !w.bias)))
+    return {errc::missing, "conv1d: the weights have no memory (bind)"};
+  if (state.size() > 0 && !state) return {errc::missing, "conv1d: the state was not given"};
+  return {};
+}
+/// Those of a norm of a sum.
+template <class E, class S, class Norm>
+constexpr status add_norm(const rows<const S>& x, const rows<const E>& delta, const Norm& w, const rows<S>& sum,
+                          const rows<E>& y) {
+  if (const status found = norm<E>(delta, w, y); !found) return found;
+  return rows_to_rows<S>(x, w.channels(), sum, w.channels()) && same_extents(sum, y)
+             ? status{}
+             : status{errc::shape, "norm: x, delta, sum and y have the same shape and are there"};
+}
+/// A gated norm's.
+template <class E>
+constexpr status gated_norm(const rows<const E>& x, const rows<const E>& z, const modules::rms_norm<E>& w,
+                            const rows<E>& y, index_t groups) {
+  if (const status found = norm<E>(x, w, y); !found) return found;
+  if (groups < 1 || w.channels() % groups != 0) return {errc::shape, "norm: groups divide the channels"};
+  if (!same_extents(x, z) || !is_contiguous_inside(z))
+    return {errc::shape, "norm: z is of x's shape, its rows contiguous"};
+  if (x.size() > 0 && !z) return {errc::missing, "norm: z was not given"};
+  return {};
+}
+/// Those of y = f(a, b), where b may repeat.
+template <class E> constexpr status two_rows(const rows<const E>& a, const rows<const E>& b, const rows<E>& y) {
+  if (const status found = rows_to_rows(a, y.template extent<axis::value>(), y, y.template extent<axis::value>());
+      !found)
+    return found;
+  if (y.size() == 0) return {};
+  const index_t period = b.template extent<axis::row>();
+  if (period < 1 || y.template extent<axis::row>() % period != 0 ||
+      b.template extent<axis::value>() != y.template extent<axis::value>() || !is_contiguous_inside(b))
+    return {errc::shape, "rows: b's are as long as y's, and their number divides that of y's"};
+  return b ? status{} : status{errc::missing, "rows: b was not given"};
+}
+/// A mean's of tokens.
+template <class E> constexpr status token_mean(const tokens<const E>& x, const rows<E>& y) {
+  if (x.template extent<axis::batch>() != y.template extent<axis::row>() ||
+      x.template extent<axis::value>() != y.template extent<axis::value>() || !is_contiguous_inside(x) ||
+      !is_contiguous_inside(y))
+    return {errc::shape, "token_mean: x is [B, T, C], y [B, C], channels contiguous"};
+  if ((x.size() > 0 && !x) || (y.size() > 0 && !y)) return {errc::missing, "token_mean: x or y was not given"};
+  return {};
+}
+/// Those of tokens in another order.
+template <class E> constexpr status reorder(const tokens<const E>& x, const tokens<E>& y, const tokens<const E>& plus) {
+  if (x.template extent<axis::batch>() != y.template extent<axis::batch>() ||
+      x.template extent<axis::value>() != y.template extent<axis::value>() || !is_contiguous_inside(x) ||
+      !is_contiguous_inside(y) || !optional_fits(plus, y))
+    return {errc::shape,
+            "reorder: x and y have the same sequences and channels, channels contiguous; plus is of y's shape"};
+  if (y.size() > 0 && (!x || !y)) return {errc::missing, "reorder: x or y was not given"};
+  return {};
+}
+/// Patch merging's.
+template <class E> constexpr status merge_patches(const image<const E>& x, const rows<E>& y) {
+  const index_t h = (x.template extent<axis::row>() + 1) / 2, w = (x.template extent<axis::column>() + 1) / 2;
+  if (y.template extent<axis::row>() != x.template extent<axis::batch>() * h * w ||
+      y.template extent<axis::value>() != 4 * x.template extent<axis::value>() || !is_contiguous_inside(x) ||
+      !is_contiguous_inside(y))
+    return {errc::shape, "merge_patches: x is [B, H, W, C], y [B ceil(H/2) ceil(W/2), 4 C], channels contiguous"};
+  if (y.size() > 0 && (!x || !y)) return {errc::missing, "merge_patches: x or y was not given"};
+  return {};
+}
+
 }  // namespace sextant::blocks::shapes

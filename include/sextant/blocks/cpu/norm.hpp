@@ -6,6 +6,7 @@
 
 #include <sextant/blocks/cpu/activation.hpp>
 #include <sextant/blocks/cpu/items.hpp>
+#include <sextant/blocks/cpu/row_vectors.hpp>
 #include <sextant/blocks/shapes.hpp>
 
 namespace sextant::cpu::inline SEXTANT_CPU_ISA {
@@ -14,24 +15,6 @@ namespace detail {
 
 /// Rows of a norm fewer than these go to one worker.
 inline constexpr index_t rows_of_norm = 16;
-
-/// visit(vector, place, whole?, count) over the vectors of a row.
-template <class Real, class Visit> SEXTANT_INLINE void vectors_of(index_t count, const Visit& visit) {
-  constexpr index_t lanes = simd<Real>::lanes;
-  index_t i = 0;
-  for (; i + lanes <= count; i += lanes) visit(i, std::true_type{}, lanes);
-  if (i < count) visit(i, std::false_type{}, count - i);
-}
-template <class Real, class E, class Whole>
-SEXTANT_INLINE simd<Real> load_some(const E* from, Whole, [[maybe_unused]] index_t count) {
-  if constexpr (Whole::value) return simd<Real>::load(from);
-  else return simd<Real>::load(from, count);
-}
-template <class Real, class E, class Whole>
-SEXTANT_INLINE void store_some(simd<Real> value, E* to, Whole, [[maybe_unused]] index_t count) {
-  if constexpr (Whole::value) value.store(to);
-  else value.store(to, count);
-}
 
 /// One row, in three passes over what is in the first cache by then: the mean, the variance, the result.
 template <class S, class E, class Real>
@@ -65,6 +48,28 @@ void rms_norm_row(const S* x, index_t count, const Real* weight, Real eps, E* y)
   });
 }
 
+template <class Real, class S, class E> void add_row(const S* x, const E* delta, index_t count, S* sum) {
+  vectors_of<Real>(count, [&](index_t i, auto whole, index_t n) {
+    store_some(load_some<Real>(x + i, whole, n) + load_some<Real>(delta + i, whole, n), sum + i, whole, n);
+  });
+}
+template <class E, class Real>
+void gated_rms_norm_row(const E* x, const E* z, index_t count, const Real* weight, Real eps, E* y) {
+  using number = simd<Real>;
+  const auto gated = [&](index_t i, auto whole, index_t n) {
+    return load_some<Real>(x + i, whole, n) * activate<blocks::activation::silu>(load_some<Real>(z + i, whole, n));
+  };
+  number squares = Real(0);
+  vectors_of<Real>(count, [&](index_t i, auto whole, index_t n) {
+    const number value = gated(i, whole, n);
+    squares = fma(value, value, squares);
+  });
+  const number scale = number(Real(1)) / sqrt(number(sum(squares) / Real(count) + eps));
+  vectors_of<Real>(count, [&](index_t i, auto whole, index_t n) {
+    store_some(gated(i, whole, n) * scale * load_some<Real>(weight + i, whole, n), y + i, whole, n);
+  });
+}
+
 }  // namespace detail
 
 /// y = (x - mean) / sqrt(variance + eps) (.) weight + bias, row by row. y may be x.
@@ -91,6 +96,60 @@ status rms_norm(const On& on, std::type_identity_t<blocks::rows<const E>> x, con
   each_run(on, x.template extent<axis::row>(), detail::rows_of_norm, [&](index_t first, index_t last, int) {
     for (index_t i = first; i < last; ++i)
       detail::rms_norm_row(&x(i, 0), w.channels(), w.weight.data(), Real(w.eps), &y(i, 0));
+  });
+  return {};
+}
+
+/// sum = x + delta, y = layer_norm(sum), row by row: what a residual stream of type S does before the next layer. The
+/// norm reads the sum as it is stored. sum may be x, y may be delta.
+template <block_backend On, class E, class S>
+status add_layer_norm(const On& on, std::type_identity_t<blocks::rows<const S>> x,
+                      std::type_identity_t<blocks::rows<const E>> delta, const blocks::modules::layer_norm<E>& w,
+                      blocks::rows<S> sum, std::type_identity_t<blocks::rows<E>> y) {
+  if (const status found = blocks::shapes::add_norm<E, S>(x, delta, w, sum, y); !found) return found;
+  using Real = blocks::accumulator_of<E>;
+  if (w.channels() == 0) return {};
+  each_run(on, y.template extent<axis::row>(), detail::rows_of_norm, [&](index_t first, index_t last, int) {
+    for (index_t i = first; i < last; ++i) {
+      detail::add_row<Real>(&x(i, 0), &delta(i, 0), w.channels(), &sum(i, 0));
+      detail::layer_norm_row<S, E, Real>(&sum(i, 0), w.channels(), w.weight.data(), w.bias.data(), Real(w.eps),
+                                         &y(i, 0));
+    }
+  });
+  return {};
+}
+
+/// sum = x + delta, y = rms_norm(sum), likewise.
+template <block_backend On, class E, class S>
+status add_rms_norm(const On& on, std::type_identity_t<blocks::rows<const S>> x,
+                    std::type_identity_t<blocks::rows<const E>> delta, const blocks::modules::rms_norm<E>& w,
+                    blocks::rows<S> sum, std::type_identity_t<blocks::rows<E>> y) {
+  if (const status found = blocks::shapes::add_norm<E, S>(x, delta, w, sum, y); !found) return found;
+  using Real = blocks::accumulator_of<E>;
+  if (w.channels() == 0) return {};
+  each_run(on, y.template extent<axis::row>(), detail::rows_of_norm, [&](index_t first, index_t last, int) {
+    for (index_t i = first; i < last; ++i) {
+      detail::add_row<Real>(&x(i, 0), &delta(i, 0), w.channels(), &sum(i, 0));
+      detail::rms_norm_row<S, E, Real>(&sum(i, 0), w.channels(), w.weight.data(), Real(w.eps), &y(i, 0));
+    }
+  });
+  return {};
+}
+
+/// y = u / sqrt(mean(u^2) + eps) (.) weight with u = x (.) silu(z), the mean that of each of `groups` equal parts of a
+/// row (Mamba-2's norm before the last projection). y may be x.
+template <block_backend On, class E>
+status gated_rms_norm(const On& on, std::type_identity_t<blocks::rows<const E>> x,
+                      std::type_identity_t<blocks::rows<const E>> z, const blocks::modules::rms_norm<E>& w,
+                      std::type_identity_t<blocks::rows<E>> y, index_t groups = 1) {
+  if (const status found = blocks::shapes::gated_norm<E>(x, z, w, y, groups); !found) return found;
+  using Real = blocks::accumulator_of<E>;
+  if (w.channels() == 0) return {};
+  const index_t C = w.channels() / groups;
+  each_run(on, y.template extent<axis::row>(), detail::rows_of_norm, [&](index_t first, index_t last, int) {
+    for (index_t i = first; i < last; ++i)
+      for (index_t g = 0; g < groups; ++g)
+        detail::gated_rms_norm_row(&x(i, g * C), &z(i, g * C), C, w.weight.data() + g * C, Real(w.eps), &y(i, g * C));
   });
   return {};
 }
