@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>      // byte, size_t
+#include <cstdint>      // uintptr_t
 #include <type_traits>  // remove_const_t, remove_cvref_t
 
 #include <sextant/config.hpp>
@@ -95,6 +96,39 @@ struct ignore {
 };
 }  // namespace detail
 
+/// Tensors start at multiples of so many bytes in a module's memory.
+inline constexpr std::size_t tensor_alignment = 64;
+
+namespace detail {
+
+/// BatchNorm's epsilon, the public models' everywhere.
+inline constexpr double batch_norm_eps = 1e-5;
+
+/// visit(place in memory, first index, place in the public tensor) over all numbers of a tensor.
+template <class Tensor, class Visit> void for_each_number(const Tensor& t, const Visit& visit) {
+  index_t extent[Tensor::most], stride[Tensor::most];
+  for (int r = 0; r < Tensor::most; ++r)
+    extent[r] = r < t.rank ? t.shape[r] : 1, stride[r] = r < t.rank ? t.stride[r] : 0;
+  index_t i = 0;
+  for (index_t a = 0; a < extent[0]; ++a)
+    for (index_t b = 0; b < extent[1]; ++b)
+      for (index_t c = 0; c < extent[2]; ++c)
+        for (index_t d = 0; d < extent[3]; ++d)
+          visit(a * stride[0] + b * stride[1] + c * stride[2] + d * stride[3], a, i++);
+}
+
+/// Whether memory may be a module's.
+inline bool is_aligned(const std::byte* memory) {
+  return reinterpret_cast<std::uintptr_t>(memory) % tensor_alignment == 0;
+}
+
+/// The memory of a tensor, which is bound to memory that may be written.
+template <class Tensor> typename Tensor::element* memory_of(const Tensor& t) {
+  return const_cast<typename Tensor::element*>(t.data());
+}
+
+}  // namespace detail
+
 /// Calls visit(path, tensor) for every tensor of a module, in the order of their memory.
 template <class Module, class Visit> constexpr void for_each_tensor(Module& of, const path& at, const Visit& visit) {
   if constexpr (requires { of.tensors(detail::ignore{}); }) of.tensors([&](const auto& t) { visit(at, t); });
@@ -116,9 +150,6 @@ template <class Module> constexpr index_t keys(Module of) {
   for_each_tensor(of, [&](const path&, const auto& t) { count += t.keys(); });
   return count;
 }
-
-/// Tensors start at multiples of so many bytes in a module's memory.
-inline constexpr std::size_t tensor_alignment = 64;
 
 namespace detail {
 template <class Tensor> constexpr std::size_t bytes_of(const Tensor& t) {
