@@ -48,6 +48,12 @@ inline std::uint64_t hash_of(const path& at, std::uint64_t seed) {
   return hash;
 }
 
+/// What is kept of a public number, and the public number of what is kept.
+inline double kept_of(kept as, double x) { return as == kept::minus_exp ? -std::exp(x) : as == kept::half ? x / 2 : x; }
+inline double public_of(kept as, double x) {
+  return as == kept::minus_exp ? std::log(-x) : as == kept::half ? 2 * x : x;
+}
+
 /// A number of a tensor; `last` is its index along the last axis.
 inline double begin(const start& how, random_numbers& random, index_t last) {
   using enum start::rule;
@@ -90,7 +96,7 @@ template <class Module> status initialise(Module& module, std::span<std::byte> m
     const index_t last = t.rank > 0 ? t.shape[t.rank - 1] : 1;
     detail::for_each_number(t, [&](index_t place, index_t, index_t i) {
       const double value = t.public_one ? detail::begin(t.first, random, i % last) : 0;
-      to[place] = element((t.as == kept::minus_exp ? -std::exp(value) : value) * scale);
+      to[place] = element(detail::kept_of(t.as, value) * scale);
     });
   });
   return {};

@@ -39,6 +39,7 @@ template <class E> struct linear {
   int count = 1;
   index_t groups = 0;  ///< the public weight is [groups, outputs / groups, inputs], the bias [groups, outputs / groups]
   start first_weight = start::normal(0.02), first_bias{};
+  kept weight_as = kept::as_is;
 
   constexpr linear() = default;
   constexpr linear(index_t inputs, index_t outputs, bool biased = true)
@@ -86,6 +87,7 @@ template <class E> struct linear {
       w.room = i == 0 ? weight.size() : 0;
       w.offset = row * I;
       w.first = first_weight;
+      w.as = weight_as;
       visit(w);
       if (biased()) {
         vector b{.name = parts[i].bias, .rank = 1, .shape = {O}, .stride = {1}, .memory = &bias};

@@ -37,6 +37,7 @@ struct start {
 enum class kept {
   as_is,
   minus_exp,  ///< -exp(x): a rate, of a checkpoint's A_log
+  half,       ///< x / 2: a mean of two where the code adds
 };
 
 /// A tensor of a module. Element (i, j, ...) of the public shape lies at memory[offset + i stride[0] + j stride[1] + ...].

@@ -86,7 +86,7 @@ class loader {
       if (!error.empty()) return;
       double value = t.public_one ? weight_at(found.type, found.bytes.data(), std::size_t(i)) : 0;
       if (!std::isfinite(value)) return fail(name, "its number " + std::to_string(i) + " is NaN or infinite");
-      if (t.as == kept::minus_exp) value = -std::exp(value);
+      value = kept_of(t.as, value);
       if (!scale.empty()) value *= scale[std::size_t(channel)];
       if (!shift.empty()) value += shift[std::size_t(channel)];
       memory[place] = typename Tensor::element(value);
@@ -168,7 +168,7 @@ void save_tensor(std::vector<saved>& all, const std::string& prefix, const path&
   std::vector<element> numbers(std::size_t(t.size()));
   for_each_number(t, [&](index_t place, index_t, index_t i) {
     const element value = t.data()[place];
-    numbers[std::size_t(i)] = t.as == kept::minus_exp ? element(std::log(-double(value))) : value;
+    numbers[std::size_t(i)] = t.as == kept::as_is ? value : element(public_of(t.as, double(value)));
   });
   if (t.normalised) {
     const std::string norm = prefix + norm_beside(at);
