@@ -6,6 +6,7 @@
 #include <sextant/blocks/cpu/convolution.hpp>
 #include <sextant/blocks/cpu/depthwise.hpp>
 #include <sextant/blocks/cpu/linear.hpp>
+#include <sextant/blocks/cpu/moe.hpp>
 #include <sextant/blocks/cpu/norm.hpp>
 #include <sextant/blocks/cpu/reorder.hpp>
 #include <sextant/blocks/cpu/rowwise.hpp>
