@@ -108,7 +108,7 @@ template <class E> void check(const mamba_sizes& s, index_t B, index_t T, bool w
   const auto& w = block_of.module;
   table<E> u(B * T, s.model, 3, d), plus(B * T, s.model, 1, d), y(B * T, s.model, 2);
   const cpu::parallel sizes{{}, 2};
-  scratch memory(blocks::forward_bytes(sizes, w, B, T));
+  scratch memory(blocks::workspace_bytes(sizes, w, B, T));
   const cpu::parallel on{memory, 2};
   blocks::rows<const E> more{};
   if (with_plus) more = plus;
@@ -137,13 +137,13 @@ template <class E> void check(const mamba_sizes& s, index_t B, index_t T, bool w
     for (index_t c = 0; c < conv.length; ++c) conv.at(i, c) = E(0.0);
   using real = blocks::accumulator_of<E>;
   std::vector<real> S(std::size_t(B * s.state * s.inner()));
-  const blocks::mamba_state<E> state{conv.sequences(B, s.width - 1), {S.data(), {B, 1, s.state, s.inner()}}};
+  const blocks::sequence_state<E> state{conv.sequences(B, s.width - 1), {S.data(), {B, 1, s.state, s.inner()}}};
   for (index_t t = 0; t < T;) {
     const index_t count = t == 0 ? (T + 1) / 2 : 1;
     table<E> part(B * count, s.model), result(B * count, s.model);
     for (index_t i = 0; i < B * count; ++i)
       for (index_t c = 0; c < s.model; ++c) part.at(i, c) = u.at(i / count * T + t + i % count, c);
-    scratch some(blocks::forward_bytes(sizes, w, B, count));
+    scratch some(blocks::workspace_bytes(sizes, w, B, count));
     REQUIRE(forward(cpu::parallel{some, 2}, w, part, B, result, {}, state));
     for (index_t i = 0; i < B * count; ++i)
       for (index_t c = 0; c < s.model; ++c) again.at(i / count * T + t + i % count, c) = result.at(i, c);

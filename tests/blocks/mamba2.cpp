@@ -95,7 +95,7 @@ template <class E> void check(const mamba2_sizes& s, index_t B, index_t T, bool 
   const auto& w = block_of.module;
   table<E> u(B * T, s.model, 3, d), plus(B * T, s.model, 1, d), y(B * T, s.model, 2);
   const cpu::parallel sizes{{}, 2};
-  scratch memory(blocks::forward_bytes(sizes, w, B, T));
+  scratch memory(blocks::workspace_bytes(sizes, w, B, T));
   blocks::rows<const E> more{};
   if (with_plus) more = plus;
   REQUIRE(forward(cpu::parallel{memory, 2}, w, u, B, y, more));
@@ -118,13 +118,13 @@ template <class E> void check(const mamba2_sizes& s, index_t B, index_t T, bool 
     for (index_t c = 0; c < conv.length; ++c) conv.at(i, c) = E(0.0);
   using real = blocks::accumulator_of<E>;
   std::vector<real> S(std::size_t(B * s.state * s.inner()));
-  const blocks::mamba2_state<E> state{conv.sequences(B, s.width - 1), {S.data(), {B, s.heads(), s.state, s.head}}};
+  const blocks::sequence_state<E> state{conv.sequences(B, s.width - 1), {S.data(), {B, s.heads(), s.state, s.head}}};
   for (index_t t = 0; t < T;) {
     const index_t count = t == 0 ? (T + 1) / 2 : 1;
     table<E> part(B * count, s.model), result(B * count, s.model);
     for (index_t i = 0; i < B * count; ++i)
       for (index_t c = 0; c < s.model; ++c) part.at(i, c) = u.at(i / count * T + t + i % count, c);
-    scratch some(blocks::forward_bytes(sizes, w, B, count));
+    scratch some(blocks::workspace_bytes(sizes, w, B, count));
     REQUIRE(forward(cpu::parallel{some, 2}, w, part, B, result, {}, state));
     for (index_t i = 0; i < B * count; ++i)
       for (index_t c = 0; c < s.model; ++c) again.at(i / count * T + t + i % count, c) = result.at(i, c);
@@ -139,6 +139,8 @@ TEST_CASE("mamba-2 block: float") {
   for (const index_t T : {0, 1, 2, 9, 130}) check<float>({.model = 16, .state = 8, .head = 8}, 2, T, T == 2);
   check<float>({.model = 21, .state = 5, .width = 3, .head = 7, .groups = 2}, 1, 6, true);
   const mamba2_block<float> odd({.model = 21, .head = 8});
-  CHECK(forward(cpu::serial{}, odd, {}, 0, {}).code == errc::shape);
+  table<float> one(1, 21), result(1, 21);
+  CHECK(forward(cpu::serial{}, odd, one, 1, result).code == errc::shape);
+  CHECK(forward(cpu::serial{}, odd, one, 2, result).code == errc::shape);
 }
 TEST_CASE("mamba-2 block: bfloat16") { check<bfloat16>({.model = 16, .state = 8, .head = 8}, 1, 9, false); }

@@ -63,7 +63,7 @@ template <class E> int check(const moe_sizes& s, index_t n, bool with_plus) {
   with_weights layer(moe_block<E>(s), d);
   table<E> u(n, s.model, 3, d), plus(n, s.model, 1, d), y(n, s.model, 2);
   const cpu::parallel sizes{{}, 2};
-  scratch memory(blocks::forward_bytes(sizes, layer.module, n));
+  scratch memory(blocks::workspace_bytes(sizes, layer.module, n));
   blocks::rows<const E> more{};
   if (with_plus) more = plus;
   REQUIRE(forward(cpu::parallel{memory, 2}, layer.module, u, y, more));
@@ -97,7 +97,7 @@ TEST_CASE("moe: tokens see one expert, or pass by") {
 TEST_CASE("moe: of equal logits the first expert's counts") {
   const index_t n = 5;
   std::vector<std::byte> memory(4096);
-  blocks::pool from((workspace(memory)));
+  blocks::buffers from{workspace(memory)};
   const moe_sizes s{.model = 2, .hidden = 2, .experts = 3, .capacity_factor = 2};
   const blocks::moe_routes<float> routes(s, n, from);
   REQUIRE(routes.capacity == 3);

@@ -2,12 +2,8 @@
 /// @file  Mamba's block: projections, a causal convolution, the selective scan, and Vim's second direction.
 #pragma once
 
-#include <type_traits>  // type_identity_t
-
-#include <sextant/blocks/module.hpp>
-#include <sextant/blocks/pool.hpp>
+#include <sextant/blocks/sequence_block.hpp>
 #include <sextant/design/presets.hpp>
-#include <sextant/step.hpp>
 
 namespace sextant::blocks {
 
@@ -65,6 +61,8 @@ template <class E> struct mamba_direction {
 /// Mamba's block without the norm before it and the sum behind it. Its names are those of state-spaces/mamba, and of
 /// hustvl/Vim where it has two directions.
 template <class E> struct mamba_block {
+  using token = E;
+
   mamba_sizes sizes{};
   modules::linear<E> in_proj{};  ///< to x and z, both of `inner` channels
   mamba_direction<E> forwards{}, backwards{};
@@ -86,6 +84,12 @@ template <class E> struct mamba_block {
     if (sizes.bidirectional) visit("", backwards);
     visit("out_proj", out_proj);
   }
+  constexpr index_t channels() const { return sizes.model; }
+  /// Two directions hand nothing on.
+  constexpr state_sizes state_of_one() const {
+    if (sizes.bidirectional) return {};
+    return {sizes.width - 1, sizes.inner(), 1, sizes.state, sizes.inner()};
+  }
   /// Of n tokens; a scan is 9 N + 2 for each inner channel, the rule of the vision papers.
   constexpr multiply_adds macs(index_t n) const {
     const multiply_adds one = forwards.conv.macs(n) + forwards.x_proj.macs(n) + forwards.dt_proj.macs(n) +
@@ -94,20 +98,14 @@ template <class E> struct mamba_block {
   }
 };
 
-/// What a Mamba block remembers of the tokens so far.
-template <class E> struct mamba_state {
-  tokens<E> conv{};             ///< [B, width - 1, inner], the last inputs of the convolution, the oldest first
-  bhkv<accumulator_of<E>> S{};  ///< [B, 1, N, inner]
-};
-
 namespace detail {
 
 /// The arrays of a call on n tokens.
 template <class E> struct mamba_arrays {
   rows<E> xz, x, projected, dt, y, y_backwards;
 
-  mamba_arrays(const mamba_sizes& s, index_t n, pool& from) {
-    const auto take = [&](index_t columns) { return rows<E>(from.take<E>(n * columns), {n, columns}); };
+  mamba_arrays(const mamba_sizes& s, index_t n, buffers& from) {
+    const auto take = [&](index_t columns) { return from.take<E>(n, columns); };
     xz = take(2 * s.inner());
     x = take(s.inner());
     projected = take(s.rank_or_default() + 2 * s.state);
@@ -162,65 +160,44 @@ template <class E> constexpr tokens<E> reversed(const tokens<E>& x) {
 /// One direction: convolution, projections, scan.
 template <bool Backwards, class On, class E>
 status mamba_way(const On& on, const mamba_block<E>& w, const mamba_arrays<E>& at, const rows<E>& y, index_t batch,
-                 index_t time, const mamba_state<E>& state) {
+                 index_t time, const sequence_state<E>& state) {
   const mamba_direction<E>& way = Backwards ? w.backwards : w.forwards;
   const index_t R = w.sizes.rank_or_default(), inner = w.sizes.inner();
   const tokens<E> from = tokens_of(columns(at.xz, 0, inner), batch, time), to = tokens_of(at.x, batch, time);
-  if (const status done = causal_conv1d(on, Backwards ? reversed(from) : from, way.conv, Backwards ? reversed(to) : to,
-                                        activation::silu, state.conv, state.conv);
-      !done)
-    return done;
-  if (const status done = linear(on, at.x, way.x_proj, at.projected); !done) return done;
-  if (const status done = linear(on, columns(at.projected, 0, R), way.dt_proj, at.dt); !done) return done;
-  auto x = mamba_sequence<Backwards>(w, at, y, batch, time);
-  x.final_state.S = state.S;
-  if (state.S && time == 1) return sextant::step(mamba_mixer<Backwards>, on, x, x.final_state);
-  x.initial_state.S = state.S;
-  return sextant::forward(mamba_mixer<Backwards>, on, x);
+  return in_order(
+      [&] {
+        return causal_conv1d(on, Backwards ? reversed(from) : from, way.conv, Backwards ? reversed(to) : to,
+                             activation::silu, state.conv, state.conv);
+      },
+      [&] { return linear(on, at.x, way.x_proj, at.projected); },
+      [&] { return linear(on, columns(at.projected, 0, R), way.dt_proj, at.dt); },
+      [&] {
+        auto x = mamba_sequence<Backwards>(w, at, y, batch, time);
+        return run_mixer(mamba_mixer<Backwards>, on, x, state);
+      });
 }
 
 }  // namespace detail
 
-/// Bytes of workspace of forward() for so many sequences of so many tokens; the weights may have no memory yet.
-template <class On, class E> std::size_t forward_bytes(const On& on, mamba_block<E> w, index_t batch, index_t time) {
-  bind(w, pool::nowhere());
-  pool from;
-  const index_t n = batch * time;
-  const detail::mamba_arrays<E> at(w.sizes, n, from);
-  const auto x = detail::mamba_sequence<false>(w, at, at.y, batch, time);
-  std::size_t most = workspace_bytes(detail::mamba_mixer<false>, on, x);
-  const auto at_least = [&](std::size_t bytes) { most = bytes > most ? bytes : most; };
-  at_least(workspace_bytes(detail::mamba_mixer<false>, form::recurrent{}, on, x));
-  if (w.sizes.bidirectional)
-    at_least(workspace_bytes(detail::mamba_mixer<true>, on, detail::mamba_sequence<true>(w, at, at.y, batch, time)));
-  for (const modules::linear<E>* layer : {&w.in_proj, &w.forwards.x_proj, &w.forwards.dt_proj, &w.out_proj})
-    at_least(linear_bytes(on, n, *layer));
-  return from.bytes() + most;
-}
-
-/// y = Mamba(u) + plus, of `batch` sequences that lie one behind another in u [B T, D]; plus may be left out, or y. With a
-/// state the sequences continue from it, and it moves on in its place: prefill, and with T = 1 decode. A block with two
-/// directions has no state.
+/// The block on buffers taken from `memory`: forward() of sequence_block.hpp.
 template <class On, class E>
-status forward(const On& on, const mamba_block<E>& w, std::type_identity_t<rows<const E>> u, index_t batch,
-               std::type_identity_t<rows<E>> y, std::type_identity_t<rows<const E>> plus = {},
-               std::type_identity_t<mamba_state<E>> state = {}) {
-  const index_t n = u.template extent<axis::row>(), time = batch > 0 ? n / batch : 0;
-  if (batch * time != n) return {errc::shape, "mamba: the rows are `batch` sequences of one length"};
-  if (bool(state.conv) != bool(state.S)) return {errc::missing, "mamba: a state is conv and S"};
-  if (w.sizes.bidirectional && state.S) return {errc::unsupported, "mamba: two directions have no state"};
-  pool from(on.memory);
-  const detail::mamba_arrays<E> at(w.sizes, n, from);
-  if (n == 0) return {};
-  if (!from.holds()) return {errc::workspace, "mamba: fewer bytes than forward_bytes() says"};
-  const On inner = from.rest(on);
-  if (const status done = linear(inner, u, w.in_proj, at.xz); !done) return done;
-  if (const status done = detail::mamba_way<false>(inner, w, at, at.y, batch, time, state); !done) return done;
-  if (w.sizes.bidirectional) {
-    if (const status done = detail::mamba_way<true>(inner, w, at, at.y_backwards, batch, time, {}); !done) return done;
-    if (const status done = add(inner, at.y, at.y_backwards, at.y); !done) return done;
-  }
-  return linear(inner, at.y, w.out_proj, y, after_linear<E>{.plus = plus});
+status forward_block(const On& on, const mamba_block<E>& w, const rows<const E>& u, index_t batch, const rows<E>& y,
+                     const rows<const E>& plus, const sequence_state<E>& state, buffers& memory) {
+  const index_t n = u.template extent<axis::row>(), time = n / batch;
+  const bool both = w.sizes.bidirectional;
+  if (both && state) return {errc::unsupported, "mamba: two directions have no state"};
+  const std::size_t before = memory.used();
+  const detail::mamba_arrays<E> at(w.sizes, n, memory);
+  if (!memory.fits()) return too_little_memory;
+  const On lent = memory.lend(on);
+  const status done =
+      in_order([&] { return linear(lent, u, w.in_proj, at.xz); },
+               [&] { return detail::mamba_way<false>(lent, w, at, at.y, batch, time, state); },
+               [&] { return both ? detail::mamba_way<true>(lent, w, at, at.y_backwards, batch, time, {}) : status{}; },
+               [&] { return both ? add(lent, at.y, at.y_backwards, at.y) : status{}; },
+               [&] { return linear(lent, at.y, w.out_proj, y, after_linear<E>{.plus = plus}); });
+  memory.back_to(before);
+  return done;
 }
 
 }  // namespace sextant::blocks

@@ -2,12 +2,8 @@
 /// @file  Mamba-2's block: one projection, a causal convolution, state space duality, a gated norm.
 #pragma once
 
-#include <type_traits>  // type_identity_t
-
-#include <sextant/blocks/module.hpp>
-#include <sextant/blocks/pool.hpp>
+#include <sextant/blocks/sequence_block.hpp>
 #include <sextant/design/presets.hpp>
-#include <sextant/step.hpp>
 
 namespace sextant::blocks {
 
@@ -27,6 +23,7 @@ struct mamba2_sizes {
 
 /// Mamba-2's block without the norm before it and the sum behind it, under the names of state-spaces/mamba.
 template <class E> struct mamba2_block {
+  using token = E;
   using real = accumulator_of<E>;
 
   mamba2_sizes sizes{};
@@ -58,17 +55,15 @@ template <class E> struct mamba2_block {
     visit("norm", norm);
     visit("out_proj", out_proj);
   }
+  constexpr index_t channels() const { return sizes.model; }
+  constexpr state_sizes state_of_one() const {
+    return {sizes.width - 1, sizes.convolved(), sizes.heads(), sizes.state, sizes.head};
+  }
   /// Of n tokens; a token updates and reads a state of N for each inner channel.
   constexpr multiply_adds macs(index_t n) const {
     return in_proj.macs(n) + conv.macs(n) + norm.macs(n) + out_proj.macs(n) +
            multiply_adds{0, n * sizes.inner() * (2 * sizes.state + 1), 0};
   }
-};
-
-/// What a Mamba-2 block remembers of the tokens so far.
-template <class E> struct mamba2_state {
-  tokens<E> conv{};             ///< [B, width - 1, inner + 2 G N], the last inputs of the convolution, the oldest first
-  bhkv<accumulator_of<E>> S{};  ///< [B, H, N, head]
 };
 
 namespace detail {
@@ -77,8 +72,8 @@ namespace detail {
 template <class E> struct mamba2_arrays {
   rows<E> projected, convolved, y;
 
-  mamba2_arrays(const mamba2_block<E>& w, index_t n, pool& from) {
-    const auto take = [&](index_t columns) { return rows<E>(from.take<E>(n * columns), {n, columns}); };
+  mamba2_arrays(const mamba2_block<E>& w, index_t n, buffers& from) {
+    const auto take = [&](index_t columns) { return from.take<E>(n, columns); };
     projected = take(w.in_proj.outputs());
     convolved = take(w.sizes.convolved());
     y = take(w.sizes.inner());
@@ -114,54 +109,33 @@ auto mamba2_sequence(const mamba2_block<E>& w, const mamba2_arrays<E>& at, index
 
 }  // namespace detail
 
-/// Bytes of workspace of forward() for so many sequences of so many tokens; the weights may have no memory yet.
-template <class On, class E> std::size_t forward_bytes(const On& on, mamba2_block<E> w, index_t batch, index_t time) {
-  bind(w, pool::nowhere());
-  pool from;
-  const index_t n = batch * time;
-  const detail::mamba2_arrays<E> at(w, n, from);
-  const auto x = detail::mamba2_sequence(w, at, batch, time);
-  std::size_t most = workspace_bytes(mamba2, on, x);
-  for (const std::size_t bytes : {workspace_bytes(mamba2, form::recurrent{}, on, x), linear_bytes(on, n, w.in_proj),
-                                  linear_bytes(on, n, w.out_proj)})
-    most = bytes > most ? bytes : most;
-  return from.bytes() + most;
-}
-
-/// y = Mamba2(u) + plus, of `batch` sequences that lie one behind another in u [B T, D]; plus may be left out, or y. With a
-/// state the sequences continue from it, and it moves on in its place: prefill, and with T = 1 decode.
+/// The block on buffers taken from `memory`: forward() of sequence_block.hpp.
 template <class On, class E>
-status forward(const On& on, const mamba2_block<E>& w, std::type_identity_t<rows<const E>> u, index_t batch,
-               std::type_identity_t<rows<E>> y, std::type_identity_t<rows<const E>> plus = {},
-               std::type_identity_t<mamba2_state<E>> state = {}) {
+status forward_block(const On& on, const mamba2_block<E>& w, const rows<const E>& u, index_t batch, const rows<E>& y,
+                     const rows<const E>& plus, const sequence_state<E>& state, buffers& memory) {
   const mamba2_sizes& s = w.sizes;
-  const index_t n = u.template extent<axis::row>(), time = batch > 0 ? n / batch : 0, inner = s.inner();
-  if (batch * time != n) return {errc::shape, "mamba2: the rows are `batch` sequences of one length"};
+  const index_t n = u.template extent<axis::row>(), time = n / batch, inner = s.inner();
   if (s.head < 1 || s.groups < 1 || inner % s.head != 0 || s.heads() % s.groups != 0)
     return {errc::shape, "mamba2: heads divide the inner channels, groups the heads"};
-  if (bool(state.conv) != bool(state.S)) return {errc::missing, "mamba2: a state is conv and S"};
-  if (n == 0) return {};
-  pool from(on.memory);
-  const detail::mamba2_arrays<E> at(w, n, from);
-  if (!from.holds()) return {errc::workspace, "mamba2: fewer bytes than forward_bytes() says"};
-  const On rest = from.rest(on);
-  if (const status done = linear(rest, u, w.in_proj, at.projected); !done) return done;
-  const tokens<E> before = tokens_of(columns(at.projected, inner, s.convolved()), batch, time);
-  if (const status done = causal_conv1d(rest, before, w.conv, tokens_of(at.convolved, batch, time), activation::silu,
-                                        state.conv, state.conv);
-      !done)
-    return done;
-  auto x = detail::mamba2_sequence(w, at, batch, time);
-  x.final_state.S = state.S;
-  if (state.S && time == 1) {
-    if (const status done = sextant::step(mamba2, rest, x, x.final_state); !done) return done;
-  } else {
-    x.initial_state.S = state.S;
-    if (const status done = sextant::forward(mamba2, rest, x); !done) return done;
-  }
-  if (const status done = gated_rms_norm(rest, at.y, columns(at.projected, 0, inner), w.norm, at.y, s.groups); !done)
-    return done;
-  return linear(rest, at.y, w.out_proj, y, after_linear<E>{.plus = plus});
+  const std::size_t before = memory.used();
+  const detail::mamba2_arrays<E> at(w, n, memory);
+  if (!memory.fits()) return too_little_memory;
+  const On lent = memory.lend(on);
+  const tokens<E> raw = tokens_of(columns(at.projected, inner, s.convolved()), batch, time);
+  const status done =
+      in_order([&] { return linear(lent, u, w.in_proj, at.projected); },
+               [&] {
+                 return causal_conv1d(lent, raw, w.conv, tokens_of(at.convolved, batch, time), activation::silu,
+                                      state.conv, state.conv);
+               },
+               [&] {
+                 auto x = detail::mamba2_sequence(w, at, batch, time);
+                 return run_mixer(mamba2, lent, x, state);
+               },
+               [&] { return gated_rms_norm(lent, at.y, columns(at.projected, 0, inner), w.norm, at.y, s.groups); },
+               [&] { return linear(lent, at.y, w.out_proj, y, after_linear<E>{.plus = plus}); });
+  memory.back_to(before);
+  return done;
 }
 
 }  // namespace sextant::blocks

@@ -5,9 +5,8 @@
 #include <cstdint>      // int32_t
 #include <type_traits>  // type_identity_t
 
+#include <sextant/blocks/memory.hpp>
 #include <sextant/blocks/module.hpp>
-#include <sextant/blocks/pool.hpp>
-#include <sextant/status.hpp>
 
 namespace sextant::blocks {
 
@@ -73,11 +72,11 @@ template <class E> struct moe_routes {
   std::int32_t* taken = nullptr;             ///< [experts]
   accumulator_of<E>* probability = nullptr;  ///< [tokens], of the token's expert
 
-  moe_routes(const moe_sizes& s, index_t n, pool& from) : tokens(n), experts(s.experts), capacity(s.capacity(n)) {
-    place_of = from.take<std::int32_t>(n);
-    token_at = from.take<std::int32_t>(experts * capacity);
-    taken = from.take<std::int32_t>(experts);
-    probability = from.take<accumulator_of<E>>(n);
+  moe_routes(const moe_sizes& s, index_t n, buffers& from) : tokens(n), experts(s.experts), capacity(s.capacity(n)) {
+    place_of = from.take<std::int32_t>(1, n).data();
+    token_at = from.take<std::int32_t>(experts, capacity).data();
+    taken = from.take<std::int32_t>(1, experts).data();
+    probability = from.take<accumulator_of<E>>(1, n).data();
   }
 };
 
@@ -87,10 +86,8 @@ template <class E> struct moe_arrays {
   moe_routes<E> routes;
   rows<E> logits, sent, hidden, answers;
 
-  moe_arrays(const moe_sizes& s, index_t n, pool& from) : routes(s, n, from) {
-    const auto take = [&](index_t count, index_t length) {
-      return rows<E>(from.take<E>(count * length), {count, length});
-    };
+  moe_arrays(const moe_sizes& s, index_t n, buffers& from) : routes(s, n, from) {
+    const auto take = [&](index_t count, index_t length) { return from.take<E>(count, length); };
     logits = take(n, s.experts);
     sent = take(s.experts * routes.capacity, s.model);
     hidden = take(routes.capacity, s.hidden);
@@ -105,16 +102,42 @@ template <class E> constexpr rows<E> rows_from(const rows<E>& x, index_t first, 
 }
 }  // namespace detail
 
-/// Bytes of workspace of forward() for n tokens.
-template <class On, class E> std::size_t forward_bytes(const On& on, moe_block<E> w, index_t n) {
-  bind(w, pool::nowhere());
-  pool from;
-  const detail::moe_arrays<E> at(w.sizes, n, from);
-  std::size_t most = linear_bytes(on, n, w.router);
-  for (const std::size_t bytes :
-       {linear_bytes(on, at.routes.capacity, w.first(0)), linear_bytes(on, at.routes.capacity, w.second(0))})
-    most = bytes > most ? bytes : most;
-  return from.bytes() + most;
+// The routes of a measuring backend: an expert has all its places.
+template <class On, class... More> status route_to_one(const measuring<On>&, const More&...) { return {}; }
+template <class On, class... More> status send_to_experts(const measuring<On>&, const More&...) { return {}; }
+template <class On, class... More> status bring_back(const measuring<On>&, const More&...) { return {}; }
+template <class On, class E> index_t places_in_use(const measuring<On>&, const moe_routes<E>& routes, index_t) {
+  return routes.capacity;
+}
+
+/// As forward() below, on buffers taken from `memory`.
+template <class On, class E>
+status forward_block(const On& on, const moe_block<E>& w, const rows<const E>& u, const rows<E>& y,
+                     const rows<const E>& plus, buffers& memory) {
+  const index_t n = u.template extent<axis::row>();
+  if (w.sizes.experts < 1) return {errc::shape, "moe: one expert or more"};
+  if (n >= index_t(1) << 30) return {errc::shape, "moe: fewer than 2^30 tokens"};
+  if (n == 0) return {};
+  const std::size_t before = memory.used();
+  const detail::moe_arrays<E> at(w.sizes, n, memory);
+  if (!memory.fits()) return too_little_memory;
+  const On lent = memory.lend(on);
+  status done = in_order([&] { return linear(lent, u, w.router, at.logits); },
+                         [&] { return route_to_one(lent, at.logits, at.routes); },
+                         [&] { return send_to_experts(lent, u, at.routes, at.sent); });
+  for (index_t e = 0; e < w.sizes.experts && done; ++e) {
+    const index_t first = e * at.routes.capacity, count = places_in_use(lent, at.routes, e);
+    const rows<E> hidden = detail::rows_from(at.hidden, 0, count);
+    done = in_order(
+        [&] {
+          return linear(lent, detail::rows_from(at.sent, first, count), w.first(e), hidden,
+                        after_linear<E>{.act = w.sizes.act});
+        },
+        [&] { return linear(lent, hidden, w.second(e), detail::rows_from(at.answers, first, count)); });
+  }
+  if (done) done = bring_back(lent, at.answers, at.routes, plus, y);
+  memory.back_to(before);
+  return done;
 }
 
 /// y_t = p W2_e act(W1_e u_t) + plus_t with e the expert that the router gives token t the largest probability p, the first
@@ -123,28 +146,16 @@ template <class On, class E> std::size_t forward_bytes(const On& on, moe_block<E
 template <class On, class E>
 status forward(const On& on, const moe_block<E>& w, std::type_identity_t<rows<const E>> u,
                std::type_identity_t<rows<E>> y, std::type_identity_t<rows<const E>> plus = {}) {
-  const index_t n = u.template extent<axis::row>();
-  if (w.sizes.experts < 1) return {errc::shape, "moe: one expert or more"};
-  if (n >= index_t(1) << 30) return {errc::shape, "moe: fewer than 2^30 tokens"};
-  if (n == 0) return {};
-  pool from(on.memory);
-  const detail::moe_arrays<E> at(w.sizes, n, from);
-  if (!from.holds()) return {errc::workspace, "moe: fewer bytes than forward_bytes() says"};
-  const On rest = from.rest(on);
-  if (const status done = linear(rest, u, w.router, at.logits); !done) return done;
-  if (const status done = route_to_one(rest, at.logits, at.routes); !done) return done;
-  if (const status done = send_to_experts(rest, u, at.routes, at.sent); !done) return done;
-  for (index_t e = 0; e < w.sizes.experts; ++e) {
-    const index_t first = e * at.routes.capacity, count = places_in_use(rest, at.routes, e);
-    const rows<E> hidden = detail::rows_from(at.hidden, 0, count);
-    if (const status done = linear(rest, detail::rows_from(at.sent, first, count), w.first(e), hidden,
-                                   after_linear<E>{.act = w.sizes.act});
-        !done)
-      return done;
-    if (const status done = linear(rest, hidden, w.second(e), detail::rows_from(at.answers, first, count)); !done)
-      return done;
-  }
-  return bring_back(rest, at.answers, at.routes, plus, y);
+  buffers memory(on.memory);
+  return forward_block(on, w, u, y, plus, memory);
+}
+
+/// Bytes of workspace of forward() for n tokens; the weights may have no memory yet.
+template <class On, class E> std::size_t workspace_bytes(const On& on, const moe_block<E>& w, index_t n) {
+  return bytes_needed(on, [&](const auto& measuring, buffers& memory) {
+    const rows<E> x(reinterpret_cast<E*>(buffers::nowhere), {n, w.sizes.model});
+    return forward_block(measuring, bound_nowhere(w), rows<const E>(x), x, rows<const E>{}, memory);
+  });
 }
 
 }  // namespace sextant::blocks

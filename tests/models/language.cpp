@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file  Language models on the CPU: counts, prefill and decode against one call, sequences of a batch by themselves.
+#include <doctest/doctest.h>
+
+#include <cstdint>  // int32_t
+#include <vector>   // vector
+
+#include <sextant/blocks/cpu/operations.hpp>
+#include <sextant/blocks/initialise.hpp>
+#include <sextant/models/language.hpp>
+
+#include "../blocks/numbers.hpp"
+#include "../forms.hpp"
+
+using namespace sextant;
+using namespace sextant::tests;
+
+static_assert(models::parameters(models::mamba_130m) == 129'135'360);
+static_assert(blocks::keys(models::mamba_130m.weights<>()) == 24 * 10 + 2);
+static_assert(models::parameters(models::mamba2_130m) == 50288 * 768 + 24 * (3'764'552 + 768) + 768);
+constexpr index_t moe_layer =
+    blocks::parameters(blocks::mamba_block<float>({.model = 512})) + 2 * 512 + 512 * 32 + 32 * 2 * 512 * 1536;
+static_assert(models::parameters(models::moe_mamba) == 50280 * 512 + 8 * moe_layer + 512);
+static_assert(models::parameters(models::mamba_130m.with_sizes({.tied = false})) == 129'135'360 + 50280 * 768);
+
+namespace {
+
+/// A network begun with a seed, and calls of it on workspaces full of NaN.
+template <class Net, class E> struct ready {
+  Net net;
+  decltype(net.template weights<E>()) w = net.template weights<E>();
+  struct alignas(64) line {
+    std::byte bytes[64];
+  };
+  std::vector<line> memory = std::vector<line>(blocks::bytes(w) / 64);
+
+  explicit ready(const Net& n) : net(n) {
+    REQUIRE(blocks::initialise(w, std::as_writable_bytes(std::span(memory)), 3));
+  }
+  status operator()(const std::vector<std::int32_t>& ids, index_t B, table<E>& logits,
+                    models::language_state state = {}) {
+    const index_t T = index_t(ids.size()) / B;
+    scratch some(models::workspace_bytes<E>(net, cpu::parallel{{}, 2}, B, T));
+    return forward(net, cpu::parallel{some, 2}, w, {ids.data(), {B, T}}, logits, state);
+  }
+};
+
+template <class E, class Net> void check(const Net& net, double bound) {
+  ready<Net, E> model(net);
+  const index_t V = net.sizes.vocabulary, B = 2, T = 9;
+  std::vector<std::int32_t> ids;
+  for (index_t i = 0; i < B * T; ++i) ids.push_back(std::int32_t((i * 7 + 3) % V));
+  table<E> all(B * T, V, 3), last(B, V, 1);
+  REQUIRE(model(ids, B, all));
+  REQUIRE(model(ids, B, last));
+  CHECK(all.gaps_untouched());
+  CHECK(error_of(last, [&](index_t b, index_t v) { return all.value(b * T + T - 1, v); }) <= bound);
+  double least = 1e30, most = -1e30;
+  for (index_t v = 0; v < V; ++v) least = std::min(least, last.value(0, v)), most = std::max(most, last.value(0, v));
+  CHECK(most > least);
+
+  // The second sequence alone: the same.
+  table<E> alone(T, V);
+  REQUIRE(model({ids.begin() + T, ids.end()}, 1, alone));
+  CHECK(error_of(alone, [&](index_t t, index_t v) { return all.value(T + t, v); }) <= bound);
+
+  // Four tokens, then one after the other.
+  std::vector<std::byte> room(models::state_bytes<E>(net, B) + 256);
+  std::byte* const first = room.data();
+  const models::language_state state{first + (256 - reinterpret_cast<std::size_t>(first) % 256)};
+  for (index_t t = 0; t < T;) {
+    const index_t count = t == 0 ? 4 : 1;
+    std::vector<std::int32_t> some;
+    for (index_t b = 0; b < B; ++b)
+      some.insert(some.end(), &ids[std::size_t(b * T + t)], &ids[std::size_t(b * T + t)] + count);
+    t += count;
+    REQUIRE(model(some, B, last, state));
+    CHECK(error_of(last, [&](index_t b, index_t v) { return all.value(b * T + t - 1, v); }) <= bound);
+  }
+}
+
+constexpr auto small = models::mamba_130m.with_sizes({.vocabulary = 51, .model = 32, .layers = 3});
+constexpr auto small2 =
+    models::mamba2_130m.with_sizes({.vocabulary = 51, .model = 32, .layers = 3, .state = 16, .head = 16});
+constexpr auto with_experts = small.with_sizes(
+    {.vocabulary = 51, .model = 32, .layers = 2, .experts = 4, .expert_hidden = 24, .capacity_factor = 0});
+
+}  // namespace
+
+TEST_CASE("language: mamba") {
+  check<float>(small, 1e-5);
+  check<bfloat16>(small, 3e-2);
+}
+TEST_CASE("language: mamba-2") { check<float>(small2, 1e-5); }
+TEST_CASE("language: MoE-Mamba") { check<float>(with_experts, 1e-5); }
+
+TEST_CASE("language: what is refused, and tokens beyond the table") {
+  ready<decltype(small), float> model(small);
+  table<float> logits(1, 51), same(1, 51), three(3, 51), narrow(1, 50);
+  REQUIRE(model({50}, 1, logits));
+  REQUIRE(model({5000}, 1, same));
+  for (index_t v = 0; v < 51; ++v) CHECK(logits.at(0, v) == same.at(0, v));
+  REQUIRE(model({-7}, 1, logits));
+  REQUIRE(model({0}, 1, same));
+  for (index_t v = 0; v < 51; ++v) CHECK(logits.at(0, v) == same.at(0, v));
+  CHECK(model({1, 2}, 1, three).code == errc::shape);
+  CHECK(model({1, 2}, 1, narrow).code == errc::shape);
+  const std::int32_t id = 1;
+  CHECK(forward(small, cpu::serial{}, model.w, {&id, {1, 1}}, logits).code == errc::workspace);
+}
