@@ -35,7 +35,9 @@ class device_memory {
 
 /// Calls visit(view) with every tensor that a row of the table has.
 template <class Sequence, class Visit> void for_each_tensor(Sequence& x, const Visit& visit) {
-  visit(x.q), visit(x.k), visit(x.v), visit(x.y);
+  if constexpr (requires { x.q; }) visit(x.q), visit(x.k);
+  else visit(x.c), visit(x.log_dt);
+  visit(x.v), visit(x.y);
   if constexpr (requires { x.dt; }) visit(x.dt), visit(x.bias);
   if constexpr (requires { x.forget; }) visit(x.forget);
   if constexpr (requires { x.a; }) visit(x.a);

@@ -22,7 +22,7 @@ using sextant::index_t;
 /// multiply-accumulates are those of the projections; the operator adds its own.
 struct mixer_tensors {
   std::vector<float> q, k, v, dt, forget;
-  std::vector<float> step_bias, a, d, lepe, lepe_bias;
+  std::vector<float> step_bias, a, d, lepe, lepe_bias, c, log_dt;
   std::int64_t params = 0, macs = 0;
 
   /// Rounds what is stored per token, so that a judge in float64 reads what a kernel reads.
@@ -49,8 +49,11 @@ template <class Design> mixer_tensors project(const variant& row, const Design&,
     r.macs += p.macs(T);
     return p.apply(tokens);
   };
-  r.q = linear("q", row.key_heads * row.keys);
-  r.k = linear("k", row.key_heads * row.keys);
+  using forget_type = typename Design::forget_type;
+  if constexpr (!time_invariant<forget_type>) {
+    r.q = linear("q", row.key_heads * row.keys);
+    r.k = linear("k", row.key_heads * row.keys);
+  }
   r.v = row.projects_v ? linear("v", C) : std::vector<float>(tokens.begin(), tokens.end());
 
   constexpr per step = detail::step_granularity<Design>;
@@ -62,10 +65,15 @@ template <class Design> mixer_tensors project(const variant& row, const Design&,
       r.params += outputs;
     }
   }
-  using forget_type = typename Design::forget_type;
   if constexpr (reads_own<forget_type>)
     r.forget = low_rank("forget", raw_granularity<forget_type> == per::head ? row.heads : row.heads * row.keys);
-  if constexpr (rate_granularity<forget_type> == per::key_channel) {
+  if constexpr (time_invariant<forget_type>) {
+    for (index_t c = 0; c < C; ++c)  // S4D-Lin's start: a_m = -1/2 + i pi m
+      for (index_t m = 0; m < row.keys / 2; ++m) r.a.push_back(-0.5f), r.a.push_back(3.14159265f * float(m));
+    r.c = seeded(default_seed, "c", C * row.keys, 0.0f, 0.70710678f);
+    r.log_dt = log_steps(default_seed, "log_dt", C);
+    r.params += std::int64_t(r.c.size() + r.log_dt.size());
+  } else if constexpr (rate_granularity<forget_type> == per::key_channel) {
     for (index_t c = 0; c < C; ++c)  // Mamba's start: a_n = -(n + 1)
       for (index_t n = 0; n < row.keys; ++n) r.a.push_back(-float(n + 1));
   } else if constexpr (reads_step<forget_type>) {
@@ -93,8 +101,13 @@ template <class Design, class Precision> struct mixer_call {
   mixer_call(const variant& row, const mixer_tensors& from, index_t T) {
     using namespace sextant;
     const index_t Hk = row.key_heads, H = row.heads, K = row.keys, V = row.values;
-    x.q = {tokens(from.q), {1, T, Hk, K}};
-    x.k = {tokens(from.k), {1, T, Hk, K}};
+    if constexpr (requires { x.q; }) {
+      x.q = {tokens(from.q), {1, T, Hk, K}};
+      x.k = {tokens(from.k), {1, T, Hk, K}};
+    } else {
+      x.c = {numbers(from.c), {H, V, K}};
+      x.log_dt = {numbers(from.log_dt), {H, V}};
+    }
     x.v = {tokens(from.v), {1, T, H, V}};
     y.assign(std::size_t(T * H * V), typename Precision::token(0.0f));
     x.y = {y.data(), {1, T, H, V}};

@@ -69,10 +69,9 @@ template <class Call> double median_ms_on_gpu(int repeat, const Call& call) {
 }
 
 /// What is said of the GPU's use.
-template <class Precision, class Design, class Sequence>
-void judge_speed(const Design& design, const Sequence& x, result& r) {
-  const sextant::problem_size size{x.v.extent(0), x.v.extent(1), x.k.extent(2),
-                                   x.v.extent(2), x.k.extent(3), x.v.extent(3)};
+template <class Precision, class Design>
+void judge_speed(const variant& row, const Design& design, index_t T, result& r) {
+  const sextant::problem_size size{1, T, row.key_heads, row.heads, row.keys, row.values};
   const auto counts = sextant::count<Precision>(design, size);
   const auto work = sextant::bench::forward_work<Precision>(design, size);
   r.gb_per_s = work.bytes / r.median_ms * 1e-6;
@@ -83,8 +82,8 @@ void judge_speed(const Design& design, const Sequence& x, result& r) {
 
 /// Runs and times one call; the error is empty after success.
 template <class Precision, class Design, class Form>
-std::string time_on_gpu(const Design& design, const sextant::sequence_of<Design, Precision>& x, const Form& form,
-                        int repeat, result& r) {
+std::string time_on_gpu(const variant& row, const Design& design, const sextant::sequence_of<Design, Precision>& x,
+                        const Form& form, int repeat, result& r) {
   namespace sx = sextant;
   using copy = device_copy<sx::sequence_of<Design, Precision>>;
   // Sets of tensors that together are more than twice what the cache holds.
@@ -110,7 +109,7 @@ std::string time_on_gpu(const Design& design, const sextant::sequence_of<Design,
     if (!again) done = again;
   });
   if (!done) return done.what;
-  judge_speed<Precision>(design, x, r);
+  judge_speed<Precision>(row, design, x.v.extent(1), r);
   return {};
 }
 
@@ -127,7 +126,7 @@ std::string measure_on_gpu(const variant& row, const void* x, const std::string&
       } else if constexpr (sextant::form::runs<form_type, design_type>) {
         const auto& call = *static_cast<const sextant::sequence_of<design_type, Precision>*>(x);
         try {
-          error = time_on_gpu<Precision>(design, call, f, repeat, r);
+          error = time_on_gpu<Precision>(row, design, call, f, repeat, r);
         } catch (const std::runtime_error& failure) {
           error = failure.what();
         }

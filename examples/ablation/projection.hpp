@@ -31,15 +31,28 @@ inline std::vector<float> seeded(std::uint64_t seed, std::string_view name, std:
   return out;
 }
 
+/// The logarithm of a step size between 0.001 and 0.1, evenly spread.
+inline double log_step(random_stream& random) {
+  return std::log(0.001) + random.uniform() * (std::log(0.1) - std::log(0.001));
+}
+
 /// The bias of a step size, drawn as Mamba does it: softplus(bias) is log-uniform in [0.001, 0.1] (Gu and Dao 2023,
 /// 3.6).
 inline std::vector<float> step_bias(std::uint64_t seed, std::string_view name, std::ptrdiff_t count) {
   random_stream random = stream_of(seed, name);
   std::vector<float> out(static_cast<std::size_t>(count));
   for (float& x : out) {
-    const double step = std::exp(std::log(0.001) + random.uniform() * (std::log(0.1) - std::log(0.001)));
+    const double step = std::exp(log_step(random));
     x = static_cast<float>(step + std::log(-std::expm1(-step)));  // the inverse of softplus
   }
+  return out;
+}
+
+/// Logarithms of step sizes, as S4 begins with them.
+inline std::vector<float> log_steps(std::uint64_t seed, std::string_view name, std::ptrdiff_t count) {
+  random_stream random = stream_of(seed, name);
+  std::vector<float> out(static_cast<std::size_t>(count));
+  for (float& x : out) x = static_cast<float>(log_step(random));
   return out;
 }
 

@@ -12,7 +12,7 @@ namespace ablation {
 struct variant {
   const char* name;
   sextant::index_t key_heads, heads, keys, values;
-  bool projects_v = true;      ///< MILA takes the tokens themselves as v
+  bool projects_v = true;      ///< MILA and S4D take the tokens themselves as v
   bool biased = true;          ///< q, k, v projections have a bias, as in Swin; Mamba's have none
   bool has_step_bias = false;  ///< the step size has a bias of its own, as in Mamba
 };
@@ -45,6 +45,7 @@ inline constexpr variant variants[] = {
     {"RetNet", 3, 3, 32, 32, true, false},
     {"GLA", 3, 3, 32, 32, true, false},
     {"MILA", 3, 3, 32, 32, false},
+    {"S4D", 1, 1, 64, 96, false},
 };
 
 /// Calls visit(row, design) for every row, the design as a type.
@@ -63,6 +64,7 @@ template <class Visit> void for_each_row(Visit visit) {
   next(sextant::retnet);
   next(sextant::gla);
   next(sextant::mila);
+  next(sextant::s4d);
 }
 
 }  // namespace ablation

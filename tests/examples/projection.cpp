@@ -2,7 +2,7 @@
 /// @file  The ablation's seeded numbers and projections: reproducible, bell-shaped, right at every size, counted right.
 #include <doctest/doctest.h>
 
-#include <algorithm>  // equal
+#include <algorithm>  // equal, minmax_element
 #include <cmath>      // abs, exp, log1p
 #include <cstddef>    // ptrdiff_t, size_t
 #include <span>       // span
@@ -91,6 +91,16 @@ TEST_CASE("step bias: softplus of it is log-uniform in [0.001, 0.1]") {
   CHECK(low < 0.00101);
   CHECK(high < 0.1001);
   CHECK(high > 0.099);
+  CHECK(std::abs(middle - std::log(0.01)) < 0.05);
+}
+
+TEST_CASE("log steps: evenly spread from log 0.001 to log 0.1") {
+  const std::vector<float> steps = log_steps(1, "log_dt", 10000);
+  const auto [low, high] = std::minmax_element(steps.begin(), steps.end());
+  CHECK(std::abs(*low - std::log(0.001f)) < 0.01f);
+  CHECK(std::abs(*high - std::log(0.1f)) < 0.01f);
+  double middle = 0;
+  for (const float x : steps) middle += static_cast<double>(x) / 10000;
   CHECK(std::abs(middle - std::log(0.01)) < 0.05);
 }
 
