@@ -22,7 +22,8 @@ __global__ void __launch_bounds__(Plan::threads, Plan::blocks)
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
   // That this is static is also how the host sees that the kernel has a body.
   __shared__ chunked_barriers<Plan> barriers;
-  static_assert(offsetof(chunked_memory<Plan>, end) + 1024 + sizeof(barriers) <= 227 * 1024 / Plan::blocks,
+  static_assert(offsetof(chunked_memory<Plan>, end) + 1024 + ptx::static_shared_bytes<chunked_barriers<Plan>> <=
+                    227 * 1024 / Plan::blocks,
                 "a block's tiles and gates do not fit into its multiprocessor's shared memory");
   extern __shared__ unsigned char shared[];
   // Added to the pointer, not rounded as an integer: the compiler must still know that this is shared memory.
@@ -62,7 +63,6 @@ __global__ void __launch_bounds__(Plan::threads, Plan::blocks)
 }
 
 /// Dynamic shared memory of a block, in bytes: with room to start at a multiple of 1024.
-template <class Plan>
-inline constexpr std::size_t chunked_shared_bytes = offsetof(chunked_memory<Plan>, end) + 1024;
+template <class Plan> inline constexpr std::size_t chunked_shared_bytes = offsetof(chunked_memory<Plan>, end) + 1024;
 
 }  // namespace sextant::gpu::wgmma

@@ -38,7 +38,8 @@ __device__ int first_remembered(const Call& call, const chunked_block<Plan>& blo
                                 float (&sums)[Plan::gate_sets][16]) {
   using design = typename Plan::design_type;
   using precision = typename Plan::precision_type;
-  if constexpr (!Plan::forgets || (Plan::normalised && !Plan::decays) || !is_one_sided<typename design::forget_type>) return 0;
+  if constexpr (!Plan::forgets || (Plan::normalised && !Plan::decays) || !is_one_sided<typename design::forget_type>)
+    return 0;
   const int warp = int(threadIdx.x) / 32, lane = int(threadIdx.x) % 32, warps = int(blockDim.x) / 32;
   float log_left[Plan::gate_sets] = {};
   for (int end = block.chunks; end > 0; end -= 16) {
@@ -88,14 +89,15 @@ __global__ void __launch_bounds__(Plan::segment_threads, 1)
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
   using call_type = chunked_call<typename Plan::design_type, typename Plan::precision_type>;
   __shared__ chunked_barriers<Plan> barriers;
-  __shared__ float sums[Plan::gate_sets][16];
   extern __shared__ unsigned char shared[];
   auto& memory = *reinterpret_cast<chunked_memory<Plan>*>(shared + (-ptx::shared_address(shared) & 1023u));
 
   const int group = int(threadIdx.x) / 128, thread = int(threadIdx.x) % 128, warp = thread / 32, lane = thread % 32;
   if (threadIdx.x == 0) barriers.init(0);
   chunked_block<Plan> block{call, int(blockIdx.x)};
-  const int skipped = first_remembered<Plan>(call, block, sums);
+  // Where gates will be, once all threads are past it.
+  using sums_of_chunks = float[Plan::gate_sets][16];
+  const int skipped = first_remembered<Plan>(call, block, reinterpret_cast<sums_of_chunks&>(memory.gates));
   block.first_chunk += skipped, block.chunks -= skipped;
   __syncthreads();
 

@@ -25,7 +25,8 @@ __global__ void __launch_bounds__(Plan::threads, 1)
   // Added to the pointer, not rounded as an integer: the compiler must still know that this is shared memory.
   unsigned char* const stages = shared + (-ptx::shared_address(shared) & 1023u);
   static_assert(keyed_stage<Plan>::bytes % 1024 == 0, "tiles begin at multiples of 1024 bytes");
-  static_assert(keyed_stages<Plan> * keyed_stage<Plan>::bytes + 1024 + sizeof(barriers) <= 227 * 1024,
+  static_assert(keyed_stages<Plan> * keyed_stage<Plan>::bytes + 1024 + ptx::static_shared_bytes<keyed_barriers<Plan>> <=
+                    227 * 1024,
                 "a block's tiles do not fit into its multiprocessor's shared memory");
 
   const int group = int(threadIdx.x) / 128, thread = int(threadIdx.x) % 128, warp = thread / 32, lane = thread % 32;

@@ -2,6 +2,7 @@
 /// @file  Barriers in shared memory that threads and the copy engine arrive at, and what orders the two (sm_90).
 #pragma once
 
+#include <cstddef>  // size_t
 #include <cstdint>  // uint32_t, uint64_t
 
 #include <sextant/cuda/ptx/async_copy.cuh>
@@ -60,5 +61,9 @@ __device__ __forceinline__ void synchronise(int which, int threads) {
 __device__ __forceinline__ void let_pass(int which, int threads) {
   asm volatile("bar.arrive %0, %1;" ::"r"(which), "r"(threads) : "memory");
 }
+
+/// Bytes of shared memory that a kernel's one static variable takes. Behind it lies the dynamic memory, which begins in all
+/// kernels of a file at multiples of the largest alignment that one of them asks for: 128 bytes in this library.
+template <class Variable> inline constexpr std::size_t static_shared_bytes = (sizeof(Variable) + 127) / 128 * 128;
 
 }  // namespace sextant::gpu::ptx
