@@ -106,13 +106,13 @@ template <class Design> void judge_by_squares(problem<Design, fp64>& p) {
     }
 }
 
-/// A call cut into chunks of 768 tokens, as a GPU of so many multiprocessors would.
+/// A call cut into chunks of so many tokens, as a GPU of so many multiprocessors would. 768 are whole blocks of any number of
+/// warpgroups, 512 of one, two and four.
 struct in_chunks {
-  int multiprocessors = 1;
+  int multiprocessors = 1, chunk = 768;
   template <class D, class P> gpu::second::division of(const D& design, const sequence_of<D, P>& x) const {
     status found;
-    return gpu::second::divide(gpu::make_call(design, x, found), multiprocessors, 128 * gpu::second::most_groups,
-                               128 * gpu::second::most_groups);
+    return gpu::second::divide(gpu::make_call(design, x, found), multiprocessors, chunk, chunk);
   }
   template <class D, class P> std::size_t bytes(const D& design, const sequence_of<D, P>& x) const {
     const auto heads = x.v.template extent<axis::batch>() * x.v.template extent<axis::head>();
@@ -205,6 +205,27 @@ TEST_CASE("states: the first and the last, in chunks and in segments") {
   }
 }
 
+TEST_CASE("chunks of 512 and of 768 tokens, in blocks of one to four warpgroups") {
+  if (!has_hopper()) return;
+  const wishes w{.initial_state = true, .gate_size = 0.05, .positive_keys = true};
+  for (const index_t T : {769, 1600, 2305})
+    for (const int multiprocessors : {1, 10, 20, 132})
+      for (const int chunk : {512, 768}) {
+        const shape s{.B = 1, .T = T, .Hk = 2, .H = 2, .K = 64, .V = 64};
+        const in_chunks how{multiprocessors, chunk};
+        auto p = make_problem<bf16, bfloat16>(two_mamba, s, w);
+        const auto d = how.of(p.design, p.x);
+        CHECK(d.chunks == (T + chunk - 1) / chunk);
+        if (chunk % (64 * d.groups) != 0) continue;
+        squares_hold<bf16>(two_mamba, s, w, how, true);
+      }
+  auto p = make_problem<bf16, bfloat16>(two_mamba, {.B = 1, .T = 769, .Hk = 2, .H = 2, .K = 64, .V = 64});
+  CHECK(in_chunks{1}.of(p.design, p.x).groups == 4);
+  CHECK(in_chunks{10}.of(p.design, p.x).groups == 3);
+  CHECK(in_chunks{20}.of(p.design, p.x).groups == 2);
+  CHECK(in_chunks{132}.of(p.design, p.x).groups == 1);
+}
+
 TEST_CASE("random signs: what a state holds is divided by its like") {
   if (!has_hopper()) return;
   for (const double size : {0.01, 1.0, 8.0}) {
@@ -232,6 +253,28 @@ TEST_CASE("gates of 0 here and there, decays of every strength") {
         tolerance<bf16>);
   for (const double size : {1e-6, 1.0, 20.0, 1000.0})
     squares_hold<bf16>(forgetful, s, {.initial_state = true, .gate_size = size}, in_chunks{size > 1 ? 1 : 132}, true);
+}
+
+TEST_CASE("a NaN goes back to the beginning of its 64 tokens, on to the end, and to no other head") {
+  if (!has_hopper()) return;
+  constexpr float nan = std::numeric_limits<float>::quiet_NaN();
+  const shape s{.B = 2, .T = 1700, .Hk = 2, .H = 2, .K = 64, .V = 64};
+  const auto goes = [&](const auto& how, index_t at, int where) {
+    auto p = make_problem<bf16, bfloat16>(two_mamba, s, {.gate_size = 0.1});
+    if (where == 0) put(p.x.v, (at * s.H + 1) * s.V + 5, nan);
+    else if (where == 1) put(p.x.k, (at * s.H + 1) * s.K + 9, nan);
+    else put(p.x.forget, at * s.H + 1, nan);
+    REQUIRE(bool(run_on_gpu(p, how)));
+    INFO("token ", int(at), ", in ", where);
+    CHECK(nans(p, 0, at, s.T, 1) == (where == 0 ? 1 : s.V) * (s.T - at));
+    CHECK(nans(p, 0, 0, where == 2 ? at : at / 64 * 64, 1) == 0);
+    CHECK(nans(p, 0, 0, s.T, 0) + nans(p, 1, 0, s.T, 0) + nans(p, 1, 0, s.T, 1) == 0);
+  };
+  for (const int where : {0, 1, 2})
+    for (const index_t at : {0, 69, 703, 704, 767, 768, 1599}) {
+      goes(whole, at, where);
+      for (const int multiprocessors : {1, 132}) goes(in_chunks{multiprocessors}, at, where);
+    }
 }
 
 TEST_CASE("the library's own division: 4096 tokens and more") {
