@@ -70,7 +70,7 @@ template <class Call> double median_ms_on_gpu(int repeat, const Call& call) {
 
 /// What is said of the GPU's use.
 template <class Precision, class Design>
-void judge_speed(const variant& row, const Design& design, index_t T, result& r) {
+void judge_speed(const variant& row, const Design& design, sextant::index_t T, result& r) {
   const sextant::problem_size size{1, T, row.key_heads, row.heads, row.keys, row.values};
   const auto counts = sextant::count<Precision>(design, size);
   const auto work = sextant::bench::forward_work<Precision>(design, size);
