@@ -4,7 +4,8 @@
 bench/results/h200/<program>.json is ours, as bench/record.py writes it. peers.json beside it is a list of
 {"peer", "case", "shape", "dtype", "median_ms", "date", "gpu", "version"}: `case`, `shape` and `dtype` as in our
 benchmarks' names ("mamba2", "B8_T4096_Hk1_H32_K128_V64", "bf16"; "mamba2/step" for decode), so that the two meet. A peer
-timed in one run with ours may say so by "ratio_to_ours", its time over ours there, which then counts.
+timed in one run with ours may say so by "ratio_to_ours", its time over ours there, which then counts; "workspace" is what
+it needs of memory beyond inputs and outputs, in bytes.
 """
 import json
 import re
@@ -34,9 +35,14 @@ def parts(name):
 
 def shape_words(shape):
     """B8_T4096_Hk1_H32_K128_V64 as B8 T4096 H32 K128 V64, and how many queries and keys there are if not one for each head."""
-    size = {key: int(n) for key, n in re.findall(r"([A-Za-z]+)(\d+)", shape)}
+    size = sizes(shape)
     words = [f"{key}{size[key]}" for key in ("B", "T", "H", "K", "V") if size[key] > 1 or key in "BKV"]
     return " ".join(words) + (f", {size['Hk']} q and k" if size["Hk"] < size["H"] else "")
+
+
+def sizes(shape):
+    """The numbers of B8_T4096_Hk1_H32_K128_V64 by their letters."""
+    return {key: int(n) for key, n in re.findall(r"([A-Za-z]+)(\d+)", shape)}
 
 
 def ms(x):
@@ -113,6 +119,52 @@ def ablation(results):
             case, shape, _ = parts(row["name"])
             lines.append(f"| {case} | {shape_words(shape)} | {row['form']} | {ms(row['median_ms'])} | {ms(row['floor_ms'])} | "
                          f"{times:.2f} | {may:.2f} | {'yes' if times <= may else 'no'} |")
+    return lines
+
+
+def growth(results):
+    """Times by the number of tokens, and below them the time of a token over that of the longest sequence's."""
+    record = load(results, "long")
+    if not record:
+        return ["Not measured yet."]
+    table = {}
+    for row in record["rows"]:
+        case, shape, _ = parts(row["name"])
+        tokens = sizes(shape)["T"]
+        table.setdefault((case, shape_words(shape.replace(f"T{tokens}_", "T1_"))), {})[tokens] = row["median_ms"]
+    lengths = sorted({t for times in table.values() for t in times})
+    lines = [f"Median milliseconds, bf16, one sequence; {where([record])}. Below: the time of a token, over that of a token of the "
+             "longest sequence. 1.00 throughout is linear growth.", "",
+             "| design | shape | " + " | ".join(f"{t // 1024}k" for t in lengths) + " |", "|---|---|" + "---|" * len(lengths)]
+    for (case, shape), times in table.items():
+        of_token = times[lengths[-1]] / lengths[-1]
+        lines.append(f"| `{case}` | {shape} | " + " | ".join(ms(times[t]) for t in lengths) + " |")
+        lines.append("| | | " + " | ".join(f"{times[t] / t / of_token:.2f}" for t in lengths) + " |")
+    return lines
+
+
+def second_order(results):
+    """2Mamba beside softmax attention: time, memory while it computes, and what is kept for the next token."""
+    record, peers = load(results, "second_order"), load(results, "peers") or []
+    if not record:
+        return ["Not measured yet."]
+    rows = {parts(row["name"])[:2]: row for row in record["rows"]}
+    softmax = {p["shape"]: p for p in peers if p["case"] == "two_mamba"}
+    lines = [f"Median milliseconds and megabytes, bf16; {where([record])}. Softmax: "
+             + "; ".join(dict.fromkeys(f"{p['peer']}, {p['version']} ({p['date']})" for p in softmax.values())) + ". Workspace: beyond "
+             "inputs and outputs. Kept: for the next token, 2Mamba's state in float, softmax attention's keys and values.", "",
+             "| B, T | 2Mamba | without gate and normaliser | floor | softmax | ratio | workspace | softmax's | kept | softmax's |",
+             "|---|---|---|---|---|---|---|---|---|---|"]
+    for (case, shape), row in rows.items():
+        if case != "two_mamba":
+            continue
+        n, peer, bare = sizes(shape), softmax.get(shape), rows[("squared", shape)]
+        heads = n["B"] * n["H"]
+        state, cache = 4 * heads * n["K"] * (n["K"] + 1) // 2 * (n["V"] + 1), 2 * heads * n["T"] * (n["K"] + n["V"])
+        cells = [f"{n['B']}, {n['T']}", ms(row["median_ms"]), ms(bare["median_ms"]), ms(row["floor_ms"])]
+        cells += [ms(peer["median_ms"]), f"{peer['median_ms'] / row['median_ms']:.2f}x"] if peer else ["-", "-"]
+        mb = [row["workspace"], peer["workspace"] if peer else None, state, cache]
+        lines.append("| " + " | ".join(cells + ["-" if b is None else f"{b / 1e6:.3g}" for b in mb]) + " |")
     return lines
 
 

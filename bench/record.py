@@ -100,7 +100,7 @@ def record_cuda(runs, results):
 
 def record_peers(new, results):
     """Older rows that the new ones do not replace stay."""
-    fields = ("peer", "case", "shape", "dtype", "median_ms", "ratio_to_ours", "date", "gpu", "version")
+    fields = ("peer", "case", "shape", "dtype", "median_ms", "ratio_to_ours", "workspace", "date", "gpu", "version")
 
     def case(row):
         return row["case"], row["shape"], row["dtype"], row["peer"]

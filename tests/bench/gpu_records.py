@@ -51,3 +51,29 @@ with tempfile.TemporaryDirectory() as folder:
     flipped = call(bench / "report.py", "--results", results, "--print", "gpu_ablation").stdout
     holds("| chunked | 0.290 | 0.150 | 1.45 | 1.72 | yes |", flipped)
     holds("| recurrent | 0.240 | 0.100 | 1.20 | 1.15 | no |", flipped)
+
+with tempfile.TemporaryDirectory() as folder:
+    results = pathlib.Path(folder)
+    (results / "h200").mkdir()
+
+    def measured(program, *rows):
+        shown = [{"name": f"{case}/automatic/gpu::stream/bf16/{shape}", "label": case, "form": "chunked", "binds": "memory",
+                  "median_ms": ms, "best_ms": ms, "floor_ms": 0.1, "of_floor": 0.1 / ms, "workspace": 5e6} for case, shape, ms in rows]
+        record = {"gpu": "NVIDIA H200", "date": "2026-01-02", "commit": "0123abc", "rows": shown}
+        (results / "h200" / f"{program}.json").write_text(json.dumps(record), encoding="utf-8")
+
+    measured("long", ("gla", "B1_T4096_Hk16_H16_K128_V128", 0.2), ("gla", "B1_T8192_Hk16_H16_K128_V128", 0.2))
+    text = call(bench / "report.py", "--results", results, "--print", "gpu_growth").stdout
+    holds("| design | shape | 4k | 8k |", text)
+    holds("| `gla` | B1 H16 K128 V128 | 0.200 | 0.200 |\n| | | 2.00 | 1.00 |", text)
+
+    measured("second_order", ("two_mamba", "B1_T8192_Hk2_H2_K64_V64", 0.2), ("squared", "B1_T8192_Hk2_H2_K64_V64", 0.15))
+    row = "| 1, 8192 | 0.200 | 0.150 | 0.100 | {} | 5 | {} | 1.08 | 4.19 |"
+    holds(row.format("- | -", "-"), call(bench / "report.py", "--results", results, "--print", "gpu_second_order").stdout)
+    softmax = {"peer": "softmax", "case": "two_mamba", "shape": "B1_T8192_Hk2_H2_K64_V64", "dtype": "bf16", "median_ms": 0.5,
+               "workspace": 1e6, "date": "2026-01-01", "version": "v2", "gpu": "NVIDIA H200"}
+    (results / "new.json").write_text(json.dumps([softmax]), encoding="utf-8")
+    call(bench / "record.py", "--peers", results / "new.json", "--results", results)
+    text = call(bench / "report.py", "--results", results, "--print", "gpu_second_order").stdout
+    holds(row.format("0.500 | 2.50x", "1"), text)
+    holds("Softmax: softmax, v2 (2026-01-01)", text)
