@@ -212,10 +212,11 @@ template <class E> struct convolution {
   index_t kernel = 1, stride = 1, padding = 0;
   bool biased = true;       ///< whether the convolution itself has a bias
   bool normalised = false;  ///< whether BatchNorm, `norm` beside it, is folded in
+  bool overhangs = false;   ///< whether kernels that a picture does not fill count too: zeros stand beyond it
 
   struct options {
     index_t kernel = 1, stride = 1, padding = 0;
-    bool biased = true, normalised = false;
+    bool biased = true, normalised = false, overhangs = false;
   };
 
   constexpr convolution() = default;
@@ -226,12 +227,15 @@ template <class E> struct convolution {
         stride(o.stride),
         padding(o.padding),
         biased(o.biased),
-        normalised(o.normalised) {}
+        normalised(o.normalised),
+        overhangs(o.overhangs) {}
 
   constexpr index_t outputs() const { return weight.template extent<axis::row>(); }
   constexpr index_t inputs() const { return weight.template extent<axis::column>() / (kernel * kernel); }
   /// Pixels along an axis of the result, of `pixels` along that of x.
   constexpr index_t pixels(index_t of) const {
+    if (overhangs && of + 2 * padding <= kernel) return of > 0 ? 1 : 0;
+    if (overhangs) return (of + 2 * padding - kernel + stride - 1) / stride + 1;
     return of + 2 * padding < kernel ? 0 : (of + 2 * padding - kernel) / stride + 1;
   }
   /// Of n pixels of the result.
