@@ -110,6 +110,7 @@ template <class On, class... More> status add_layer_norm(const measuring<On>&, c
 template <class On, class... More> status add_rms_norm(const measuring<On>&, const More&...) { return {}; }
 template <class On, class... More> status gated_rms_norm(const measuring<On>&, const More&...) { return {}; }
 template <class On, class... More> status depthwise_3x3(const measuring<On>&, const More&...) { return {}; }
+template <class On, class... More> status depthwise_3x3_layer_norm(const measuring<On>&, const More&...) { return {}; }
 template <class On, class... More> status causal_conv1d(const measuring<On>&, const More&...) { return {}; }
 template <class On, class... More> status causal_conv1d_step(const measuring<On>&, const More&...) { return {}; }
 template <class On, class... More> status token_mean(const measuring<On>&, const More&...) { return {}; }

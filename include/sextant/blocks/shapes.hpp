@@ -83,6 +83,18 @@ constexpr status depthwise(const image<const E>& x, const modules::depthwise<E>&
                   (x.template extent<axis::column>() + stride - 1) / stride, C, after);
 }
 
+/// A depthwise convolution's and the norm's behind it, whose pixels lie as rows of equal distance.
+template <class E>
+constexpr status depthwise_norm(const image<const E>& x, const modules::depthwise<E>& w, const image<E>& y,
+                                const modules::layer_norm<E>& n, const rows<E>& normed,
+                                const after_convolution<E>& after) {
+  if (const status found = depthwise(x, w, y, after, 1); !found) return found;
+  const index_t step = y.stride(2);
+  if ((y.extent(1) > 1 && y.stride(1) != y.extent(2) * step) ||
+      (y.extent(0) > 1 && y.stride(0) != y.extent(1) * y.extent(2) * step))
+    return {errc::shape, "depthwise: for the norm the pixels of y lie as rows of equal distance"};
+  return norm<E>(rows_of(image<const E>(y)), n, normed);
+}
 /// A dense convolution's.
 template <class E>
 constexpr status convolution(const image<const E>& x, const modules::convolution<E>& w, const image<E>& y,

@@ -6,6 +6,7 @@
 
 #include <sextant/blocks/cpu/activation.hpp>
 #include <sextant/blocks/cpu/items.hpp>
+#include <sextant/blocks/cpu/norm.hpp>
 #include <sextant/blocks/shapes.hpp>
 
 namespace sextant::cpu::inline SEXTANT_CPU_ISA {
@@ -129,6 +130,18 @@ status depthwise_3x3(const On& on, std::type_identity_t<blocks::image<const E>> 
     });
   });
   return {};
+}
+
+/// y as depthwise_3x3() with a stride of 1, and normed = layer_norm(y) of each pixel, one row of it for each.
+template <block_backend On, class E>
+status depthwise_3x3_layer_norm(const On& on, std::type_identity_t<blocks::image<const E>> x,
+                                const blocks::modules::depthwise<E>& w, std::type_identity_t<blocks::image<E>> y,
+                                const blocks::modules::layer_norm<E>& norm,
+                                std::type_identity_t<blocks::rows<E>> normed,
+                                std::type_identity_t<blocks::after_convolution<E>> after = {}) {
+  if (const status found = blocks::shapes::depthwise_norm<E>(x, w, y, norm, normed, after); !found) return found;
+  const status done = depthwise_3x3<On, E>(on, x, w, y, after);
+  return done ? layer_norm<On, E>(on, blocks::rows_of(blocks::image<const E>(y)), norm, normed) : done;
 }
 
 }  // namespace sextant::cpu::inline SEXTANT_CPU_ISA

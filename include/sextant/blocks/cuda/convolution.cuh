@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file  Convolutions of channels-last pictures on a GPU.
+#pragma once
+
+#include <sextant/blocks/cuda/convolution/few_terms.cuh>
+#include <sextant/blocks/cuda/convolution/tiles.cuh>
+#include <sextant/blocks/cuda/linear.cuh>
+#include <sextant/blocks/cuda/tokens.cuh>
+
+namespace sextant::gpu {
+
+namespace blockwise {
+
+/// Rows of what a pixel of y sees: taps in the order of the weights, zeros outside; from pixel `first` on.
+template <class E> struct unfolded {
+  image<const E> x;
+  index_t first, rows, columns, kernel, stride, padding;
+
+  __device__ __forceinline__ const E* operator()(index_t at, index_t column) const {
+    const index_t C = x.extent(3), pixel = first + at, picture = pixel / (rows * columns), tap = column / C;
+    const index_t place = pixel - picture * rows * columns;
+    const index_t i = place / columns * stride - padding + tap / kernel,
+                  j = place % columns * stride - padding + tap % kernel;
+    return i >= 0 && i < x.extent(1) && j >= 0 && j < x.extent(2) ? &x(picture, i, j, column - tap * C) : nullptr;
+  }
+};
+
+/// How a convolution is computed.
+enum class convolution_way { product, tiles, few_terms, unfolded };
+
+template <class E>
+convolution_way way_of(const image<const E>& x, const modules::convolution<E>& w, const image<E>& y,
+                       const after_convolution<E>& after) {
+  const bool plain = !after.plus_input && (!after.plus || are_rows(after.plus)) && are_rows(y);
+  if (w.kernel == 1 && w.stride == 1 && w.padding == 0 && plain && are_rows(x)) return convolution_way::product;
+  const auto c = convolution_call<E>::of(x, w, y, after);
+  const bool whole = has_pieces(x, x.extent(3)) && has_pieces(y, y.extent(3)) && holds_packets(c.weight) &&
+                     holds_packets(c.bias) && (!after.plus || has_pieces(after.plus, y.extent(3)));
+  if (whole && takes_tiles(c)) return convolution_way::tiles;
+  if (w.weight.extent(1) <= most_terms) return convolution_way::few_terms;
+  return convolution_way::unfolded;
+}
+/// Bytes of unfolded pixels that are made at a time: they stay in the L2 cache.
+inline constexpr index_t unfolded_bytes = index_t(24) << 20;
+
+/// Pixels that are unfolded at a time.
+template <class E> index_t pixels_at_once(const modules::convolution<E>& w, index_t pixels) {
+  const index_t row = w.weight.extent(1) * index_t(sizeof(E)), fit = unfolded_bytes / row;
+  return std::min(pixels, fit < 1 ? 1 : fit);
+}
+
+}  // namespace blockwise
+
+/// y = act(conv(x) + bias) + plus (+ x), k x k taps at `stride`, zeros of width `padding` around x: BatchNorm is in the weights.
+/// Pixels of 1 x 1 are a linear layer; 16-bit tokens with a multiple of 16 inputs go through the tensor cores without being
+/// unfolded; sums of up to 64 terms (a stem's three colours) are multiply-adds; anything else is unfolded into the workspace, some
+/// pixels at a time, and multiplied by cuBLASLt. Sums in float (double for double). Deterministic. plus may be y; y overlaps
+/// nothing else that is read.
+template <class E>
+status convolution(const block_stream& on, std::type_identity_t<blocks::image<const E>> x,
+                   const blocks::modules::convolution<E>& w, std::type_identity_t<blocks::image<E>> y,
+                   const std::type_identity_t<blocks::after_convolution<E>>& after = {}) {
+  using namespace blockwise;
+  if (const status fits = blocks::shapes::convolution<E>(x, w, y, after); !fits) return fits;
+  if (y.size() == 0) return {};
+  if (x.extent(1) >= 1 << 20 || x.extent(2) >= 1 << 20 || x.extent(3) >= 1 << 20 || y.extent(3) >= 1 << 20)
+    return too_many();
+  const auto product = w.product();
+  const auto c = convolution_call<E>::of(x, w, y, after);
+  const bool whole = y.extent(3) % piece<E, true>::count == 0 && has_pieces(y, y.extent(3)) && holds_packets(c.bias) &&
+                     (!after.plus || has_pieces(after.plus, y.extent(3))) &&
+                     (!after.plus_input || has_pieces(x, y.extent(3)));
+  const convolution_way way = way_of<E>(x, w, y, after);
+  if (way == convolution_way::product)
+    return linear<E>(on, blocks::rows_of(x), product, blocks::rows_of(y),
+                     {.act = after.act, .plus = blocks::rows_of(after.plus)});
+  if constexpr (sizeof(E) == 2)
+    if (way == convolution_way::tiles) return run_tiles(c, on);
+  if (way == convolution_way::few_terms) return run_few_terms(c, whole, on);
+  if (after.plus_input || !are_rows(y) || (after.plus && !are_rows(after.plus)))
+    return {errc::unsupported, "convolution: on a GPU this size wants a y whose pixels lie as rows, and no plus_input"};
+  const index_t pixels = y.extent(0) * y.extent(1) * y.extent(2), terms = w.weight.extent(1);
+  const index_t at_once = pixels_at_once<E>(w, pixels);
+  if (on.memory.bytes < std::size_t(at_once * terms) * sizeof(E))
+    return {errc::workspace, "convolution: fewer bytes of workspace than convolution_bytes() says"};
+  E* const memory = reinterpret_cast<E*>(on.memory.data);
+  const auto some = [](const auto& all, index_t first, index_t count) {
+    using rows_type = std::remove_cvref_t<decltype(all)>;
+    return all ? rows_type(all.data() + first * all.stride(0), {count, all.extent(1)}, {all.stride(0), 1})
+               : rows_type{};
+  };
+  for (index_t first = 0; first < pixels; first += at_once) {
+    const index_t count = std::min(at_once, pixels - first);
+    const unfolded<E> from{x, first, y.extent(1), y.extent(2), w.kernel, w.stride, w.padding};
+    if (const status done = run_gather<E>(on, from, blocks::tokens<E>(memory, {1, count, terms}), {},
+                                          has_pieces(x, x.extent(3)) && holds_packets(memory));
+        !done)
+      return done;
+    if (const status done = linear<E>(on, blocks::rows<const E>(memory, {count, terms}), product,
+                                      some(blocks::rows_of(y), first, count),
+                                      {.act = after.act, .plus = some(blocks::rows_of(after.plus), first, count)});
+        !done)
+      return done;
+  }
+  return {};
+}
+
+/// Bytes of workspace that convolution() may need for pictures of these sizes, whatever their strides: 24 MB at most.
+template <class E>
+std::size_t convolution_bytes(const stream&, index_t pictures, index_t height, index_t width,
+                              const blocks::modules::convolution<E>& w) {
+  const bool product = w.kernel == 1 && w.stride == 1 && w.padding == 0;
+  const bool never = product || w.weight.extent(1) <= blockwise::most_terms;
+  const index_t pixels = pictures * w.pixels(height) * w.pixels(width);
+  return never ? 0 : std::size_t(blockwise::pixels_at_once(w, pixels) * w.weight.extent(1)) * sizeof(E);
+}
+
+}  // namespace sextant::gpu

@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file  Convolutions of pictures by the tensor cores: a tile of pixels and what is around it in shared memory, nothing unfolded.
+#pragma once
+
+#include <algorithm>  // min
+#include <cstdint>    // uint32_t
+
+#include <sextant/blocks/cuda/piece.cuh>
+#include <sextant/cuda/ptx/async_copy.cuh>
+#include <sextant/cuda/ptx/matrix_copy.cuh>
+#include <sextant/cuda/ptx/warp_mma.cuh>
+
+namespace sextant::gpu::blockwise {
+
+/// A call as the kernels of convolutions see it. Strides count elements.
+template <class E> struct convolution_call {
+  struct picture_strides {
+    index_t batch, row, column;
+  };
+  const E *x, *weight, *bias, *plus, *also;  ///< `also`: a second tensor to add, x itself
+  E* y;
+  picture_strides of_x, of_y, of_plus, of_also;
+  int height, width, inputs, rows, columns, outputs;  ///< of x, of y
+  int kernel, stride, padding;
+  index_t pictures;
+  activation act;
+
+  template <class View> static picture_strides strides_of(const View& v) {
+    return {v.stride(0), v.stride(1), v.stride(2)};
+  }
+  static convolution_call of(const image<const E>& x, const modules::convolution<E>& w, const image<E>& y,
+                             const after_convolution<E>& after) {
+    return {.x = x.data(),
+            .weight = w.weight.data(),
+            .bias = w.bias.data(),
+            .plus = after.plus.data(),
+            .also = after.plus_input ? x.data() : nullptr,
+            .y = y.data(),
+            .of_x = strides_of(x),
+            .of_y = strides_of(y),
+            .of_plus = strides_of(after.plus),
+            .of_also = strides_of(x),
+            .height = int(x.extent(1)),
+            .width = int(x.extent(2)),
+            .inputs = int(x.extent(3)),
+            .rows = int(y.extent(1)),
+            .columns = int(y.extent(2)),
+            .outputs = int(y.extent(3)),
+            .kernel = int(w.kernel),
+            .stride = int(w.stride),
+            .padding = int(w.padding),
+            .pictures = x.extent(0),
+            .act = after.act};
+  }
+};
+
+/// How blocks divide a call: tiles of 8 x 16 pixels of y, 32 `Groups` channels of it to a block.
+struct convolution_tiles {
+  static constexpr int rows = 8, columns = 16, threads = 128;
+  static constexpr std::size_t most_bytes = 112 * 1024;  ///< of shared memory: two blocks to a multiprocessor
+  int across, down;                                      ///< tiles of a picture
+  int seen_rows, seen_columns;                           ///< of x, by a tile
+  int pixel_bytes,
+      weight_bytes;  ///< from pixel to pixel, from output to output in shared memory: odd numbers of 16 bytes
+  int tile_bytes, buffers, weights_at;  ///< of one tile, tiles in shared memory
+  index_t tiles;
+
+  template <class E> static convolution_tiles of(const convolution_call<E>& c) {
+    convolution_tiles t{};
+    t.across = (c.columns + columns - 1) / columns, t.down = (c.rows + rows - 1) / rows;
+    t.seen_rows = (rows - 1) * c.stride + c.kernel, t.seen_columns = (columns - 1) * c.stride + c.kernel;
+    t.pixel_bytes = 2 * c.inputs + 16;
+    t.weight_bytes = 2 * c.kernel * c.kernel * c.inputs + 16;
+    t.tile_bytes = t.seen_rows * t.seen_columns * t.pixel_bytes;
+    t.tiles = c.pictures * t.across * t.down;
+    return t;
+  }
+  std::size_t bytes(int groups) const {
+    return std::size_t(buffers * tile_bytes) + std::size_t(32 * groups) * std::size_t(weight_bytes);
+  }
+  /// One tile in shared memory, or two where there is room.
+  void set_buffers(int groups) {
+    buffers = 2;
+    if (bytes(groups) > most_bytes) buffers = 1;
+    weights_at = buffers * tile_bytes;
+  }
+};
+
+/// A block keeps its weights in shared memory and goes from tile to tile, the next one's pixels on their way while it computes. A
+/// warp has 2 rows of 16 pixels: for each tap they lie, as the first factor of a product wants them, from the pixel that the tap
+/// sees on. Weights lie in the order that gives a lane 8 neighbouring channels of each pixel.
+template <class E, int Groups>
+__global__ void __launch_bounds__(convolution_tiles::threads)
+    convolution_kernel(const __grid_constant__ convolution_call<E> c, const __grid_constant__ convolution_tiles p) {
+  constexpr int threads = convolution_tiles::threads;
+  extern __shared__ __align__(128) unsigned char convolution_memory[];
+  const std::uint32_t shared = ptx::shared_address(convolution_memory);
+  const int lane = int(threadIdx.x) % 32, warp = int(threadIdx.x) / 32, g = lane / 4, r = lane % 4;
+  const int first_output = int(blockIdx.y) * 32 * Groups;
+  const int terms = c.kernel * c.kernel * c.inputs;
+
+  // Row p of a group of 32 holds the output 8 (p % 8 / 2) + 2 (p / 8) + p % 2.
+  {
+    const int pieces = terms / 8;
+    for (int k = int(threadIdx.x); k < 32 * Groups * pieces; k += threads) {
+      const int row = k / pieces, piece = k - row * pieces;
+      const int output = first_output + row / 32 * 32 + row % 8 / 2 * 8 + row % 32 / 8 * 2 + row % 2;
+      const bool there = output < c.outputs;
+      ptx::copy_async_or_zeros(shared + unsigned(p.weights_at + row * p.weight_bytes + 16 * piece),
+                               there ? c.weight + index_t(output) * terms + 8 * piece : c.weight, there);
+    }
+  }
+  const int pieces_of_pixel = c.inputs / 8, pieces_of_row = p.seen_columns * pieces_of_pixel;
+  const auto place_of = [&](index_t tile, index_t& picture, int& row, int& column) {
+    picture = tile / (p.across * p.down);
+    const int at = int(tile - picture * p.across * p.down);
+    row = at / p.across * convolution_tiles::rows, column = at % p.across * convolution_tiles::columns;
+  };
+  const auto send = [&](index_t tile, int half) {
+    if (tile < p.tiles) {
+      index_t picture;
+      int row, column;
+      place_of(tile, picture, row, column);
+      const E* const x = c.x + picture * c.of_x.batch;
+      for (int k = int(threadIdx.x); k < p.seen_rows * pieces_of_row; k += threads) {
+        const int i = k / pieces_of_row, rest = k - i * pieces_of_row, j = rest / pieces_of_pixel,
+                  piece = rest - j * pieces_of_pixel;
+        const int from_row = row * c.stride - c.padding + i, from_column = column * c.stride - c.padding + j;
+        const bool there = unsigned(from_row) < unsigned(c.height) && unsigned(from_column) < unsigned(c.width);
+        ptx::copy_async_or_zeros(
+            shared + unsigned(half * p.tile_bytes + (i * p.seen_columns + j) * p.pixel_bytes + 16 * piece),
+            there ? x + from_row * c.of_x.row + from_column * c.of_x.column + 8 * piece : x, there);
+      }
+    }
+    ptx::commit_copies();
+  };
+
+  const std::uint32_t weights =
+      shared + unsigned(p.weights_at + (lane % 8 + lane / 16 * 8) * p.weight_bytes + lane / 8 % 2 * 16);
+  const int pixel = (2 * warp * c.stride * p.seen_columns + lane % 16 * c.stride) * p.pixel_bytes + lane / 16 * 16;
+  const int row_below = c.stride * p.seen_columns * p.pixel_bytes;
+  const int other = p.buffers - 1;
+  send(blockIdx.x, 0);
+  int half = 0;
+  for (index_t tile = blockIdx.x; tile < p.tiles; tile += gridDim.x, half ^= other) {
+    if (other != 0) {
+      send(tile + gridDim.x, half ^ 1);
+      ptx::await_copies<1>();
+    } else {
+      ptx::await_copies<0>();
+    }
+    __syncthreads();
+    float sums[2][4 * Groups][4] = {};
+    const std::uint32_t pixels = shared + unsigned(half * p.tile_bytes + pixel);
+    std::uint32_t weight = weights;
+    for (int i = 0; i < c.kernel; ++i)
+      for (int j = 0; j < c.kernel; ++j) {
+        std::uint32_t at = pixels + unsigned((i * p.seen_columns + j) * p.pixel_bytes);
+#pragma unroll 2
+        for (int k = 0; k < c.inputs; k += 16, at += 32, weight += 32) {
+          std::uint32_t a[2][4];
+          ptx::load_matrices(a[0], at);
+          ptx::load_matrices(a[1], at + unsigned(row_below));
+#pragma unroll
+          for (int n = 0; n < 2 * Groups; ++n) {
+            std::uint32_t b[4];
+            ptx::load_matrices(b, weight + unsigned(16 * n * p.weight_bytes));
+#pragma unroll
+            for (int m = 0; m < 2; ++m) {
+              ptx::multiply_add<E>(sums[m][2 * n], a[m], b[0], b[1]);
+              ptx::multiply_add<E>(sums[m][2 * n + 1], a[m], b[2], b[3]);
+            }
+          }
+        }
+      }
+    __syncthreads();
+    if (other == 0) send(tile + gridDim.x, 0);
+    index_t picture;
+    int row, column;
+    place_of(tile, picture, row, column);
+#pragma unroll
+    for (int m = 0; m < 2; ++m)
+#pragma unroll
+      for (int upper = 0; upper < 2; ++upper) {
+        const int i = row + 2 * warp + m, j = column + g + 8 * upper;
+        if (i >= c.rows || j >= c.columns) continue;
+#pragma unroll
+        for (int group = 0; group < Groups; ++group) {
+          const int channel = first_output + 32 * group + 8 * r;
+          if (channel >= c.outputs) continue;
+          float numbers[8], more[8];
+#pragma unroll
+          for (int e = 0; e < 8; ++e) numbers[e] = sums[m][4 * group + e / 2][2 * upper + e % 2];
+          const auto add = [&](const E* from) {
+            load_reals<true>(from, more);
+#pragma unroll
+            for (int e = 0; e < 8; ++e) numbers[e] += more[e];
+          };
+          if (c.bias != nullptr) add(c.bias + channel);
+          activate<E>(c.act, numbers);
+          if (c.plus != nullptr)
+            add(c.plus + picture * c.of_plus.batch + i * c.of_plus.row + j * c.of_plus.column + channel);
+          if (c.also != nullptr)
+            add(c.also + picture * c.of_also.batch + i * c.of_also.row + j * c.of_also.column + channel);
+          store_reals<true>(c.y + picture * c.of_y.batch + i * c.of_y.row + j * c.of_y.column + channel, numbers);
+        }
+      }
+  }
+}
+
+/// Whether the tensor cores' kernel takes a call whose rows are whole pieces.
+template <class E> bool takes_tiles(const convolution_call<E>& c) {
+  if constexpr (sizeof(E) != 2) {
+    return false;
+  } else {
+    auto p = convolution_tiles::of(c);
+    p.set_buffers(1);
+    return c.inputs % 16 == 0 && c.outputs % 8 == 0 && p.bytes(1) <= convolution_tiles::most_bytes &&
+           device_attribute(cudaDevAttrComputeCapabilityMajor) >= 8;
+  }
+}
+template <class E> status run_tiles(const convolution_call<E>& c, const stream& on) {
+  auto p = convolution_tiles::of(c);
+  p.set_buffers(2);
+  const int groups = c.outputs > 32 && p.bytes(2) <= convolution_tiles::most_bytes ? 2 : 1;
+  p.set_buffers(groups);
+  const int across = (c.outputs + 32 * groups - 1) / (32 * groups);
+  const int at_once = std::min(4, std::max(1, int(220 * 1024 / p.bytes(groups))));
+  const index_t wanted = std::max(1, device_attribute(cudaDevAttrMultiProcessorCount) * at_once / across);
+  const dim3 blocks(unsigned(std::min(p.tiles, wanted)), unsigned(across));
+  const auto kernel = groups == 2 ? &convolution_kernel<E, 2> : &convolution_kernel<E, 1>;
+  return launch(kernel, blocks, dim3(convolution_tiles::threads), p.bytes(groups), on.handle, c, p);
+}
+
+}  // namespace sextant::gpu::blockwise
