@@ -12,7 +12,7 @@ case "${1-}" in
   "") ;;
   tests)
     needed="$needed doctest-dev libeigen3-dev libbenchmark-dev python3 python3-numpy pkg-config clang ccache doxygen"
-    wanted="clang-19 libomp-19-dev libclang-rt-14-dev libclang-rt-18-dev"
+    wanted="python3-venv clang-19 libomp-19-dev libclang-rt-14-dev libclang-rt-18-dev"
     ;;
   *)
     echo "usage: sh cmake/dependencies.sh [tests]" >&2

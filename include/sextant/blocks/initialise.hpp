@@ -2,7 +2,7 @@
 /// @file  Weights before training, as the papers' code begins.
 #pragma once
 
-#include <cmath>        // cos, exp, expm1, log, sqrt
+#include <cmath>        // abs, cos, exp, expm1, log, sin, sqrt
 #include <cstddef>      // byte
 #include <cstdint>      // uint64_t
 #include <span>         // span
@@ -26,14 +26,18 @@ class random_numbers {
   }
   /// From 0 to below 1, in steps of 2^-53.
   constexpr double uniform() { return double(bits() >> 11) * 0x1p-53; }
-  /// Of mean 0 and deviation 1 (Box and Muller).
+  /// Of mean 0 and deviation 1, two at a time (Box and Muller).
   double normal() {
-    const double radius = std::sqrt(-2 * std::log(1 - uniform()));
-    return radius * std::cos(6.283185307179586477 * uniform());
+    if (has_spare) return has_spare = false, spare;
+    const double radius = std::sqrt(-2 * std::log(1 - uniform())), angle = 6.283185307179586477 * uniform();
+    spare = radius * std::sin(angle), has_spare = true;
+    return radius * std::cos(angle);
   }
 
  private:
   std::uint64_t state;
+  double spare = 0;
+  bool has_spare = false;
 };
 
 namespace detail {
