@@ -2,7 +2,8 @@
 /// @file  Modules: counts at compile time, memory, names, many equal ones.
 #include <doctest/doctest.h>
 
-#include <string>  // string
+#include <functional>  // whose std::bind is not to be found
+#include <string>      // string
 
 #include "numbers.hpp"
 
@@ -73,6 +74,13 @@ TEST_CASE("modules: each tensor has memory of its own") {
   });
   CHECK(all.module.layers[2].first.weight.data() != all.module.layers[1].first.weight.data());
   CHECK(all.module.layers[0].first.weight.data() == all.module.layers.first_one().first.weight.data());
+}
+
+TEST_CASE("modules: bind() is ours wherever the memory comes from") {
+  std::vector<std::byte> memory(blocks::bytes(pair{}));
+  pair one;
+  CHECK(bind(one, memory.data()) == memory.data() + memory.size());
+  CHECK(reinterpret_cast<const std::byte*>(one.first.weight.data()) == memory.data());
 }
 
 TEST_CASE("modules: the public tensor's place in memory") {

@@ -91,7 +91,7 @@ template <class Module> status initialise(Module& module, std::span<std::byte> m
   if (memory.size() < bytes(module)) return {errc::workspace, "initialise: fewer bytes than bytes(module) says"};
   if (!detail::is_aligned(memory.data()))
     return {errc::workspace, "initialise: the memory does not begin at a multiple of tensor_alignment"};
-  bind(module, memory.data());
+  blocks::bind(module, memory.data());
   for_each_tensor(module, [&](const path& at, const auto& t) {
     using element = typename std::remove_cvref_t<decltype(t)>::element;
     random_numbers random(detail::hash_of(path(at, t.name), seed));

@@ -89,7 +89,7 @@ template <class On, class Call> std::size_t bytes_needed(const On& on, const Cal
 }
 /// A module's memory while something is only measured: pointers that nobody may follow.
 template <class Module> Module bound_nowhere(Module of) {
-  bind(of, reinterpret_cast<const std::byte*>(buffers::nowhere));
+  blocks::bind(of, reinterpret_cast<const std::byte*>(buffers::nowhere));
   return of;
 }
 

@@ -179,12 +179,16 @@ template <class Module> const std::byte* bind(Module& of, const std::byte* memor
       memory += detail::bytes_of(t);
     });
   } else if constexpr (requires { of.first_one(); }) {
-    if (of.size() > 0) bind(of.first_one(), memory);
+    if (of.size() > 0) blocks::bind(of.first_one(), memory);
     memory += std::size_t(of.size()) * bytes(of.first_one());
   } else {
-    of.each([&](const auto&, auto& child) { memory = bind(child, memory); });
+    of.each([&](const auto&, auto& child) { memory = blocks::bind(child, memory); });
   }
   return memory;
+}
+/// The same; without it <functional>'s std::bind would be found, and take the call.
+template <class Module> const std::byte* bind(Module& of, std::byte* memory) {
+  return blocks::bind(of, static_cast<const std::byte*>(memory));
 }
 
 /// Equal modules one behind another: a stage's blocks. Only the first is kept; the others are made when asked for.

@@ -207,7 +207,7 @@ std::string load(Module& module, std::span<std::byte> memory, const safetensors:
     return "the weights take " + std::to_string(bytes(module)) + " bytes, the memory has " +
            std::to_string(memory.size());
   if (!detail::is_aligned(memory.data())) return "the weights' memory does not begin at a multiple of 64 bytes";
-  bind(module, memory.data());
+  blocks::bind(module, memory.data());
   detail::loader load_one(from, options.prefix);
   for_each_tensor(module, [&](const path& at, const auto& t) { load_one(at, t); });
   load_one.refuse_others([&](std::string_view name) { return options.allowed != nullptr && options.allowed(name); });
