@@ -79,6 +79,7 @@ TEST_CASE("modules: each tensor has memory of its own") {
 TEST_CASE("modules: bind() is ours wherever the memory comes from") {
   std::vector<std::byte> memory(blocks::bytes(pair{}));
   pair one;
+  using namespace sextant::blocks;
   CHECK(bind(one, memory.data()) == memory.data() + memory.size());
   CHECK(reinterpret_cast<const std::byte*>(one.first.weight.data()) == memory.data());
 }
