@@ -21,19 +21,25 @@ inline constexpr std::ptrdiff_t picture_tokens = grid_side * grid_side;      ///
 inline constexpr std::ptrdiff_t patch_values = patch_side * patch_side * 3;  ///< 48
 inline constexpr std::ptrdiff_t max_tokens = 1'000'000;
 
-/// The 4x4 patches of a picture resized to 224x224, row by row, colours normalised by ImageNet's mean and deviation:
-/// [3136, 48], a patch's values in the order row, column, colour.
-inline std::vector<float> patches(const picture& from) {
+/// A picture resized to 224x224, colours normalised by ImageNet's mean and deviation: [224, 224, 3].
+inline std::vector<float> normalised(const picture& from) {
   constexpr float mean[3] = {0.485f, 0.456f, 0.406f}, deviation[3] = {0.229f, 0.224f, 0.225f};
-  const picture square = resize(from, picture_side, picture_side);
+  std::vector<float> out = resize(from, picture_side, picture_side).value;
+  for (std::size_t i = 0; i < out.size(); ++i) out[i] = (out[i] - mean[i % 3]) / deviation[i % 3];
+  return out;
+}
+
+/// The 4x4 patches of a picture that is normalised so, row by row: [3136, 48], a patch's values in the order row, column,
+/// colour.
+inline std::vector<float> patches(const picture& from) {
+  const std::vector<float> square = normalised(from);
   std::vector<float> out;
   out.reserve(static_cast<std::size_t>(picture_tokens * patch_values));
   for (std::ptrdiff_t t = 0; t < picture_tokens; ++t)
     for (std::ptrdiff_t i = 0; i < patch_values; ++i) {
       const std::ptrdiff_t colour = i % 3, column = t % grid_side * patch_side + i / 3 % patch_side;
       const std::ptrdiff_t row = t / grid_side * patch_side + i / 3 / patch_side;
-      const float x = square.value[static_cast<std::size_t>((row * picture_side + column) * 3 + colour)];
-      out.push_back((x - mean[colour]) / deviation[colour]);
+      out.push_back(square[static_cast<std::size_t>((row * picture_side + column) * 3 + colour)]);
     }
   return out;
 }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`ablation --backend cuda`: every row in every precision against float64, with the GPU's figures; without a GPU, or in
+"""`ablation --level mixer --backend cuda`: every row in every precision against float64, with the GPU's figures; without a GPU, or in
 a build without CUDA, one line and exit code 2.
 
 Usage: ablation_cuda.py ABLATION
@@ -14,7 +14,7 @@ FIGURES = ("gb_per_s", "tflop_per_s", "floor_fraction")
 
 
 def run(*arguments):
-    return subprocess.run([sys.argv[1], *arguments], capture_output=True, text=True, timeout=600)
+    return subprocess.run([sys.argv[1], "--level", "mixer", *arguments], capture_output=True, text=True, timeout=600)
 
 
 def rows(*arguments):
