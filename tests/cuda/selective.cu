@@ -87,7 +87,8 @@ TEST_CASE("every size: tokens around rounds of 8, keys and channels of whole pie
     index_t T, K, V;
   };
   constexpr size sizes[] = {{0, 8, 8},    {1, 16, 16},  {7, 8, 24},   {8, 16, 32},   {9, 24, 40},  {15, 64, 8},
-                            {16, 48, 64}, {17, 16, 72}, {63, 16, 40}, {64, 64, 136}, {65, 40, 32}, {130, 16, 200}};
+                            {16, 48, 64}, {17, 16, 72}, {63, 16, 40}, {64, 64, 136}, {65, 40, 32}, {77, 32, 48},
+                            {130, 16, 200}};
   each([&]<class Precision>(const auto& design) {
     using Design = std::remove_cvref_t<decltype(design)>;
     for (const auto& [T, K, V] : sizes)
@@ -101,6 +102,7 @@ TEST_CASE("every size: tokens around rounds of 8, keys and channels of whole pie
 TEST_CASE("long sequences: 4096 tokens and 131072, in segments and not") {
   if (!has_gpu()) return;
   hold<fp32>(gated, {.B = 1, .T = 4096, .K = 16, .V = 8}, {});
+  hold<bf16>(gated, {.B = 1, .T = 4096, .K = 32, .V = 8}, {});
   hold<bf16>(gated, {.B = 1, .T = 4096, .K = 64, .V = 8}, {});
   hold<fp32>(gated, {.B = 1, .T = 131072, .K = 8, .V = 4}, {});
   hold<bf16>(gated, {.B = 1, .T = 131072, .K = 8, .V = 8}, {});

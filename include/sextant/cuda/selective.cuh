@@ -66,7 +66,8 @@ struct selective {
     } else {
       // tokens of float take twice the room in shared memory: fewer channels to a warp
       constexpr int lanes_of_many = lanes::design_traits<Design, Precision>::exact ? 8 : 4;
-      if (x.k.template extent<axis::key>() > 16) return run_warps<64, lanes_of_many, 2>(design, x, on, 1);
+      if (x.k.template extent<axis::key>() > 32) return run_warps<64, lanes_of_many, 2>(design, x, on, 1);
+      if (x.k.template extent<axis::key>() > 16) return run_warps<32, 8, 2>(design, x, on, 1);
       return segments > 1 || is_wide(x) ? run_warps<16, 4, 2>(design, x, on, segments)
                                         : run_warps<16, 4, 1>(design, x, on, 1);
     }
