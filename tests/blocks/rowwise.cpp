@@ -35,6 +35,10 @@ template <class E> void check_rows(index_t n, index_t period, index_t C) {
   REQUIRE(times_silu(on, a, b, blocks::rows<E>(y)));
   CHECK(error_of(y, gated) <= tolerance<E>);
   CHECK(y.gaps_untouched());
+  REQUIRE(apply_activation(on, blocks::activation::gelu, a, blocks::rows<E>(y)));
+  CHECK(error_of(y, [&](index_t i, index_t c) {
+          return a.value(i, c) * 0.5 * (1 + std::erf(a.value(i, c) / std::sqrt(2.0)));
+        }) <= tolerance<E>);
 }
 
 template <class E> void check_tokens(index_t B, index_t T, index_t C) {

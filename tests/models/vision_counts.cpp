@@ -3,7 +3,9 @@
 ///        ablation, at compile time.
 #include <doctest/doctest.h>
 
+#include <sextant/models/vim.hpp>
 #include <sextant/models/vision.hpp>
+#include <sextant/models/vmamba.hpp>
 
 using namespace sextant;
 using namespace sextant::models;
@@ -58,5 +60,10 @@ static_assert(parameters(baseline.with(shortcut::local{})) == 28'309'192);
 static_assert(parameters(baseline.with_conditional_position()) == 28'309'192);
 static_assert(parameters(baseline.with(position::rotary_2d{})) == 28'265'032);
 static_assert(all(baseline.with_conditional_position()) == all(baseline) + 9 * 1'430'016);
+
+// Vim and VMamba.
+static_assert(parameters(vim_t) == 7'148'008 && parameters(vim_s) == 25'796'584);
+static_assert(parameters(vmamba_t) == 30'249'064);
+static_assert(parameters(vmamba{{.depths = {2, 2, 5, 2}, .expand = 2}}) == 30'705'832);
 
 TEST_CASE("vision: counts") { CHECK(parameters(mila_t) == 24'392'200); }

@@ -117,6 +117,7 @@ template <class On, class... More> status token_mean(const measuring<On>&, const
 template <class On, class... More> status add(const measuring<On>&, const More&...) { return {}; }
 template <class On, class... More> status multiply(const measuring<On>&, const More&...) { return {}; }
 template <class On, class... More> status times_silu(const measuring<On>&, const More&...) { return {}; }
+template <class On, class... More> status apply_activation(const measuring<On>&, const More&...) { return {}; }
 template <class On, class... More> status reorder(const measuring<On>&, const More&...) { return {}; }
 template <class On, class... More> status merge_patches(const measuring<On>&, const More&...) { return {}; }
 /// A mixer's.

@@ -57,6 +57,26 @@ status times_silu(const On& on, std::type_identity_t<blocks::rows<const E>> a,
                                      [](auto p, auto q) { return p * activate<blocks::activation::silu>(q); });
 }
 
+/// y = act(x), number by number. y may be x.
+template <block_backend On, class E>
+status apply_activation(const On& on, blocks::activation activation, std::type_identity_t<blocks::rows<const E>> x,
+                        blocks::rows<E> y) {
+  const index_t C = y.template extent<axis::value>();
+  if (const status found = blocks::shapes::rows_to_rows<E>(x, C, y, C); !found) return found;
+  using Real = blocks::accumulator_of<E>;
+  if (y.size() == 0) return {};
+  with_activation(activation, [&](auto act) {
+    each_run(on, y.template extent<axis::row>(), 16, [&](index_t first, index_t last, int) {
+      for (index_t i = first; i < last; ++i)
+        detail::vectors_of<Real>(C, [&](index_t c, auto whole, index_t n) {
+          const simd<Real> value = detail::load_some<Real>(&x(i, c), whole, n);
+          detail::store_some(activate<decltype(act)::value>(value), &y(i, c), whole, n);
+        });
+    });
+  });
+  return {};
+}
+
 /// y = the mean of a sequence's tokens: x [B, T, C], y [B, C]. Zeros where T is 0.
 template <block_backend On, class E>
 status token_mean(const On& on, std::type_identity_t<blocks::tokens<const E>> x, blocks::rows<E> y) {

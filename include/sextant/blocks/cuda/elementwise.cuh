@@ -111,4 +111,12 @@ status add(const stream& on, std::type_identity_t<blocks::rows<const E>> a,
   return blockwise::run_elementwise<E>(on, a, nullptr, blocks::activation::none, {}, b, y);
 }
 
+/// y = act(x), number by number. y may be x.
+template <class E>
+status apply_activation(const stream& on, blocks::activation act, std::type_identity_t<blocks::rows<const E>> x,
+                        blocks::rows<E> y) {
+  if (const status fits = blocks::shapes::rows_to_rows<E>(x, y.extent(1), y, y.extent(1)); !fits) return fits;
+  return blockwise::run_elementwise<E>(on, x, nullptr, act, {}, {}, y);
+}
+
 }  // namespace sextant::gpu
