@@ -129,14 +129,15 @@ template <class Design> constexpr blocks::multiply_adds macs(const vision<Design
   return sum + w.norm.macs(h * v) + w.head.macs(1);
 }
 
-/// What may look at a network while it runs: called with the stage, the block and its result [n, C]; does nothing.
+/// What may look at a network while it runs, and does nothing: called with the stage, the block and its result [n, C], and
+/// where a stage begins with block -1 and what enters it.
 struct no_observer {
   template <class E> status operator()(int, index_t, const blocks::rows<E>&, const blocks::picture_sizes&) const {
     return {};
   }
 };
 
-/// Class scores of pictures, on buffers taken from `memory`; `observe` is called behind every block.
+/// Class scores of pictures, on buffers taken from `memory`; `observe` is called between blocks.
 template <class Design, class On, class E, class Observer>
 status run(const vision<Design>& net, const On& on, const vision_weights<Design, E>& w,
            const blocks::image<const E>& picture, const blocks::rows<E>& logits, blocks::buffers& memory,
@@ -149,6 +150,7 @@ status run(const vision<Design>& net, const On& on, const vision_weights<Design,
   status done = forward_stem(on, w.patch_embed, picture, x, p, memory);
   for (int i = 0; i < 4 && done; ++i) {
     const auto& stage = w.layers.stage[i];
+    done = observe(i, index_t(-1), x, p);
     for (index_t b = 0; b < stage.layers.size() && done; ++b) {
       done = forward_block(on, net.design, stage.layers[b], x, p, memory);
       if (done) done = observe(i, b, x, p);

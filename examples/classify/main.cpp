@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file  classify: the class scores of a picture by MILA and other networks, and what can be seen inside them.
+#include <CLI/CLI.hpp>
+#include <algorithm>  // max_element, partial_sort
+#include <cmath>      // exp
+#include <cstdio>     // fprintf, printf
+#include <fstream>    // ifstream
+#include <numeric>    // iota
+
+#include "../ablation/picture.hpp"
+#include "drawing.hpp"
+#include "networks.hpp"
+
+namespace {
+
+int refuse(const std::string& why) {
+  std::fprintf(stderr, "classify: %s\n", why.c_str());
+  return 2;
+}
+
+/// The shorter side brought to 256 pixels, the middle 224 of both, colours normalised by ImageNet's mean and deviation: what
+/// the public models are evaluated on. [224, 224, 3].
+std::vector<float> prepared(const ablation::picture& from) {
+  constexpr std::ptrdiff_t side = classify::picture_side, shorter = 256;
+  constexpr float mean[3] = {0.485f, 0.456f, 0.406f}, deviation[3] = {0.229f, 0.224f, 0.225f};
+  const bool wide = from.width > from.height;
+  const std::ptrdiff_t longer = (wide ? from.width : from.height) * shorter / (wide ? from.height : from.width);
+  const ablation::picture whole = ablation::resize(from, wide ? longer : shorter, wide ? shorter : longer);
+  const std::ptrdiff_t top = (whole.height - side) / 2, left = (whole.width - side) / 2;
+  std::vector<float> out;
+  for (std::ptrdiff_t i = 0; i < side; ++i)
+    for (std::ptrdiff_t j = 0; j < side; ++j)
+      for (std::size_t c = 0; c < 3; ++c) {
+        const float x = whole.value[static_cast<std::size_t>((top + i) * whole.width + left + j) * 3 + c];
+        out.push_back((x - mean[c]) / deviation[c]);
+      }
+  return out;
+}
+
+std::vector<std::string> lines_of(const std::string& path) {
+  std::vector<std::string> lines;
+  std::ifstream file(path);
+  for (std::string line; std::getline(file, line);) lines.push_back(line);
+  return lines;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::string picture_path = ablation::default_picture_path(argv[0]), backend = "cpu",
+              names_path = SEXTANT_CLASSIFY_NAMES, norms, gates;
+  classify::request what;
+  std::size_t top = 5;
+  CLI::App app{
+      "The class scores of a picture, by a network with weights of a file or with those that training begins with.",
+      "classify"};
+  app.add_option("PICTURE", picture_path, "PNG or JPEG (default: the photograph that ships with the examples)");
+  app.add_option("--model", what.model, "which network")
+      ->check(CLI::IsMember(classify::models()))
+      ->capture_default_str();
+  app.add_option("--weights", what.weights,
+                 "a safetensors file with the public model's names (default: seeded, untrained)");
+  app.add_option("--backend", backend, "cpu (all threads) or cpu_serial")
+      ->check(CLI::IsMember({"cpu", "cpu_serial"}))
+      ->capture_default_str();
+  app.add_option("--top", top, "how many classes to print")->check(CLI::Range(1, 1000))->capture_default_str();
+  app.add_option("--names", names_path, "the classes' names, one a line (default: ImageNet's)");
+  app.add_option("--norms", norms,
+                 "PNG to write: the norms of the last feature map's tokens (mila_*, linear_swin_t, forget_gate)");
+  app.add_option("--gates", gates, "PNG to write: the mean forget gate of every block (forget_gate)");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    return std::fputs(app.help().c_str(), stdout) < 0 ? 2 : 0;
+  } catch (const CLI::Error& e) {
+    std::string text = e.what();
+    std::replace(text.begin(), text.end(), '\n', ' ');
+    return refuse(text + " (--help shows the options)");
+  }
+  const ablation::picture_result picture = ablation::load_picture(picture_path);
+  if (!picture) return refuse(picture.error);
+  what.threads = backend == "cpu_serial" ? 1 : 0;
+  const classify::answer found = classify::run(what, prepared(picture.value));
+  if (!found.error.empty()) return refuse(found.error);
+  if (!norms.empty() && found.norms.empty())
+    return refuse("--norms: " + what.model + " does not show its last feature map");
+  if (!gates.empty() && found.gates.empty()) return refuse("--gates: " + what.model + " has no forget gate to show");
+
+  const auto& scores = found.scores;
+  const double most = double(*std::max_element(scores.begin(), scores.end()));
+  double sum = 0;
+  for (const float score : scores) sum += std::exp(double(score) - most);
+  std::vector<std::size_t> order(scores.size());
+  std::iota(order.begin(), order.end(), std::size_t(0));
+  top = std::min(top, order.size());
+  std::partial_sort(order.begin(), order.begin() + std::ptrdiff_t(top), order.end(),
+                    [&](std::size_t a, std::size_t b) { return scores[a] > scores[b]; });
+  // Names mean nothing to weights that know nothing.
+  const std::vector<std::string> names = what.weights.empty() ? std::vector<std::string>{} : lines_of(names_path);
+  for (std::size_t i = 0; i < top; ++i)
+    std::printf("%4zu  %6.2f %%  %9.5f  %s\n", order[i], 100 * std::exp(double(scores[order[i]]) - most) / sum,
+                double(scores[order[i]]), order[i] < names.size() ? names[order[i]].c_str() : "");
+  for (std::size_t i = 0; i < found.gates.size(); ++i)
+    std::printf("mean forget gate of block %zu: %.4f\n", i, double(found.gates[i]));
+
+  if (!norms.empty() && !classify::draw_map(norms, found.norms, found.height, found.width))
+    return refuse(norms + ": cannot be written");
+  if (!gates.empty() && !classify::draw_bars(gates, found.gates)) return refuse(gates + ": cannot be written");
+  return 0;
+}

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file  The networks by name: scores of a picture, and what can be seen inside.
+#pragma once
+
+#include <cstddef>  // ptrdiff_t
+#include <span>     // span
+#include <string>   // string
+#include <vector>   // vector
+
+namespace classify {
+
+inline constexpr std::ptrdiff_t picture_side = 224;
+
+/// What is asked of a network.
+struct request {
+  std::string model = "mila_t";
+  std::string weights;  ///< a safetensors file; empty: weights as the papers' code begins, from a seed
+  int threads = 0;      ///< 0: all
+};
+
+/// What it answers.
+struct answer {
+  std::vector<float> scores;
+  std::ptrdiff_t height = 0, width = 0;  ///< of the last feature map
+  std::vector<float> norms;  ///< of its tokens, [height, width]; empty where the network is not one that shows them
+  std::vector<float> gates;  ///< the mean forget gate of every block; empty where there is none
+  std::string error;         ///< one line; empty after success
+};
+
+/// The names of the networks.
+std::vector<std::string> models();
+
+/// Class scores of a normalised picture [224, 224, 3].
+answer run(const request& what, std::span<const float> picture);
+
+}  // namespace classify
