@@ -94,6 +94,7 @@ template <class Module> Module bound_nowhere(Module of) {
 }
 
 // The operations on a measuring backend: what they need of the workspace.
+/// @cond
 template <class On, class X, class E, class... More>
 status linear(const measuring<On>& m, const X& x, const modules::linear<E>& w, const More&...) {
   return m.need(linear_bytes(m.on, x.template extent<axis::row>(), w)), status{};
@@ -120,11 +121,12 @@ template <class On, class... More> status times_silu(const measuring<On>&, const
 template <class On, class... More> status apply_activation(const measuring<On>&, const More&...) { return {}; }
 template <class On, class... More> status reorder(const measuring<On>&, const More&...) { return {}; }
 template <class On, class... More> status merge_patches(const measuring<On>&, const More&...) { return {}; }
-/// A mixer's.
+// A mixer's.
 template <class Design, class Form, class Precision, class On>
 status compute(const Design& design, const Form& form, const measuring<On>& m,
                const sequence_of<Design, Precision>& x) {
   return m.need(bytes_to_compute(design, form, m.on, x)), status{};
 }
+/// @endcond
 
 }  // namespace sextant::blocks

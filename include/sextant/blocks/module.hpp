@@ -214,6 +214,7 @@ template <class E> struct convolution {
   bool normalised = false;  ///< whether BatchNorm, `norm` beside it, is folded in
   bool overhangs = false;   ///< whether kernels that a picture does not fill count too: zeros stand beyond it
 
+  /// What a convolution is besides its channels.
   struct options {
     index_t kernel = 1, stride = 1, padding = 0;
     bool biased = true, normalised = false, overhangs = false;

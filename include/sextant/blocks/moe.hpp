@@ -103,12 +103,14 @@ template <class E> constexpr rows<E> rows_from(const rows<E>& x, index_t first, 
 }  // namespace detail
 
 // The routes of a measuring backend: an expert has all its places.
+/// @cond
 template <class On, class... More> status route_to_one(const measuring<On>&, const More&...) { return {}; }
 template <class On, class... More> status send_to_experts(const measuring<On>&, const More&...) { return {}; }
 template <class On, class... More> status bring_back(const measuring<On>&, const More&...) { return {}; }
 template <class On, class E> index_t places_in_use(const measuring<On>&, const moe_routes<E>& routes, index_t) {
   return routes.capacity;
 }
+/// @endcond
 
 /// As forward() below, on buffers taken from `memory`.
 template <class On, class E>

@@ -41,6 +41,7 @@ struct nothing {
   template <class Module> constexpr nothing(const Module&) {}
   template <class Visit> constexpr void tensors(const Visit&) const {}
 };
+/// A module, or nothing.
 template <bool Has, class Module> using module_if = std::conditional_t<Has, Module, nothing>;
 
 namespace detail {

@@ -8,12 +8,14 @@
 /// Checks of shapes: ok, or why an operation computes nothing.
 namespace sextant::blocks::shapes {
 
+/// Whether two views have the same extents, axis by axis.
 template <class View, class Other> constexpr bool same_extents(const View& a, const Other& b) {
   static_assert(View::rank == Other::rank);
   for (int r = 0; r < View::rank; ++r)
     if (a.extent(r) != b.extent(r)) return false;
   return true;
 }
+/// Whether the last axis has stride 1.
 template <class View> constexpr bool is_contiguous_inside(const View& x) {
   return x.stride(View::rank - 1) == 1 || x.extent(View::rank - 1) <= 1;
 }

@@ -135,6 +135,7 @@ template <class Module, class Visit> constexpr void for_each_tensor(Module& of, 
   if constexpr (requires { of.tensors(detail::ignore{}); }) of.tensors([&](const auto& t) { visit(at, t); });
   else of.each([&](const auto& name, auto& child) { for_each_tensor(child, path(at, name), visit); });
 }
+/// The same, from a module that stands at the root.
 template <class Module, class Visit> constexpr void for_each_tensor(Module& of, const Visit& visit) {
   for_each_tensor(of, path{}, visit);
 }
@@ -186,7 +187,7 @@ template <class Module> const std::byte* bind(Module& of, const std::byte* memor
   }
   return memory;
 }
-/// The same; without it <functional>'s std::bind would be found, and take the call.
+/// The same; without it std::bind would be found wherever it is known, and take the call.
 template <class Module> const std::byte* bind(Module& of, std::byte* memory) {
   return blocks::bind(of, static_cast<const std::byte*>(memory));
 }

@@ -237,12 +237,17 @@ std::size_t workspace_bytes(const language<Design>& net, const On& on, index_t b
   });
 }
 
-/// The models of state-spaces: mamba-130m, mamba-370m, mamba-790m, mamba-1.4b, mamba-2.8b, and Mamba-2's sizes of them.
+/// state-spaces/mamba-130m.
 inline constexpr language<std::remove_const_t<decltype(mamba)>> mamba_130m{mamba, {}};
+/// state-spaces/mamba-370m.
 inline constexpr auto mamba_370m = mamba_130m.with_sizes({.model = 1024, .layers = 48});
+/// state-spaces/mamba-790m.
 inline constexpr auto mamba_790m = mamba_130m.with_sizes({.model = 1536, .layers = 48});
+/// state-spaces/mamba-1.4b.
 inline constexpr auto mamba_1_4b = mamba_130m.with_sizes({.model = 2048, .layers = 48});
+/// state-spaces/mamba-2.8b.
 inline constexpr auto mamba_2_8b = mamba_130m.with_sizes({.model = 2560, .layers = 64});
+/// state-spaces/mamba2-130m.
 inline constexpr language<std::remove_const_t<decltype(mamba2)>> mamba2_130m{mamba2, {.vocabulary = 50288}};
 /// MoE-Mamba (Pioro et al. 2024, arXiv 2401.04081), the small setting of its first version: 8 pairs of layers.
 inline constexpr auto moe_mamba =

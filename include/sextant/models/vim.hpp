@@ -73,8 +73,9 @@ struct vim {
   template <class E = float> constexpr vim_weights<E> weights() const { return vim_weights<E>(sizes); }
 };
 
-/// Vim-Tiny and Vim-Small.
+/// Vim-Tiny.
 inline constexpr vim vim_t{};
+/// Vim-Small.
 inline constexpr vim vim_s{{.embed = 384}};
 
 /// Trainable numbers.

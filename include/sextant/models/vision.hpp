@@ -43,6 +43,7 @@ template <class Design, class E> struct vision_stage {
     visit("downsample", down);
   }
 };
+/// The four stages, by number.
 template <class Design, class E> struct vision_stages {
   vision_stage<Design, E> stage[4]{};
   template <class Visit> constexpr void each(const Visit& visit) {
@@ -203,15 +204,17 @@ template <class Design> constexpr vision<Design> swin_t(const Design& design) { 
 /// together. Every row of the tables is one change of it.
 inline constexpr auto linear_swin_t = swin_t(linear_attention.with(order::global{}));
 
-/// MILA (Han et al. 2024), tiny, small and base.
+/// MILA, tiny (Han et al. 2024, arXiv 2405.16605).
 inline constexpr vision<std::remove_const_t<decltype(mila)>> mila_t{
     mila,
     {.embed = 64, .depths = {2, 4, 8, 4}, .heads = {2, 4, 8, 16}, .convolutional = true, .conditional_position = true}};
+/// MILA, small.
 inline constexpr auto mila_s = mila_t.with_sizes({.embed = 64,
                                                   .depths = {3, 6, 21, 6},
                                                   .heads = {2, 4, 8, 16},
                                                   .convolutional = true,
                                                   .conditional_position = true});
+/// MILA, base.
 inline constexpr auto mila_b = mila_t.with_sizes({.embed = 96,
                                                   .depths = {3, 6, 21, 6},
                                                   .heads = {3, 6, 12, 24},

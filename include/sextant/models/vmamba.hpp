@@ -28,6 +28,7 @@ template <class E> struct vmamba_stage {
     visit("downsample.3", norm);
   }
 };
+/// The four stages, by number.
 template <class E> struct vmamba_stages {
   vmamba_stage<E> stage[4]{};
   template <class Visit> constexpr void each(const Visit& visit) {

@@ -6,7 +6,9 @@
 
 #include <sextant/cpu/simd.hpp>
 
-namespace sextant::cpu::inline SEXTANT_CPU_ISA::detail {
+namespace sextant::cpu::inline SEXTANT_CPU_ISA {
+
+namespace detail {
 
 /// visit(place, whole, count) for every vector of a row; `whole` is std::true_type where all its lanes are numbers.
 template <class Real, class Visit> SEXTANT_INLINE void vectors_of(index_t count, const Visit& visit) {
@@ -26,4 +28,6 @@ SEXTANT_INLINE void store_some(simd<Real> value, E* to, Whole, [[maybe_unused]] 
   else value.store(to, count);
 }
 
-}  // namespace sextant::cpu::inline SEXTANT_CPU_ISA::detail
+}  // namespace detail
+
+}  // namespace sextant::cpu::inline SEXTANT_CPU_ISA
