@@ -58,7 +58,7 @@ template <class E, class On> void check(On on, index_t n, index_t I, index_t O, 
 }
 
 template <class E> void check_all() {
-  for (const index_t n : {0, 1, 7, 50, 200})
+  for (const index_t n : {0, 1, 2, 3, 4, 7, 50, 200})
     for (const index_t I : {0, 1, 13, 96})
       for (const index_t O : {0, 1, 31, 70})
         check<E>(cpu::parallel{{}, 2}, n, I, O, (n + I + O) % 3 != 0, activation::none, int(n + O) % 3);
@@ -87,7 +87,7 @@ TEST_CASE("linear: parts of one matrix, and some of its outputs") {
 TEST_CASE("linear: what is refused") {
   dice d;
   with_weights layer(blocks::modules::linear<float>(8, 4), d);
-  table<float> x(3, 8), y(3, 4), wrong(3, 5);
+  table<float> x(5, 8), y(5, 4), wrong(5, 5);
   cpu::serial on{};
   CHECK(linear(on, x, layer.module, wrong).code == errc::shape);
   CHECK(linear(on, y, layer.module, y).code == errc::shape);

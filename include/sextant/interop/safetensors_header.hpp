@@ -2,6 +2,7 @@
 /// @file  The header of a safetensors file: JSON of one shape, parsed strictly and written.
 #pragma once
 
+#include <algorithm>    // min
 #include <cstddef>      // size_t
 #include <cstdint>      // uint64_t
 #include <limits>       // numeric_limits
@@ -144,6 +145,13 @@ class header_reader {
       into.push_back(n);
     } while (take(','));
     return take(']');
+  }
+  /// A number, true, false or null, whatever it is: up to the next sign of JSON's.
+  bool take_plain() {
+    skip_blanks();
+    const std::size_t length = std::min(rest.find_first_of(",:{}[]\" \n\t\r"), rest.size());
+    rest.remove_prefix(length);
+    return length > 0;
   }
   bool at_end() {
     skip_blanks();

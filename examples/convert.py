@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes the weights of a PyTorch checkpoint (.pth, .pt, .bin) as a safetensors file, which the examples read.
+
+    pip install torch==2.13.0
+    python examples/convert.py model.pth model.safetensors
+
+The weights are the checkpoint itself or what stands in it under state_dict_ema, model, state_dict or model_ema; a prefix
+"module." of all names is taken away. Numbers stay as they are, or become --dtype. Only tensors are read of the file: it can
+run no code.
+"""
+import argparse
+import collections
+import ctypes
+import json
+import struct
+import sys
+
+import torch
+
+NAMES = {torch.float64: "F64", torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16", torch.int64: "I64",
+         torch.int32: "I32", torch.int16: "I16", torch.int8: "I8", torch.uint8: "U8", torch.bool: "BOOL"}
+WRAPPERS = ("state_dict_ema", "model", "state_dict", "model_ema")
+
+
+def weights_of(checkpoint):
+    """The tensors of a checkpoint by name."""
+    while isinstance(checkpoint, dict):
+        inside = next((checkpoint[key] for key in WRAPPERS if isinstance(checkpoint.get(key), dict)), None)
+        if inside is None:
+            break
+        checkpoint = inside
+    if not isinstance(checkpoint, dict):
+        sys.exit("convert.py: the checkpoint is no dictionary of tensors")
+    tensors = {name: value for name, value in checkpoint.items() if isinstance(value, torch.Tensor)}
+    if not tensors:
+        sys.exit("convert.py: there is no tensor in the checkpoint, nor under " + ", ".join(WRAPPERS))
+    for name in checkpoint.keys() - tensors.keys():
+        print(f"convert.py: {name} is no tensor: left out", file=sys.stderr)
+    if all(name.startswith("module.") for name in tensors):
+        tensors = {name[len("module."):]: value for name, value in tensors.items()}
+    return tensors
+
+
+def write(path, tensors):
+    """A safetensors file: the widest numbers first, so that all lie at multiples of their size."""
+    header, end = collections.OrderedDict({"__metadata__": {"format": "pt"}}), 0
+    order = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))
+    for name in order:
+        tensor = tensors[name]
+        if tensor.dtype not in NAMES:
+            sys.exit(f"convert.py: {name} has dtype {tensor.dtype}, which is not written")
+        size = tensor.numel() * tensor.element_size()
+        header[name] = {"dtype": NAMES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [end, end + size]}
+        end += size
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    with open(path, "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        for name in order:
+            tensor = tensors[name].contiguous()
+            file.write(ctypes.string_at(tensor.data_ptr(), tensor.numel() * tensor.element_size()))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkpoint")
+    parser.add_argument("safetensors")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), help="of all floating point numbers")
+    arguments = parser.parse_args()
+    tensors = weights_of(torch.load(arguments.checkpoint, map_location="cpu", weights_only=True))
+    if arguments.dtype:
+        dtype = getattr(torch, arguments.dtype)
+        tensors = {name: t.to(dtype) if t.is_floating_point() else t for name, t in tensors.items()}
+    write(arguments.safetensors, {name: t.detach() for name, t in tensors.items()})
+    print(f"{len(tensors)} tensors, {sum(t.numel() for t in tensors.values())} numbers")
+
+
+if __name__ == "__main__":
+    main()
