@@ -99,6 +99,11 @@ TEST_CASE("more channels than a block holds, and more keys than shared memory ho
   CHECK(error_of_both<fp32>(mamba, {.B = 1, .T = 33, .K = 16, .V = 131}, w) <= generic_tolerance<fp32>);
   CHECK(error_of_both<fp32>(linear_attention, {.B = 1, .T = 9, .K = 1024, .V = 67}, w) <= generic_tolerance<fp32>);
   CHECK(error_of_both<fp32>(two_mamba, {.B = 1, .T = 9, .K = 340, .V = 2}, w) <= generic_tolerance<fp32>);
+  // Shared memory to the last bytes, with what the scan needs besides.
+  for (const index_t K : {214, 215, 216, 217, 218, 219, 220}) {
+    CHECK(error_of_both<fp32>(retnet, {.B = 1, .T = 9, .K = K, .V = 8}, w) <= generic_tolerance<fp32>);
+    CHECK(error_of_both<fp64>(retnet, {.B = 1, .T = 9, .K = K / 2, .V = 8}, w) <= generic_tolerance<fp64>);
+  }
 }
 
 TEST_CASE("the final state in the place of the initial one") {

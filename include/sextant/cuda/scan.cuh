@@ -6,6 +6,7 @@
 #include <cub/block/block_scan.cuh>
 
 #include <sextant/cuda/forward.cuh>
+#include <sextant/cuda/ptx/mbarrier.cuh>
 #include <sextant/cuda/recurrent.cuh>
 #include <sextant/design/scan_operator.hpp>
 
@@ -152,9 +153,11 @@ struct scan : untyped_family<scan> {
 
   template <class Real> static block_memory memory(const device_call<Real>& c, bool expands) {
     using block = scan_block<Real, int>;
-    constexpr std::size_t temporary = 2048;  // static shared memory of the block's scans
-    return block_memory::fit(c.values, 8, block::fixed(c, expands) * sizeof(Real) + temporary, block::each(c) * sizeof(Real),
-                             in_place_per_head(c));
+    constexpr std::size_t temporary = ptx::static_shared_bytes<typename block::block_scan::TempStorage>;
+    block_memory m = block_memory::fit(c.values, 8, block::fixed(c, expands) * sizeof(Real) + temporary,
+                                       block::each(c) * sizeof(Real), in_place_per_head(c));
+    if (m.is_shared) m.bytes -= temporary;  // which is not of the scratch
+    return m;
   }
   template <class Design, class Precision> static bool takes(const Design&, const sequence_of<Design, Precision>&) {
     return true;
