@@ -57,7 +57,9 @@ struct chunked_wgmma {
   template <class Design, class Precision>
   static std::size_t workspace_bytes(const Design& design, const sequence_of<Design, Precision>& x) {
     return with_plan(design, x, std::size_t(0), [&](auto plan) {
-      return wgmma::segment_states<decltype(plan)>::count(segments_of(plan, x), blocks_of(plan, x)) * sizeof(float);
+      using plan_type = decltype(plan);
+      const std::size_t slices = std::size_t(blocks_of(plan, x)) * plan_type::slices;
+      return wgmma::states_of<plan_type>::floats(segments_of(plan, x), slices) * sizeof(float);
     });
   }
   template <class Design, class Precision>
@@ -140,16 +142,18 @@ struct chunked_wgmma {
                   wgmma::chunked_shared_bytes<Plan>, on.handle, call, maps);
   }
   /// Puts the states that segments begin with into the workspace.
-  template <class Plan, class Call>
-  static status hand_over(const Call& call, const wgmma::chunked_maps& maps, const stream& on) {
-    using states = wgmma::segment_states<Plan>;
-    const status done = launch(&wgmma::segment_kernel<Plan>, dim3(unsigned(call.blocks * (call.segments - 1))),
-                               dim3(Plan::segment_threads), wgmma::chunked_shared_bytes<Plan>, on.handle, call, maps);
+  template <class Plan, class Design, class Precision>
+  static status hand_over(wgmma::chunked_call<Design, Precision> call, const wgmma::chunked_maps& maps,
+                          const stream& on) {
+    using plan = wgmma::segment_plan<Design, Precision, Plan::keys>;
+    const unsigned slices = unsigned(call.blocks * Plan::slices), heads = slices / unsigned(call.values / 64);
+    call.blocks = int(heads) * ((call.values / 64 + plan::slices - 1) / plan::slices);
+    const status done = launch(&wgmma::segment_kernel<plan>, dim3(unsigned(call.blocks * (call.segments - 1))),
+                               dim3(plan::threads), wgmma::chunked_shared_bytes<plan>, on.handle, call, maps);
     if (!done) return done;
-    return launch(
-        &wgmma::pass_on_kernel<states::slice_numbers, states::slices, states::normaliser_numbers, Plan::decays>,
-        dim3(unsigned((states::numbers + 255) / 256), unsigned(call.blocks)), dim3(256), 0, on.handle, call.handed,
-        call.segments);
+    return launch(&wgmma::pass_on_kernel<plan::keys, plan::normalised, plan::decays>,
+                  dim3(unsigned((wgmma::states_of<plan>::numbers + 255) / 256), slices), dim3(256), 0, on.handle,
+                  call.handed, call.segments);
   }
 };
 

@@ -191,8 +191,6 @@ __device__ __forceinline__ void write_gates(chunk_gates& to, state_frame& frame,
   if (mild) frame.log2 += last;
 
   stage_is_free();
-  store_places<Plan>(to.from_start, lane, seen_first, seen_second);
-  store_rows<Plan>(to.admitted, lane, admitted_first, admitted_second);
   to.entering[place_of_pair(Plan::reversed ? 31 - lane : lane)] = entering;
   if (lane < 4) to.all[lane] = {mild ? held : -held, whole, ptx::exp2_approx(frame.log2)};
   if constexpr (Plan::normalised) {
@@ -201,6 +199,9 @@ __device__ __forceinline__ void write_gates(chunk_gates& to, state_frame& frame,
     if constexpr (Plan::reversed) to.key_weight[31 - lane] = split_pair<typename Plan::token>(weight_second, weight_first);
     else to.key_weight[lane] = split_pair<typename Plan::token>(weight_first, weight_second);
   }
+  if constexpr (!Plan::answers) return;
+  store_places<Plan>(to.from_start, lane, seen_first, seen_second);
+  store_rows<Plan>(to.admitted, lane, admitted_first, admitted_second);
   if (mild) return store_places<Plan>(to.column, lane, enters_first, enters_second);
   store_rows<Plan>(to.cumulated, lane, first, second);
 #pragma unroll

@@ -32,7 +32,7 @@ __global__ void __launch_bounds__(Plan::threads, Plan::blocks)
   // From a lane, so that the compiler knows that all lanes of a warp agree.
   const int group = __shfl_sync(~0u, int(threadIdx.x) / 128, 0), warp = __shfl_sync(~0u, int(threadIdx.x) / 32 % 4, 0);
   const int thread = int(threadIdx.x) % 128;
-  if (threadIdx.x == 0) barriers.init(4);
+  if (threadIdx.x == 0) barriers.init();
   __syncthreads();
 
   // Each role finds out by itself where it works: what lived across the branches would cost all of them registers.
@@ -42,11 +42,11 @@ __global__ void __launch_bounds__(Plan::threads, Plan::blocks)
     int lane;
     asm volatile("mov.u32 %0, %%laneid;" : "=r"(lane));  // not a register of all roles from the beginning on
     if (warp == 0) {
-      if (lane == 0) run_producer<Plan, true>(call, maps, block, memory, barriers);
+      if (lane == 0) run_producer<Plan>(call, maps, block, memory, barriers);
     } else if (warp == 1) {
       if (lane == 0) run_storer<Plan>(call, maps, block, memory, barriers);
     } else {
-      run_preparation<Plan, true>(call, block, memory, barriers, warp - 2, lane);
+      run_preparation<Plan>(call, block, memory, barriers, warp - 2, lane);
     }
   } else if (group == Plan::score_group) {
     ptx::shrink_registers<Plan::score_registers>();
@@ -61,8 +61,5 @@ __global__ void __launch_bounds__(Plan::threads, Plan::blocks)
   (void)call, (void)maps;
 #endif
 }
-
-/// Dynamic shared memory of a block, in bytes: with room to start at a multiple of 1024.
-template <class Plan> inline constexpr std::size_t chunked_shared_bytes = offsetof(chunked_memory<Plan>, end) + 1024;
 
 }  // namespace sextant::gpu::wgmma

@@ -18,6 +18,7 @@ template <class Design, class Precision, int Keys, int Slices, bool Paired> stru
   using precision_type = Precision;
   using token = typename Precision::token;
 
+  static constexpr bool answers = true;  ///< queries; else the state moves on and nothing more, see segment_plan
   static constexpr int keys = Keys, slices = Slices;
   static constexpr int rows = 64;               ///< tokens of a chunk, channels of a slice, numbers in a row of a tile
   static constexpr int slabs = Keys / 64;       ///< tiles of 64 x 64 that the chunk's queries or keys take
@@ -52,7 +53,6 @@ template <class Design, class Precision, int Keys, int Slices, bool Paired> stru
   static constexpr int factor_tellers = normalised || adds_own ? 32 : 1;
 
   static constexpr int threads = 128 * (2 + Slices);
-  static constexpr int segment_threads = 128 * ((maps ? 2 : 1) + Slices);
   static constexpr int start_meeting = 1, turn_meeting = 2;  ///< named barriers; the last of one for each slice
   static constexpr int producer_group = 0, score_group = 1, first_state_group = 2;
   static constexpr bool two_blocks =  ///< per multiprocessor
@@ -84,6 +84,23 @@ template <class Design, class Precision, int Keys, int Slices, bool Paired> stru
 
   /// Where position p of a chunk lies, positions counting in the order in which the state meets the tokens.
   static constexpr __device__ int row_of(int position) { return reversed ? rows - 1 - position : position; }
+};
+
+/// How a kernel moves the state of some channels of a head through a segment of time, see segment_kernel(): with keys and
+/// values alone. Two blocks of 64 channels fit into a multiprocessor; where keys pass through a map, one of 128, so that more
+/// channels have use of it. Channels that are not there are 0.
+template <class Design, class Precision, int Keys,
+          int Slices = chunked_plan<Design, Precision, Keys, 1, false>::maps ? 2 : 1>
+struct segment_plan : chunked_plan<Design, Precision, Keys, Slices, false> {
+  using base = chunked_plan<Design, Precision, Keys, Slices, false>;
+
+  static constexpr bool answers = false, output_gate = false;
+  static constexpr int map_groups = base::maps ? 1 : 0;  ///< warpgroups
+  static constexpr int threads = 128 * (1 + map_groups + Slices), blocks = base::maps ? 1 : 2;
+  static constexpr int producer_registers = base::maps ? 64 : 72, map_registers = 64;
+  static constexpr int state_registers = base::maps ? 192 : 184;
+  static_assert(128 * (producer_registers + map_groups * map_registers + Slices * state_registers) <= 65536 / blocks);
+  static constexpr int stage_tiles = base::slabs + Slices, stages = 12 / stage_tiles, value_stages = stages;
 };
 
 /// Where the pair of rows number `pair` stands among numbers that lanes load two pairs at a time: lane l of a warp needs the
@@ -122,7 +139,7 @@ template <class Element> struct some<Element, 0> {
 };
 
 /// Shared memory of a block. Tiles first, each at a multiple of 1024 bytes.
-template <class Plan> struct chunked_memory {
+template <class Plan, bool Answers = Plan::answers> struct chunked_memory {
   using tile = std::uint16_t[Plan::tile_bytes / 2];
   using slice_tiles = tile[Plan::slices];
   using gate_sets = chunk_gates[Plan::gate_sets];
@@ -141,6 +158,18 @@ template <class Plan> struct chunked_memory {
   some<columns, Plan::adds_own ? 2 : 0> own;               // q_i . k_i I_i
   unsigned char end;                                       // what follows only fills up the last 1024 bytes
 };
+template <class Plan> struct chunked_memory<Plan, false> {
+  using tile = std::uint16_t[Plan::tile_bytes / 2];
+  using gate_sets = chunk_gates[Plan::gate_sets];
+
+  tile k[Plan::stages][Plan::slabs];
+  tile v[Plan::stages][Plan::slices];
+  some<gate_sets, Plan::gated ? Plan::stages : 0> gates;
+  unsigned char end;
+};
+
+/// Dynamic shared memory of a block, in bytes: with room to start at a multiple of 1024.
+template <class Plan> inline constexpr std::size_t chunked_shared_bytes = offsetof(chunked_memory<Plan>, end) + 1024;
 
 /// Barriers of a block. Phase n of a stage's barriers belongs to the n-th chunk in that stage.
 /// Where lanes have written or read gates or factors of rows themselves, all of them arrive, else one of each warp: the
@@ -158,8 +187,9 @@ template <class Plan> struct chunked_barriers {
   // Of values that have stages of their own: they are there; nobody reads them any more.
   ptx::mbarrier values_landed[Plan::value_stages][Plan::slices], values_released[Plan::value_stages][Plan::slices];
 
-  /// For `score_warps` warps of scores, 4 or none. One thread, before all of the block meet.
-  __device__ __forceinline__ void init(int score_warps) {
+  /// One thread, before all of the block meet.
+  __device__ __forceinline__ void init() {
+    constexpr int score_warps = Plan::answers ? 4 : 0;
     for (int i = 0; i < Plan::stages; ++i) {
       landed[i].init(1);
       gated[i].init(Plan::gate_sets * Plan::gate_tellers);
@@ -189,7 +219,7 @@ template <class Design, class Precision> struct chunked_call {
   float scale, eps;
   int blocks;                    ///< that walk side by side through one segment of all sequences
   int segments, segment_chunks;  ///< of a sequence; of a segment, the last one may have fewer
-  float* handed;                 ///< with several segments: what they hand over, see segment_states
+  float* handed;                 ///< with several segments: what they hand over, see handed_states
 };
 
 /// The tensors of a call as boxes of 64 tokens by 64 numbers of one head.
@@ -208,11 +238,12 @@ template <class Plan> struct chunked_block {
     number = its_number % call.blocks;
     first_chunk = segment * call.segment_chunks;
     chunks = min(call.segment_chunks, call.chunks - first_chunk);
-    const int slices_per_head = call.values / 64 / (Plan::paired ? 1 : Plan::slices);
-    const int units = call.heads / Plan::heads * slices_per_head;
+    const int channels = Plan::paired ? 64 : 64 * Plan::slices;
+    const int blocks_of_head = Plan::answers ? call.values / channels : (call.values + channels - 1) / channels;
+    const int units = call.heads / Plan::heads * blocks_of_head;
     batch = number / units;
-    head = number % units / slices_per_head * Plan::heads;
-    first_value = number % units % slices_per_head * (Plan::paired ? 64 : 64 * Plan::slices);
+    head = number % units / blocks_of_head * Plan::heads;
+    first_value = number % units % blocks_of_head * channels;
   }
   __device__ int head_of(int slice) const { return head + (Plan::paired ? slice : 0); }
   __device__ int value_of(int slice) const { return first_value + (Plan::paired ? 0 : 64 * slice); }

@@ -11,29 +11,30 @@ namespace sextant::gpu::wgmma {
 
 /// z before a block's first chunk: the initial one or what segments handed over; in segment_kernel() 0, and the initial one
 /// is handed over.
-template <class Plan, bool Shows, class Call>
+template <class Plan, class Call>
 __device__ __forceinline__ void begin_normaliser(normaliser<Plan>& z, const Call& call,
                                                  const chunked_block<Plan>& block) {
-  const segment_states<Plan> states{call.handed, call.segments, block.number};
-  const int h = block.head + z.head(), of_head = z.head() * Plan::keys;
+  const states_of<Plan> states = states_of_head<Plan>(call, block, z.head(), block.first_value);
+  const int h = block.head + z.head();
   const auto& initial = call.x.initial_state.z;
-  if (Shows && call.segments > 1) {
-    const float* const from = states.normaliser(block.segment) + of_head;
+  if (Plan::answers && call.segments > 1) {
+    const float* const from = states.normaliser(block.segment);
     z.each([&](int key, float& its) { its = from[key]; });
-  } else if (Shows) {
+  } else if (Plan::answers) {
     if (initial) z.each([&](int key, float& its) { its = initial(block.batch, h, key); });
   } else if (block.segment == 0) {
-    float* const to = states.normaliser(0) + of_head;
+    float* const to = states.normaliser(0);
     z.each([&](int key, float) { to[key] = initial ? initial(block.batch, h, key) : 0.0f; });
   }
 }
 /// z behind its last one goes to the next segment or is the final one, which the block of a head's first channels stores.
-template <class Plan, bool Shows, class Call>
-__device__ __forceinline__ void end_normaliser(normaliser<Plan>& z, const Call& call,
-                                               const chunked_block<Plan>& block) {
-  if constexpr (!Shows) {
-    float* const to = segment_states<Plan>{call.handed, call.segments, block.number}.normaliser(block.segment + 1) +
-                      z.head() * Plan::keys;
+/// Finds out anew where it works, so that this takes no registers until here.
+template <class Plan, class Call> __device__ __forceinline__ void end_normaliser(normaliser<Plan>& z, const Call& call) {
+  int number;
+  asm volatile("mov.u32 %0, %%ctaid.x;" : "=r"(number));
+  const chunked_block<Plan> block{call, number};
+  if constexpr (!Plan::answers) {
+    float* const to = states_of_head<Plan>(call, block, z.head(), block.first_value).normaliser(block.segment + 1);
     z.each([&](int key, float its) { to[key] = its; });
   } else if (call.x.final_state.z && block.segment + 1 == call.segments && block.first_value == 0) {
     const int h = block.head + z.head();
@@ -42,16 +43,16 @@ __device__ __forceinline__ void end_normaliser(normaliser<Plan>& z, const Call& 
 }
 
 /// One of the warps of the normaliser. In chunked_kernel() it shows z to the score warpgroup before every chunk.
-template <class Plan, bool Shows, class Call>
+template <class Plan, class Call>
 __device__ void run_normaliser(const Call& call, const chunked_block<Plan>& block, chunked_memory<Plan>& memory,
                                chunked_barriers<Plan>& barriers, int warp, int lane) {
   normaliser<Plan> z{warp, lane};
-  begin_normaliser<Plan, Shows>(z, call, block);
+  begin_normaliser<Plan>(z, call, block);
   for (int c = 0; c < block.chunks; ++c) {
     const int stage = c % Plan::stages, buffer = c & 1;
     asm volatile("" : "+r"(lane));  // addresses made of it are not worth registers from chunk to chunk
     z.lane = lane;
-    if constexpr (Shows) {
+    if constexpr (Plan::answers) {
       if (c >= 2) barriers.weighed[buffer].wait(c / 2 - 1);
       z.show(memory.z[buffer]);
       ptx::publish_to_async_proxy();
@@ -66,18 +67,17 @@ __device__ void run_normaliser(const Call& call, const chunked_block<Plan>& bloc
     __syncwarp();
     if (Plan::gate_tellers > 1 || lane == 0) barriers.released[stage].arrive();
   }
-  end_normaliser<Plan, Shows>(z, call, block);
+  end_normaliser<Plan>(z, call);
 }
 
 /// One of the two warps that prepare chunks.
-template <class Plan, bool Shows, class Call>
+template <class Plan, class Call>
 __device__ __forceinline__ void run_preparation(const Call& call, const chunked_block<Plan>& block,
                                                 chunked_memory<Plan>& memory, chunked_barriers<Plan>& barriers,
                                                 int warp, int lane) {
   if constexpr (Plan::gated)
     if (warp < Plan::gate_warps) return run_gates<Plan>(call, block, memory, barriers, warp, lane);
-  if constexpr (Plan::normalised)
-    run_normaliser<Plan, Shows>(call, block, memory, barriers, warp - Plan::gate_warps, lane);
+  if constexpr (Plan::normalised) run_normaliser<Plan>(call, block, memory, barriers, warp - Plan::gate_warps, lane);
 }
 
 }  // namespace sextant::gpu::wgmma

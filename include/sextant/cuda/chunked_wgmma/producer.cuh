@@ -7,22 +7,19 @@
 
 namespace sextant::gpu::wgmma {
 
-/// Asks for a slice of a chunk's values and its output gate. Where they have stages of their own and nothing is answered they
-/// lie where the queries would.
-template <class Plan, bool Answered>
+/// Asks for a slice of a chunk's values and its output gate.
+template <class Plan>
 __device__ __forceinline__ void load_values(const chunked_maps& maps, const chunked_block<Plan>& block,
                                             chunked_memory<Plan>& memory, ptx::mbarrier& landed, int stage, int slice,
                                             int first) {
   const int head = block.head_of(slice), value = block.value_of(slice);
-  if constexpr (Plan::splits && !Answered)
-    ptx::load_box(memory.q[stage][slice], maps.v, landed, value, head, first, block.batch);
-  else ptx::load_box(memory.v[stage][slice], maps.v, landed, value, head, first, block.batch);
-  if constexpr (Answered && Plan::output_gate)
+  ptx::load_box(memory.v[stage][slice], maps.v, landed, value, head, first, block.batch);
+  if constexpr (Plan::output_gate)
     ptx::load_box(memory.output_gate[stage][slice], maps.gate, landed, value, head, first, block.batch);
 }
-/// Asks for the tiles of every chunk as soon as their stage is free: all of them, or, where nothing is `Answered`, those that
+/// Asks for the tiles of every chunk as soon as their stage is free: all of them, or, where nothing is answered, those that
 /// the state is made of, keys and values. One thread.
-template <class Plan, bool Answered, class Call>
+template <class Plan, class Call>
 __device__ void run_producer(const Call& call, const chunked_maps& maps, const chunked_block<Plan>& block,
                              chunked_memory<Plan>& memory, chunked_barriers<Plan>& barriers) {
   const int key_head = block.head / call.heads_per_key_head;
@@ -30,17 +27,17 @@ __device__ void run_producer(const Call& call, const chunked_maps& maps, const c
     const int stage = c % Plan::stages, first = block.first_token(call, c);
     if (c >= Plan::stages) barriers.released[stage].wait(c / Plan::stages - 1);
     ptx::mbarrier& landed = barriers.landed[stage];
-    landed.arrive_and_expect((Answered ? Plan::stage_tiles : Plan::slabs + Plan::slices) * Plan::tile_bytes);
+    landed.arrive_and_expect(Plan::stage_tiles * Plan::tile_bytes);
 #pragma unroll
     for (int slab = 0; slab < Plan::slabs; ++slab) {
-      if constexpr (Answered)
+      if constexpr (Plan::answers)
         ptx::load_box(memory.q[stage][slab], maps.q, landed, 64 * slab, key_head, first, block.batch);
       ptx::load_box(memory.k[stage][slab], maps.k, landed, 64 * slab, key_head, first, block.batch);
     }
-    if constexpr (!(Answered && Plan::splits)) {
+    if constexpr (!Plan::splits) {
 #pragma unroll
       for (int slice = 0; slice < Plan::slices; ++slice)
-        load_values<Plan, Answered>(maps, block, memory, landed, stage, slice, first);
+        load_values<Plan>(maps, block, memory, landed, stage, slice, first);
     }
   }
 }
@@ -57,7 +54,7 @@ __device__ __forceinline__ void ask_for_values(const Call& call, const chunked_m
     if (c >= Plan::value_stages) barriers.values_released[stage][slice].wait(c / Plan::value_stages - 1);
     ptx::mbarrier& landed = barriers.values_landed[stage][slice];
     landed.arrive_and_expect(Plan::value_tiles / Plan::slices * Plan::tile_bytes);
-    load_values<Plan, true>(maps, block, memory, landed, stage, slice, block.first_token(call, c));
+    load_values<Plan>(maps, block, memory, landed, stage, slice, block.first_token(call, c));
   }
 }
 

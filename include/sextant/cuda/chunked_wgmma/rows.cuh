@@ -18,17 +18,18 @@ template <class Token, class Map> __device__ __forceinline__ uint4 mapped(uint4 
   return narrowed<Token>(x).words;
 }
 
-/// The key rows of a chunk, and where the kernel reads them the query rows, by the 128 threads of a warpgroup, for itself
+/// The key rows of a chunk, and where there are any the query rows, by the 128 threads of a warpgroup, for itself
 /// and others: a thread has 8 neighbouring keys of every (1024 / Keys)-th row.
-template <class Plan, bool Queries, class Call>
+template <class Plan, class Call>
 __device__ __forceinline__ void map_rows(const Call& call, chunked_memory<Plan>& memory,
                                          chunked_barriers<Plan>& barriers, int stage, int first, int thread) {
   using token = typename Plan::token;
-  constexpr int pieces = Plan::keys / 8, row_step = 128 / pieces, at_once = 2, sets = Queries ? 2 : 1;
+  constexpr int pieces = Plan::keys / 8, row_step = 128 / pieces, at_once = 2, sets = Plan::answers ? 2 : 1;
   const int piece = thread % pieces, first_row = thread / pieces;
   // Rows that are a multiple of 8 apart are swizzled alike.
   const int at = piece / 8 * (Plan::tile_bytes / 2) + first_row * 64 + ((piece % 8 ^ first_row % 8) << 3);
-  std::uint16_t* const rows[] = {memory.k[stage][0] + at, memory.q[stage][0] + at};
+  std::uint16_t* rows[sets] = {memory.k[stage][0] + at};
+  if constexpr (Plan::answers) rows[1] = memory.q[stage][0] + at;
   const auto& map = call.design.feature_map;
   const float factors[] = {key_scale<float>(map, index_t(Plan::keys)), 1.0f};
 #pragma unroll 1

@@ -6,65 +6,65 @@
 
 namespace sextant::gpu::wgmma {
 
-/// The states that the segments of a sequence begin with, in memory of the device. Record 0 is the initial state: a copy,
-/// since the last segment may write the final one in its place. Record j is at first what segment j - 1 makes of zeros,
-/// and once states are passed on, what comes of all before it. Numbers lie as warpgroups hold them, so that neighbouring
-/// threads have neighbours.
-template <int SliceNumbers, int Slices, int NormaliserNumbers> struct handed_states {
-  static constexpr int slice_numbers = SliceNumbers, slices = Slices, normaliser_numbers = NormaliserNumbers;
-  static constexpr int state_numbers = Slices * SliceNumbers, numbers = state_numbers + NormaliserNumbers;
-  static constexpr int record_numbers = numbers + 32;  ///< and what is left in record j of record j - 1, for each slice
+/// The states that the segments of a sequence begin with, in memory of the device, of one head's 64 channels. Record 0 is the
+/// initial state: a copy, since the last segment may write the final one in its place. Record j is at first what segment
+/// j - 1 makes of zeros, and once states are passed on, what comes of all before it. Numbers lie as warpgroups hold them, so
+/// that neighbouring threads have neighbours; those of a normaliser, which each 64 channels have again, come after them.
+template <int Keys, bool Normalised> struct handed_states {
+  static constexpr int keys = Keys, state_numbers = 64 * Keys, numbers = state_numbers + (Normalised ? Keys : 0);
+  static constexpr int record_numbers = numbers + 32;  ///< and what is left in record j of record j - 1
 
   float* handed;
-  int segments, number;  // number: of the block among those of its segment
+  int segments, number;  // number: of the 64 channels among those of all heads of all sequences
 
-  __device__ float* record(int j) const { return handed + (std::int64_t(number) * segments + j) * record_numbers; }
-  __device__ float& left(int j, int slice) const { return record(j)[numbers + slice]; }
-  __device__ float* normaliser(int j) const { return record(j) + state_numbers; }  // of one head after the other
+  __device__ __forceinline__ float* record(int j) const {
+    return handed + (std::int64_t(number) * segments + j) * record_numbers;
+  }
+  __device__ __forceinline__ float& left(int j) const { return record(j)[numbers]; }
+  __device__ __forceinline__ float* normaliser(int j) const { return record(j) + state_numbers; }
+  __device__ __forceinline__ void store(const float (&S)[std::size_t(Keys) / 2], int j, int thread) const {
+    float* const to = record(j) + thread;
+#pragma unroll
+    for (int i = 0; i < Keys / 2; ++i) to[128 * i] = S[i];
+  }
+  __device__ __forceinline__ void load(float (&S)[std::size_t(Keys) / 2], int j, int thread) const {
+    const float* const from = record(j) + thread;
+#pragma unroll
+    for (int i = 0; i < Keys / 2; ++i) S[i] = from[128 * i];
+  }
+  /// Floats for all of `count` times 64 channels.
+  static std::size_t floats(int its_segments, std::size_t count) {
+    return its_segments == 1 ? 0 : count * std::size_t(its_segments) * std::size_t(record_numbers);
+  }
 };
 
 /// Those of a plan.
-template <class Plan>
-struct segment_states : handed_states<64 * Plan::keys, Plan::slices, Plan::normalised ? Plan::heads * Plan::keys : 0> {
-  using base = handed_states<64 * Plan::keys, Plan::slices, Plan::normalised ? Plan::heads * Plan::keys : 0>;
-
-  __device__ segment_states(float* its_handed, int its_segments, int its_number)
-      : base{its_handed, its_segments, its_number} {}
-
-  /// Floats for all blocks.
-  static std::size_t count(int segments, int blocks) {
-    return segments == 1 ? 0 : std::size_t(blocks) * std::size_t(segments) * std::size_t(base::record_numbers);
-  }
-  __device__ __forceinline__ void store(const float (&S)[Plan::keys / 2], int j, int slice, int thread) const {
-    float* const to = this->record(j) + slice * base::slice_numbers + thread;
-#pragma unroll
-    for (int i = 0; i < Plan::keys / 2; ++i) to[128 * i] = S[i];
-  }
-  __device__ __forceinline__ void load(float (&S)[Plan::keys / 2], int j, int slice, int thread) const {
-    const float* const from = this->record(j) + slice * base::slice_numbers + thread;
-#pragma unroll
-    for (int i = 0; i < Plan::keys / 2; ++i) S[i] = from[128 * i];
-  }
-};
+template <class Plan> using states_of = handed_states<Plan::keys, Plan::normalised>;
+/// Those of the 64 channels from `value` on of a block's head number `h`.
+template <class Plan, class Call>
+__device__ __forceinline__ states_of<Plan> states_of_head(const Call& call, const chunked_block<Plan>& block, int h,
+                                                          int value) {
+  const int head = block.batch * call.heads + block.head + h;
+  return {call.handed, call.segments, head * (call.values / 64) + value / 64};
+}
 
 /// Passes states on: record j += left_j record (j - 1), where a normaliser `Decays` too. Blocks of 256 threads, a thread
 /// for each number.
-template <int SliceNumbers, int Slices, int NormaliserNumbers, bool Decays>
+template <int Keys, bool Normalised, bool Decays>
 __global__ void __launch_bounds__(256) pass_on_kernel(float* handed, int segments) {
-  using states = handed_states<SliceNumbers, Slices, NormaliserNumbers>;
-  constexpr int at_once = 8, keys = SliceNumbers / 64;
+  using states = handed_states<Keys, Normalised>;
+  constexpr int at_once = 8;
   const states its{handed, segments, int(blockIdx.y)};
   const int i = int(blockIdx.x) * 256 + int(threadIdx.x);
   if (i >= states::numbers) return;
-  const bool is_z = i >= states::state_numbers;
-  const int slice = is_z ? (i - states::state_numbers) / keys : i / SliceNumbers;
+  const bool stays = !Decays && i >= states::state_numbers;
   float state = its.record(0)[i];
   for (int first = 1; first < segments; first += at_once) {
     float added[at_once], left[at_once];
 #pragma unroll
     for (int n = 0; n < at_once; ++n) {
       const int j = first + n < segments ? first + n : first;
-      added[n] = its.record(j)[i], left[n] = is_z && !Decays ? 1.0f : its.left(j, slice);
+      added[n] = its.record(j)[i], left[n] = stays ? 1.0f : its.left(j);
     }
 #pragma unroll
     for (int n = 0; n < at_once; ++n) {

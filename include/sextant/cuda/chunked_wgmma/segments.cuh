@@ -7,7 +7,8 @@
 #include <sextant/cuda/chunked_wgmma/preparation.cuh>
 #include <sextant/cuda/chunked_wgmma/rows.cuh>
 #include <sextant/cuda/chunked_wgmma/segment_states.cuh>
-#include <sextant/cuda/chunked_wgmma/state.cuh>
+#include <sextant/cuda/chunked_wgmma/state_numbers.cuh>
+#include <sextant/cuda/chunked_wgmma/state_products.cuh>
 #include <sextant/cuda/ptx/register_budget.cuh>
 
 namespace sextant::gpu::wgmma {
@@ -80,20 +81,55 @@ __device__ int first_remembered(const Call& call, const chunked_block<Plan>& blo
   return 0;
 }
 
-/// One block for each chunked_block of all segments but the last: a warpgroup of which one thread asks for tiles and two
-/// warps have gates and the normaliser, if there is a map one that applies it, and one for each slice of the state.
+/// Moves a state through the block's chunks and answers nothing; returns by how much they decay it.
 template <class Plan>
-__global__ void __launch_bounds__(Plan::segment_threads, 1)
+__device__ __forceinline__ float move_on(float (&S)[Plan::keys / 2], const chunked_block<Plan>& block,
+                                         chunked_memory<Plan>& memory, chunked_barriers<Plan>& barriers, int slice,
+                                         int thread) {
+  const int warp = __shfl_sync(~0u, thread / 32, 0), lane = thread % 32;
+  float left = 1.0f;
+  for (int c = 0; c < block.chunks; ++c) {
+    const int stage = c % Plan::stages;
+    if constexpr (Plan::gated) {
+      barriers.gated[stage].wait(c / Plan::stages);
+      const float decay = memory.gates[stage][0].all[0].whole;
+      left *= decay;
+      multiply_state(S, decay);
+    }
+    barriers.landed[stage].wait(c / Plan::stages);
+    if constexpr (Plan::maps) barriers.mapped[stage].wait(c / Plan::stages);
+    std::uint32_t V[16], entering[16];
+    load_channels(V, ptx::shared_address(memory.v[stage][slice]), warp, lane);
+    if constexpr (Plan::gated) {
+      uint4 factors[4];
+      load_entering(factors, memory.gates[stage][0], lane);
+      scale_channels<typename Plan::token>(entering, V, factors);
+    }
+    add_keys<Plan>(S, Plan::gated ? entering : V, ptx::shared_address(memory.k[stage]));
+    ptx::wait_products<0>();
+    __syncwarp();
+    if (Plan::gate_tellers > 1 || lane == 0) barriers.released[stage].arrive();
+  }
+  return left;
+}
+
+/// One block for each chunked_block of all segments but the last: a warpgroup of which one thread asks for tiles and two
+/// warps have gates and the normaliser, if there is a map one that applies it, and one for each 64 channels.
+template <class Plan>
+__global__ void __launch_bounds__(Plan::threads, Plan::blocks)
     segment_kernel(const __grid_constant__ chunked_call<typename Plan::design_type, typename Plan::precision_type> call,
                    const __grid_constant__ chunked_maps maps) {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
-  using call_type = chunked_call<typename Plan::design_type, typename Plan::precision_type>;
   __shared__ chunked_barriers<Plan> barriers;
+  static_assert(chunked_shared_bytes<Plan> + ptx::static_shared_bytes<chunked_barriers<Plan>> <=
+                    228 * 1024 / Plan::blocks - 1024,
+                "more than a block's share of its multiprocessor's shared memory");
   extern __shared__ unsigned char shared[];
   auto& memory = *reinterpret_cast<chunked_memory<Plan>*>(shared + (-ptx::shared_address(shared) & 1023u));
 
-  const int group = int(threadIdx.x) / 128, thread = int(threadIdx.x) % 128, warp = thread / 32, lane = thread % 32;
-  if (threadIdx.x == 0) barriers.init(0);
+  const int group = __shfl_sync(~0u, int(threadIdx.x) / 128, 0), thread = int(threadIdx.x) % 128, warp = thread / 32;
+  const int lane = thread % 32;
+  if (threadIdx.x == 0) barriers.init();
   chunked_block<Plan> block{call, int(blockIdx.x)};
   // Where gates will be, once all threads are past it.
   using sums_of_chunks = float[Plan::gate_sets][16];
@@ -101,36 +137,36 @@ __global__ void __launch_bounds__(Plan::segment_threads, 1)
   block.first_chunk += skipped, block.chunks -= skipped;
   __syncthreads();
 
-  constexpr int first_state_group = Plan::maps ? 2 : 1;
   if (group == 0) {
-    if constexpr (Plan::maps) ptx::shrink_registers<64>();
+    ptx::shrink_registers<Plan::producer_registers>();
     if (warp == 0) {
-      if (lane == 0) run_producer<Plan, false>(call, maps, block, memory, barriers);
+      if (lane == 0) run_producer<Plan>(call, maps, block, memory, barriers);
     } else if (warp >= 2) {
-      run_preparation<Plan, false>(call, block, memory, barriers, warp - 2, lane);
+      run_preparation<Plan>(call, block, memory, barriers, warp - 2, lane);
     }
-  } else if (group < first_state_group) {
-    ptx::shrink_registers<64>();
+  } else if (group <= Plan::map_groups) {
+    ptx::shrink_registers<Plan::map_registers>();
     for (int c = 0; c < block.chunks; ++c) {
       const int stage = c % Plan::stages;
       barriers.landed[stage].wait(c / Plan::stages);
-      map_rows<Plan, false>(call, memory, barriers, stage, block.first_token(call, c), thread);
+      map_rows<Plan>(call, memory, barriers, stage, block.first_token(call, c), thread);
     }
   } else {
-    if constexpr (Plan::maps) ptx::grow_registers<192>();
-    const int slice = group - first_state_group;
-    const state_group<Plan, call_type> its{call, block, memory, barriers, slice, thread};
-    const segment_states<Plan> states{call.handed, call.segments, block.number};
+    ptx::grow_registers<Plan::state_registers>();
+    const int slice = group - 1 - Plan::map_groups, value = block.value_of(slice);
+    const states_of<Plan> states = states_of_head<Plan>(call, block, 0, value);
+    const bool exists = Plan::slices == 1 || value < call.values;
     float S[Plan::keys / 2];
-    if (block.segment == 0) {
-      its.load_initial_state(S);
-      states.store(S, 0, slice, thread);
+    if (block.segment == 0 && exists) {
+      load_initial_state<Plan::keys>(S, call.x.initial_state.S, block.batch, block.head, value, thread);
+      states.store(S, 0, thread);
     }
 #pragma unroll
     for (int i = 0; i < Plan::keys / 2; ++i) S[i] = 0.0f;
-    const float left = its.move_on(S);
-    states.store(S, block.segment + 1, slice, thread);
-    if (thread == 0) states.left(block.segment + 1, slice) = skipped > 0 ? 0.0f : left;
+    const float left = move_on<Plan>(S, block, memory, barriers, slice, thread);
+    if (!exists) return;
+    states.store(S, block.segment + 1, thread);
+    if (thread == 0) states.left(block.segment + 1) = skipped > 0 ? 0.0f : left;
   }
 #else
   (void)call, (void)maps;

@@ -7,6 +7,7 @@
 #include <sextant/cuda/chunked_wgmma/output.cuh>
 #include <sextant/cuda/chunked_wgmma/plan.cuh>
 #include <sextant/cuda/chunked_wgmma/segment_states.cuh>
+#include <sextant/cuda/chunked_wgmma/state_numbers.cuh>
 #include <sextant/cuda/chunked_wgmma/state_products.cuh>
 
 namespace sextant::gpu::wgmma {
@@ -45,33 +46,22 @@ template <class Plan, class Call> struct state_group {
     if constexpr (Plan::skips) skip[0] = call.x.d(head, value + row), skip[1] = call.x.d(head, value + row + 8);
   }
 
-  __device__ __forceinline__ void load_initial_state(float (&S)[Plan::keys / 2]) const {
-#pragma unroll
-    for (int i = 0; i < Plan::keys / 2; ++i) S[i] = 0.0f;
-    if (!call.x.initial_state.S) return;
-#pragma unroll
-    for (int i = 0; i < Plan::keys / 2; ++i) {
-      const int key = i / 4 * 8 + 2 * (lane % 4) + i % 2, channel = value + row + i % 4 / 2 * 8;
-      S[i] = call.x.initial_state.S(block.batch, head, key, channel);
-    }
-  }
   __device__ __forceinline__ void load_state(float (&S)[Plan::keys / 2]) const {
     if (call.segments > 1)
-      return segment_states<Plan>{call.handed, call.segments, block.number}.load(S, block.segment, slice, thread);
-    load_initial_state(S);
+      return states_of_head<Plan>(call, block, head - block.head, value).load(S, block.segment, thread);
+    load_initial_state<Plan::keys>(S, call.x.initial_state.S, block.batch, head, value, thread);
   }
   __device__ __forceinline__ void store_state(const float (&S)[Plan::keys / 2]) const {
     if (!call.x.final_state.S) return;
     // Finds out anew where it works, so that this takes no registers until here.
-    int number;
+    int number, of_block;
     asm volatile("mov.u32 %0, %%ctaid.x;" : "=r"(number));
+    asm volatile("mov.u32 %0, %%tid.x;" : "=r"(of_block));
     const chunked_block<Plan> at{call, number};
     if (at.segment + 1 < call.segments) return;
-#pragma unroll
-    for (int i = 0; i < Plan::keys / 2; ++i) {
-      const int key = i / 4 * 8 + 2 * (lane % 4) + i % 2, channel = at.value_of(slice) + row + i % 4 / 2 * 8;
-      call.x.final_state.S(at.batch, at.head_of(slice), key, channel) = S[i];
-    }
+    const int its_slice = of_block / 128 - Plan::first_state_group;
+    each_number<Plan::keys>(call.x.final_state.S, at.batch, at.head_of(its_slice), at.value_of(its_slice),
+                            of_block % 128, [&](int i, float* its) { *its = S[i]; });
   }
   /// What a chunk wants to know before it begins, read while the one before is still in progress.
   struct look_ahead {
@@ -98,40 +88,6 @@ template <class Plan, class Call> struct state_group {
     }
     if constexpr (Plan::framed) multiply_state(S, gates_of((block.chunks - 1) % Plan::stages).all[0].left);
     store_state(S);
-  }
-  /// Moves a state through the block's chunks and answers nothing; returns by how much they decay it.
-  __device__ __forceinline__ float move_on(float (&S)[Plan::keys / 2]) const {
-    float left = 1.0f;
-    for (int c = 0; c < block.chunks; ++c) {
-      const int stage = c % Plan::stages;
-      const chunk_gates& gates = gates_of(stage);
-      if constexpr (Plan::gated) {
-        barriers.gated[stage].wait(c / Plan::stages);
-        const float decay = fabsf(gates.all[0].held) * gates.all[0].whole;
-        left *= decay;
-        multiply_state(S, decay);
-      }
-      barriers.landed[stage].wait(c / Plan::stages);
-      if constexpr (Plan::maps) barriers.mapped[stage].wait(c / Plan::stages);
-      std::uint32_t V[16], entering[16];
-      if constexpr (Plan::splits) load_channels(V, ptx::shared_address(memory.q[stage][slice]), warp, lane);
-      else load_channels(V, ptx::shared_address(memory.v[stage][slice]), warp, lane);
-      if constexpr (Plan::gated) {
-        uint4 factors[4];
-        load_entering(factors, gates, lane);
-        scale_channels<token>(entering, V, factors);
-      }
-      add_keys<Plan>(S, Plan::gated ? entering : V, ptx::shared_address(memory.k[stage]));
-      ptx::wait_products<0>();
-      __syncwarp();
-      if (Plan::gate_tellers > 1 || lane == 0) barriers.released[stage].arrive();
-    }
-    if constexpr (Plan::framed) {
-      const float last = gates_of((block.chunks - 1) % Plan::stages).all[0].left;
-      left *= last;
-      multiply_state(S, last);
-    }
-    return left;
   }
 
  private:
