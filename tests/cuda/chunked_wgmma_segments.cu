@@ -54,3 +54,26 @@ TEST_CASE("segments whose beginning is forgotten at their end, in some heads or 
                               {.initial_state = true}, gates) <= tolerance<bf16>);
     }
 }
+
+TEST_CASE("gates above 1, behind which the end of a segment seems to forget its beginning") {
+  if (!has_hopper()) return;
+  // 192 tokens grow by e^32.64, 64 decay by e^-32: less than 2^-40 of what the state was, seen from the end alone.
+  const auto holds_in_segments = [](const auto& design, const shape& s) {
+    using design_type = std::remove_cvref_t<decltype(design)>;
+    constexpr bool reversed = std::is_same_v<typename design_type::order_type, order::reversed>;
+    const auto gates = [&](auto& p) {
+      for (index_t i = 0; i < s.B * s.T * s.H; ++i) {
+        const index_t t = i / s.H % s.T, met = reversed ? s.T - 1 - t : t;
+        put(p.x.forget, i, met % 256 < 192 ? 0.17f : -0.5f);
+      }
+    };
+    const wishes w{.initial_state = true};
+    const auto p = make_problem<bf16, storage_of<bf16>>(design, s, w);
+    CHECK(gpu::chunked_wgmma::workspace_bytes(p.design, p.x) > 0);  // there are segments, of 512 tokens
+    CHECK(error_after<bf16>(design, s, w, gates) <= tolerance<bf16>);
+  };
+  holds_in_segments(decaying, {.B = 1, .T = 4096, .Hk = 1, .H = 1, .K = 64, .V = 64});
+  holds_in_segments(decaying.with(order::reversed{}), {.B = 1, .T = 4096, .Hk = 2, .H = 2, .K = 128, .V = 128});
+  holds_in_segments(mamba2.with(input::one{}, forget::log_decay<per::head>{}),
+                    {.B = 1, .T = 4096, .Hk = 1, .H = 4, .K = 64, .V = 64});
+}

@@ -47,32 +47,31 @@ struct chunked_wgmma {
     if constexpr (sextant::detail::has_output_gate<Design>)
       if (!wgmma::can_be_mapped(x.gate)) return false;
     if (device_attribute(cudaDevAttrComputeCapabilityMajor) != 9) return false;
-    return with_plan(design, x, false, [](auto plan) {
-      cudaFuncAttributes attributes;
-      return cudaFuncGetAttributes(&attributes, wgmma::chunked_kernel<decltype(plan)>) == cudaSuccess &&
-             attributes.sharedSizeBytes > 0;
-    });
+    // All kernels have a body if one of them has: that they are compiled for is the same.
+    cudaFuncAttributes attributes;
+    return cudaFuncGetAttributes(&attributes, wgmma::segment_kernel<wgmma::segment_plan<Design, Precision, 64>>) ==
+               cudaSuccess &&
+           attributes.sharedSizeBytes > 0;
   }
   /// The states between segments, where a call is cut into any.
   template <class Design, class Precision>
   static std::size_t workspace_bytes(const Design& design, const sequence_of<Design, Precision>& x) {
-    return with_plan(design, x, std::size_t(0), [&](auto plan) {
-      using plan_type = decltype(plan);
-      const std::size_t slices = std::size_t(blocks_of(plan, x)) * plan_type::slices;
-      return wgmma::states_of<plan_type>::floats(segments_of(plan, x), slices) * sizeof(float);
+    return with_plan(x, std::size_t(0), [&](auto plan) {
+      return wgmma::states_of<decltype(plan)>::floats(segments_of(plan, x), std::size_t(slices_of(x))) * sizeof(float);
     });
   }
   template <class Design, class Precision>
   static status run(const Design& design, const sequence_of<Design, Precision>& x, const stream& on) {
     const status refused{errc::unsupported, "the chunked kernel does not take these sizes"};
-    return with_plan(design, x, refused, [&](auto plan) { return launch_plan<decltype(plan)>(design, x, on); });
+    wgmma::chunked_maps maps{};
+    if (const status made = map_tensors(maps, x); !made) return made;
+    return with_plan(x, refused, [&](auto plan) { return launch_plan<decltype(plan)>(design, x, maps, on); });
   }
 
  private:
   /// visit(plan) for the plan of a call's sizes.
   template <class Design, class Precision, class Answer, class Visit>
-  static Answer with_plan(const Design&, const sequence_of<Design, Precision>& x, const Answer& otherwise,
-                          const Visit& visit) {
+  static Answer with_plan(const sequence_of<Design, Precision>& x, const Answer& otherwise, const Visit& visit) {
     switch (x.k.template extent<axis::key>()) {
       case 64:
         return with_keys<64>(x, visit);
@@ -92,15 +91,25 @@ struct chunked_wgmma {
     if constexpr (shares)
       if (shared_by % 2 == 0 && !(normalises && V > 64))
         return visit(wgmma::chunked_plan<Design, Precision, Keys, 2, true>{});
-    if constexpr (!shares || normalises)
-      if (V % 128 == 0) return visit(wgmma::chunked_plan<Design, Precision, Keys, 2, false>{});
-    return visit(wgmma::chunked_plan<Design, Precision, Keys, 1, false>{});
+    // With 128 keys a block of 64 channels would be alone on its multiprocessor too: one of 128, half of which may not be
+    // there, takes as long.
+    if constexpr (Keys == 64 && shares && !normalises) {
+      return visit(wgmma::chunked_plan<Design, Precision, Keys, 1, false>{});
+    } else {
+      if constexpr (Keys == 64)
+        if (V % 128 != 0) return visit(wgmma::chunked_plan<Design, Precision, Keys, 1, false>{});
+      return visit(wgmma::chunked_plan<Design, Precision, Keys, 2, false>{});
+    }
+  }
+  /// Times 64 channels of all heads of all sequences.
+  template <class Sequence> static int slices_of(const Sequence& x) {
+    return int(x.v.template extent<axis::batch>() * x.v.template extent<axis::head>() *
+               (x.v.template extent<axis::value>() / 64));
   }
   /// Blocks that walk through all sequences side by side.
-  template <class Plan, class Design, class Precision>
-  static int blocks_of(Plan, const sequence_of<Design, Precision>& x) {
-    return int(x.v.template extent<axis::batch>() * x.v.template extent<axis::head>() *
-               (x.v.template extent<axis::value>() / 64) / Plan::slices);
+  template <class Plan, class Sequence> static int blocks_of(Plan, const Sequence& x) {
+    const int slices = slices_of(x), of_head = int(x.v.template extent<axis::value>() / 64);
+    return Plan::paired ? slices / Plan::slices : slices / of_head * ((of_head + Plan::slices - 1) / Plan::slices);
   }
   /// Segments of a sequence.
   template <class Plan, class Design, class Precision>
@@ -108,51 +117,54 @@ struct chunked_wgmma {
     const int chunks = int((x.v.template extent<axis::time>() + 63) / 64);
     return wgmma::segments_for<Plan>(chunks, blocks_of(plan, x), device_attribute(cudaDevAttrMultiProcessorCount));
   }
+  template <class Design, class Precision>
+  static status map_tensors(wgmma::chunked_maps& maps, const sequence_of<Design, Precision>& x) {
+    status made = wgmma::map_boxes(maps.q, x.q);
+    if (made) made = wgmma::map_boxes(maps.k, x.k);
+    if (made) made = wgmma::map_boxes(maps.v, x.v);
+    if (made) made = wgmma::map_boxes(maps.y, x.y);
+    if constexpr (sextant::detail::has_output_gate<Design>)
+      if (made) made = wgmma::map_boxes(maps.gate, x.gate);
+    return made;
+  }
   template <class Plan, class Design, class Precision>
-  static status launch_plan(const Design& design, const sequence_of<Design, Precision>& x, const stream& on) {
+  static status launch_plan(const Design& design, const sequence_of<Design, Precision>& x,
+                            const wgmma::chunked_maps& maps, const stream& on) {
     const int H = int(x.v.template extent<axis::head>());
     const int V = int(x.v.template extent<axis::value>()), T = int(x.v.template extent<axis::time>());
     const int chunks = (T + 63) / 64, segments = segments_of(Plan{}, x), blocks = blocks_of(Plan{}, x);
     double eps = 0;
     if constexpr (Plan::normalised) eps = design.norm.eps;
-    const wgmma::chunked_call<Design, Precision> call{design,
-                                                      x,
-                                                      T,
-                                                      chunks,
-                                                      H,
-                                                      int(H / x.k.template extent<axis::head>()),
-                                                      V,
-                                                      float(design.scale(Plan::keys)),
-                                                      float(eps),
-                                                      blocks,
-                                                      segments,
-                                                      (chunks + segments - 1) / segments,
-                                                      reinterpret_cast<float*>(on.memory.data)};
-    wgmma::chunked_maps maps{};
-    status made = wgmma::map_boxes(maps.q, x.q);
-    if (made) made = wgmma::map_boxes(maps.k, x.k);
-    if (made) made = wgmma::map_boxes(maps.v, x.v);
-    if (made) made = wgmma::map_boxes(maps.y, x.y);
-    if constexpr (Plan::output_gate)
-      if (made) made = wgmma::map_boxes(maps.gate, x.gate);
-    if (!made) return made;
-    if (segments > 1)
-      if (const status done = hand_over<Plan>(call, maps, on); !done) return done;
+    wgmma::chunked_call<Design, Precision> call{design,
+                                                x,
+                                                T,
+                                                chunks,
+                                                H,
+                                                int(H / x.k.template extent<axis::head>()),
+                                                V,
+                                                float(design.scale(Plan::keys)),
+                                                float(eps),
+                                                blocks,
+                                                segments,
+                                                (chunks + segments - 1) / segments,
+                                                reinterpret_cast<float*>(on.memory.data)};
+    if (segments > 1) {
+      using segment = wgmma::segment_plan<Design, Precision, Plan::keys>;
+      call.blocks = blocks_of(segment{}, x);
+      if (const status done = hand_over<segment>(call, maps, unsigned(slices_of(x)), on); !done) return done;
+      call.blocks = blocks;
+    }
     return launch(&wgmma::chunked_kernel<Plan>, dim3(unsigned(blocks * segments)), dim3(Plan::threads),
                   wgmma::chunked_shared_bytes<Plan>, on.handle, call, maps);
   }
   /// Puts the states that segments begin with into the workspace.
-  template <class Plan, class Design, class Precision>
-  static status hand_over(wgmma::chunked_call<Design, Precision> call, const wgmma::chunked_maps& maps,
-                          const stream& on) {
-    using plan = wgmma::segment_plan<Design, Precision, Plan::keys>;
-    const unsigned slices = unsigned(call.blocks * Plan::slices), heads = slices / unsigned(call.values / 64);
-    call.blocks = int(heads) * ((call.values / 64 + plan::slices - 1) / plan::slices);
-    const status done = launch(&wgmma::segment_kernel<plan>, dim3(unsigned(call.blocks * (call.segments - 1))),
-                               dim3(plan::threads), wgmma::chunked_shared_bytes<plan>, on.handle, call, maps);
+  template <class Plan, class Call>
+  static status hand_over(const Call& call, const wgmma::chunked_maps& maps, unsigned slices, const stream& on) {
+    const status done = launch(&wgmma::segment_kernel<Plan>, dim3(unsigned(call.blocks * (call.segments - 1))),
+                               dim3(Plan::threads), wgmma::chunked_shared_bytes<Plan>, on.handle, call, maps);
     if (!done) return done;
-    return launch(&wgmma::pass_on_kernel<plan::keys, plan::normalised, plan::decays>,
-                  dim3(unsigned((wgmma::states_of<plan>::numbers + 255) / 256), slices), dim3(256), 0, on.handle,
+    return launch(&wgmma::pass_on_kernel<Plan::keys, Plan::normalised, Plan::decays>,
+                  dim3(unsigned((wgmma::states_of<Plan>::numbers + 255) / 256), slices), dim3(256), 0, on.handle,
                   call.handed, call.segments);
   }
 };

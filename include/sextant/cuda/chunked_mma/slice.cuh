@@ -66,7 +66,8 @@ template <class Token, bool Keyed, bool Turns, class Parts> struct head_slice {
                              : is_given ? place_in(c.S_in, at)
                                         : state_place{};
 #pragma unroll
-    for (int i = 0; i < slab_keys / 2; ++i) S[i / 4][i % 4] = from.first && state_exists(i) ? from[i] : 0.0f;
+    for (int i = 0; i < slab_keys / 2; ++i) S[i / 4][i % 4] = 0.0f;
+    if (from.first) each_number(from, [&](int i, const float& its) { S[i / 4][i % 4] = its; });
   }
   /// The states as they are now: the call's by the last segment, else what the next one is handed. Those of the head by
   /// its first block.
@@ -75,9 +76,7 @@ template <class Token, bool Keyed, bool Turns, class Parts> struct head_slice {
     const bool hands_over = plan.states_only, ends = !hands_over && at.segment == plan.segments - 1;
     if (!hands_over && !ends) return;
     const state_place to = hands_over ? place_in(handed(at, at.segment + 1), at) : place_in(c.S_out, at);
-#pragma unroll
-    for (int i = 0; i < slab_keys / 2; ++i)
-      if (to.first && state_exists(i)) to[i] = S[i / 4][i % 4];
+    if (to.first) each_number(to, [&](int i, float& its) { its = S[i / 4][i % 4]; });
     if (at.first_channel != 0) return;
     const chunk_memory<Token> rows(shared, plan, 0);
     __syncthreads();
@@ -102,12 +101,22 @@ template <class Token, bool Keyed, bool Turns, class Parts> struct head_slice {
   struct state_place {
     std::byte* first = nullptr;
     index_t key = 0, value = 0;
-
-    /// Number i of the lane.
-    __device__ float& operator[](int i) const {
-      return *reinterpret_cast<float*>(first + (i / 4 * 8 + i % 2) * key + i % 4 / 2 * 8 * value);
-    }
   };
+  /// visit(i, number) for all numbers i of the lane that there are. Their place walks: there are many.
+  template <class Visit> __device__ void each_number(const state_place& place, const Visit& visit) const {
+    std::byte *near = place.first, *far = near + 8 * place.value;
+    const int keys = int(c.keys) - key_of(0);
+    const bool has_near = channel_of(0) < values, has_far = channel_of(2) < values;
+#pragma unroll
+    for (int j = 0; j < slab_keys / 8; ++j, near += 8 * place.key, far += 8 * place.key) {
+#pragma unroll
+      for (int i = 0; i < 2; ++i) {
+        if (8 * j + i >= keys) continue;
+        if (has_near) visit(4 * j + i, *reinterpret_cast<float*>(near + i * place.key));
+        if (has_far) visit(4 * j + 2 + i, *reinterpret_cast<float*>(far + i * place.key));
+      }
+    }
+  }
   __device__ state_place place_in(std::byte* state, const block_place& at, index_t key, index_t value) const {
     return {state + key_of(0) * key + (at.first_channel + channel_of(0)) * value, key, value};
   }
@@ -119,7 +128,6 @@ template <class Token, bool Keyed, bool Turns, class Parts> struct head_slice {
   }
   __device__ int key_of(int i) const { return slab * slab_keys + i / 4 * 8 + lane % 4 * 2 + i % 2; }
   __device__ int channel_of(int i) const { return channel + lane / 4 + i % 4 / 2 * 8; }
-  __device__ bool state_exists(int i) const { return key_of(i) < c.keys && channel_of(i) < values; }
   static __device__ float* number_of_head(const tensor<float>& x, const block_place& at, int key) {
     return reinterpret_cast<float*>(x.at(at.sequence, 0, at.head) + key * x.key);
   }

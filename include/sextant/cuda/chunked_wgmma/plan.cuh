@@ -88,7 +88,7 @@ template <class Design, class Precision, int Keys, int Slices, bool Paired> stru
 
 /// How a kernel moves the state of some channels of a head through a segment of time, see segment_kernel(): with keys and
 /// values alone. Two blocks of 64 channels fit into a multiprocessor; where keys pass through a map, one of 128, so that more
-/// channels have use of it. Channels that are not there are 0.
+/// channels have use of it.
 template <class Design, class Precision, int Keys,
           int Slices = chunked_plan<Design, Precision, Keys, 1, false>::maps ? 2 : 1>
 struct segment_plan : chunked_plan<Design, Precision, Keys, Slices, false> {
@@ -238,12 +238,16 @@ template <class Plan> struct chunked_block {
     number = its_number % call.blocks;
     first_chunk = segment * call.segment_chunks;
     chunks = min(call.segment_chunks, call.chunks - first_chunk);
-    const int channels = Plan::paired ? 64 : 64 * Plan::slices;
-    const int blocks_of_head = Plan::answers ? call.values / channels : (call.values + channels - 1) / channels;
+    constexpr int channels = Plan::paired ? 64 : 64 * Plan::slices;
+    const int blocks_of_head = (call.values + channels - 1) / channels;
     const int units = call.heads / Plan::heads * blocks_of_head;
     batch = number / units;
     head = number % units / blocks_of_head * Plan::heads;
     first_value = number % units % blocks_of_head * channels;
+  }
+  /// Whether a slice's channels are there; else they are 0, and nobody's.
+  template <class Call> __device__ __forceinline__ bool has(const Call& call, int slice) const {
+    return Plan::paired || Plan::slices == 1 || value_of(slice) < call.values;
   }
   __device__ int head_of(int slice) const { return head + (Plan::paired ? slice : 0); }
   __device__ int value_of(int slice) const { return first_value + (Plan::paired ? 0 : 64 * slice); }

@@ -71,8 +71,9 @@ __device__ void run_storer(const Call& call, const chunked_maps& maps, const chu
     for (int slice = 0; slice < Plan::slices; ++slice) {
       barriers.finished[buffer][slice].wait(c / Plan::y_buffers);
       ptx::publish_to_async_proxy();  // what others have written and arrived behind; here it costs them no wait
-      ptx::store_box(maps.y, memory.y[buffer][slice], block.value_of(slice), block.head_of(slice), block.first_token(call, c),
-                     block.batch);
+      if (block.has(call, slice))
+        ptx::store_box(maps.y, memory.y[buffer][slice], block.value_of(slice), block.head_of(slice),
+                       block.first_token(call, c), block.batch);
       ptx::commit_stores();
       if constexpr (Plan::y_buffers == 1) {
         ptx::wait_stores_read<0>();

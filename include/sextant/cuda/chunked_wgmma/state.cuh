@@ -43,13 +43,18 @@ template <class Plan, class Call> struct state_group {
         value{its_block.value_of(its_slice)},
         row{16 * warp + lane / 4} {
     skip[0] = skip[1] = 0.0f;
-    if constexpr (Plan::skips) skip[0] = call.x.d(head, value + row), skip[1] = call.x.d(head, value + row + 8);
+    if constexpr (Plan::skips)
+      if (block.has(call, slice)) skip[0] = call.x.d(head, value + row), skip[1] = call.x.d(head, value + row + 8);
   }
 
   __device__ __forceinline__ void load_state(float (&S)[Plan::keys / 2]) const {
-    if (call.segments > 1)
+    const bool handed = call.segments > 1, exists = block.has(call, slice);
+    if (handed && exists)
       return states_of_head<Plan>(call, block, head - block.head, value).load(S, block.segment, thread);
-    load_initial_state<Plan::keys>(S, call.x.initial_state.S, block.batch, head, value, thread);
+#pragma unroll
+    for (int i = 0; i < Plan::keys / 2; ++i) S[i] = 0.0f;
+    if (!handed && exists)
+      load_initial_state<Plan::keys>(S, call.x.initial_state.S, block.batch, head, value, thread);
   }
   __device__ __forceinline__ void store_state(const float (&S)[Plan::keys / 2]) const {
     if (!call.x.final_state.S) return;
@@ -58,8 +63,8 @@ template <class Plan, class Call> struct state_group {
     asm volatile("mov.u32 %0, %%ctaid.x;" : "=r"(number));
     asm volatile("mov.u32 %0, %%tid.x;" : "=r"(of_block));
     const chunked_block<Plan> at{call, number};
-    if (at.segment + 1 < call.segments) return;
     const int its_slice = of_block / 128 - Plan::first_state_group;
+    if (at.segment + 1 < call.segments || !at.has(call, its_slice)) return;
     each_number<Plan::keys>(call.x.final_state.S, at.batch, at.head_of(its_slice), at.value_of(its_slice),
                             of_block % 128, [&](int i, float* its) { *its = S[i]; });
   }

@@ -21,12 +21,10 @@ __device__ __forceinline__ void each_number(const View& x, int batch, int head, 
     visit(i + 2, at + next_channel), visit(i + 3, at + next_channel + next_key);
   }
 }
-/// The state that a sequence begins with, 0 where none is given.
+/// Loads the state that a sequence begins with, where one is given.
 template <int Keys, class View>
-__device__ __forceinline__ void load_initial_state(float (&S)[std::size_t(Keys) / 2], const View& x, int batch,
-                                                   int head, int value, int thread) {
-#pragma unroll
-  for (int i = 0; i < Keys / 2; ++i) S[i] = 0.0f;
+__device__ __forceinline__ void load_initial_state(float (&S)[std::size_t(Keys) / 2], const View& x, int batch, int head,
+                                                   int value, int thread) {
   if (x) each_number<Keys>(x, batch, head, value, thread, [&](int i, const float* its) { S[i] = *its; });
 }
 
