@@ -197,6 +197,10 @@ TEST_CASE("the state in place: a sequence in two calls equals the whole") {
   in_two_calls(plain, {.B = 1, .T = 2600, .Hk = 1, .H = 1, .K = 64, .V = 64}, 300);
   in_two_calls(mamba2, {.B = 1, .T = 2600, .Hk = 1, .H = 2, .K = 64, .V = 64}, 300);
   in_two_calls(linear_attention, {.B = 1, .T = 2600, .Hk = 1, .H = 1, .K = 64, .V = 64}, 300);
+  // Of an odd number of heads that share a key one has no other in its block, of 192 channels the last 64 neither.
+  in_two_calls(mamba2, {.B = 2, .T = 2600, .Hk = 1, .H = 3, .K = 128, .V = 64}, 300);
+  in_two_calls(paired_sums, {.B = 2, .T = 170, .Hk = 1, .H = 3, .K = 64, .V = 64}, 64);
+  in_two_calls(retnet, {.B = 1, .T = 2600, .Hk = 2, .H = 2, .K = 128, .V = 192}, 300);
 }
 
 TEST_CASE("NaN in, NaN out, and no further than its chunk, channel and head") {

@@ -83,21 +83,19 @@ struct chunked_wgmma {
   }
   template <int Keys, class Design, class Precision, class Visit>
   static auto with_keys(const sequence_of<Design, Precision>& x, const Visit& visit) {
-    const index_t V = x.v.template extent<axis::value>(), H = x.v.template extent<axis::head>();
-    const index_t shared_by = H / x.k.template extent<axis::head>();
+    [[maybe_unused]] const index_t V = x.v.template extent<axis::value>();
     constexpr bool shares = std::is_same_v<typename Design::heads_type, heads::grouped>;
     constexpr bool normalises = sextant::detail::normalises<typename Design::norm_type>;
-    (void)shared_by;
-    if constexpr (shares)
-      if (shared_by % 2 == 0 && !(normalises && V > 64))
-        return visit(wgmma::chunked_plan<Design, Precision, Keys, 2, true>{});
-    // With 128 keys a block of 64 channels would be alone on its multiprocessor too: one of 128, half of which may not be
-    // there, takes as long.
-    if constexpr (Keys == 64 && shares && !normalises) {
-      return visit(wgmma::chunked_plan<Design, Precision, Keys, 1, false>{});
+    using pair = wgmma::chunked_plan<Design, Precision, Keys, 2, true>;
+    if constexpr (shares && !normalises) {
+      return visit(pair{});
     } else {
+      if constexpr (shares)
+        if (V <= 64) return visit(pair{});
       if constexpr (Keys == 64)
         if (V % 128 != 0) return visit(wgmma::chunked_plan<Design, Precision, Keys, 1, false>{});
+      // With 128 keys a block of 64 channels would be alone on its multiprocessor too: one of 128, half of which may not be
+      // there, takes as long.
       return visit(wgmma::chunked_plan<Design, Precision, Keys, 2, false>{});
     }
   }
@@ -109,7 +107,11 @@ struct chunked_wgmma {
   /// Blocks that walk through all sequences side by side.
   template <class Plan, class Sequence> static int blocks_of(Plan, const Sequence& x) {
     const int slices = slices_of(x), of_head = int(x.v.template extent<axis::value>() / 64);
-    return Plan::paired ? slices / Plan::slices : slices / of_head * ((of_head + Plan::slices - 1) / Plan::slices);
+    if constexpr (Plan::paired) {
+      const int shared_by = int(x.v.template extent<axis::head>() / x.k.template extent<axis::head>());
+      return slices / shared_by * ((shared_by + Plan::heads - 1) / Plan::heads);
+    }
+    return slices / of_head * ((of_head + Plan::slices - 1) / Plan::slices);
   }
   /// Segments of a sequence.
   template <class Plan, class Design, class Precision>

@@ -237,7 +237,7 @@ __device__ void run_gates(const chunked_call<typename Plan::design_type, typenam
   };
   head_gates<design, precision> head[sets];
 #pragma unroll
-  for (int i = 0; i < sets; ++i) head[i].load(call.design, call.x, block.head + first_set + i);
+  for (int i = 0; i < sets; ++i) head[i].load(call.design, call.x, block.head_of(first_set + i));
 
   struct pair_of_numbers {
     numbers first, second;
@@ -245,7 +245,7 @@ __device__ void run_gates(const chunked_call<typename Plan::design_type, typenam
   const auto token_of = [&](job its, int which) { return block.first_token(call, its.c) + Plan::row_of(2 * lane + which); };
   const auto exists = [&](int t) { return unsigned(t) < unsigned(call.tokens); };  // behind the last chunk there are none
   const auto fetched = [&](job its) {
-    const int first = token_of(its, 0), second = token_of(its, 1), h = block.head + first_set + its.i;
+    const int first = token_of(its, 0), second = token_of(its, 1), h = block.head_of(first_set + its.i);
     pair_of_numbers raw;
     if (exists(first)) raw.first.load(call.x, block.batch, first, h);
     if (exists(second)) raw.second.load(call.x, block.batch, second, h);

@@ -43,7 +43,7 @@ template <class Design, class Precision, int Keys, int Slices, bool Paired> stru
   /// Whether mild decays are left to factors of rows and columns, see state_frame. float16 has too few exponents for it.
   static constexpr bool framed = Paired && gated && !normalised && std::is_same_v<token, bfloat16>;
 
-  static_assert(!framed || Slices == 2, "two heads take turns");
+  static_assert(!Paired || Slices == 2, "two heads take turns");
 
   static constexpr int heads = Paired ? Slices : 1;             ///< of a block
   static constexpr int gate_sets = gated ? heads : 1;           ///< decays differ from head to head
@@ -231,6 +231,7 @@ struct chunked_maps {
 template <class Plan> struct chunked_block {
   int number;                    // among those of its segment
   int batch, head, first_value;  // of its first slice
+  int last_head;                 // number of the last one; of an odd number of heads that share a query one has no other
   int segment, first_chunk, chunks;
 
   template <class Call> __device__ chunked_block(const Call& call, int its_number) {
@@ -240,16 +241,18 @@ template <class Plan> struct chunked_block {
     chunks = min(call.segment_chunks, call.chunks - first_chunk);
     constexpr int channels = Plan::paired ? 64 : 64 * Plan::slices;
     const int blocks_of_head = (call.values + channels - 1) / channels;
-    const int units = call.heads / Plan::heads * blocks_of_head;
-    batch = number / units;
-    head = number % units / blocks_of_head * Plan::heads;
-    first_value = number % units % blocks_of_head * channels;
+    const int shared_by = Plan::paired ? call.heads_per_key_head : 1, sharers = (shared_by + Plan::heads - 1) / Plan::heads;
+    const int unit = number / blocks_of_head, units = call.heads / shared_by * sharers, first = unit % units % sharers * Plan::heads;
+    batch = unit / units;
+    head = unit % units / sharers * shared_by + first;
+    first_value = number % blocks_of_head * channels;
+    last_head = min(Plan::heads, shared_by - first) - 1;
   }
-  /// Whether a slice's channels are there; else they are 0, and nobody's.
+  /// Whether what a slice has is there. Channels that are not are 0; in place of a head that is not, the first one comes again.
   template <class Call> __device__ __forceinline__ bool has(const Call& call, int slice) const {
-    return Plan::paired || Plan::slices == 1 || value_of(slice) < call.values;
+    return Plan::paired ? slice <= last_head : Plan::slices == 1 || value_of(slice) < call.values;
   }
-  __device__ int head_of(int slice) const { return head + (Plan::paired ? slice : 0); }
+  __device__ int head_of(int slice) const { return head + (Plan::paired ? slice * last_head : 0); }
   __device__ int value_of(int slice) const { return first_value + (Plan::paired ? 0 : 64 * slice); }
   /// The first token of the block's chunk c. Never negative: the copy engine takes such a place for loads, but stops at a
   /// store to it. So it is the first chunk of a reversed sequence that is not full.

@@ -15,7 +15,7 @@ template <class Plan, class Call>
 __device__ __forceinline__ void begin_normaliser(normaliser<Plan>& z, const Call& call,
                                                  const chunked_block<Plan>& block) {
   const states_of<Plan> states = states_of_head<Plan>(call, block, z.head(), block.first_value);
-  const int h = block.head + z.head();
+  const int h = block.head_of(z.head());
   const auto& initial = call.x.initial_state.z;
   if (Plan::answers && call.segments > 1) {
     const float* const from = states.normaliser(block.segment);
@@ -36,8 +36,9 @@ template <class Plan, class Call> __device__ __forceinline__ void end_normaliser
   if constexpr (!Plan::answers) {
     float* const to = states_of_head<Plan>(call, block, z.head(), block.first_value).normaliser(block.segment + 1);
     z.each([&](int key, float its) { to[key] = its; });
-  } else if (call.x.final_state.z && block.segment + 1 == call.segments && block.first_value == 0) {
-    const int h = block.head + z.head();
+  } else if (call.x.final_state.z && block.segment + 1 == call.segments && block.first_value == 0 &&
+             block.has(call, z.head() * int(Plan::paired))) {
+    const int h = block.head_of(z.head());
     z.each([&](int key, float its) { call.x.final_state.z(block.batch, h, key) = its; });
   }
 }

@@ -44,7 +44,7 @@ template <class Plan> using states_of = handed_states<Plan::keys, Plan::normalis
 template <class Plan, class Call>
 __device__ __forceinline__ states_of<Plan> states_of_head(const Call& call, const chunked_block<Plan>& block, int h,
                                                           int value) {
-  const int head = block.batch * call.heads + block.head + h;
+  const int head = block.batch * call.heads + block.head_of(h);
   return {call.handed, call.segments, head * (call.values / 64) + value / 64};
 }
 

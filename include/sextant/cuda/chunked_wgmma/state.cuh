@@ -50,7 +50,7 @@ template <class Plan, class Call> struct state_group {
   __device__ __forceinline__ void load_state(float (&S)[Plan::keys / 2]) const {
     const bool handed = call.segments > 1, exists = block.has(call, slice);
     if (handed && exists)
-      return states_of_head<Plan>(call, block, head - block.head, value).load(S, block.segment, thread);
+      return states_of_head<Plan>(call, block, slice, value).load(S, block.segment, thread);
 #pragma unroll
     for (int i = 0; i < Plan::keys / 2; ++i) S[i] = 0.0f;
     if (!handed && exists)
