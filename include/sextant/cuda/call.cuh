@@ -55,15 +55,23 @@ template <class Real> struct tensor : tensor_place {
       default: *reinterpret_cast<float*>(to) = float(number);
     }
   }
-  /// The number of channel `channel` of one (batch, token, head); the same for key `key`, and for both.
+  /// The number of channel `channel` of one (batch, token, head); the same for key `key`, and for both. Read by a function
+  /// that is compiled once for a kernel which reads many tensors.
   SEXTANT_FN Real of_channel(index_t b, index_t t, index_t h, index_t channel) const {
-    return read(this->at(b, t, h) + channel * this->value);
+    return read_apart(stored_as, this->at(b, t, h) + channel * this->value);
   }
   SEXTANT_FN Real of_key(index_t b, index_t t, index_t h, index_t k) const {
-    return read(this->at(b, t, h) + k * this->key);
+    return read_apart(stored_as, this->at(b, t, h) + k * this->key);
   }
   SEXTANT_FN Real of_both(index_t b, index_t t, index_t h, index_t k, index_t channel) const {
-    return read(this->at(b, t, h) + k * this->key + channel * this->value);
+    return read_apart(stored_as, this->at(b, t, h) + k * this->key + channel * this->value);
+  }
+
+ private:
+  [[gnu::noinline]] SEXTANT_FN static Real read_apart(storage stored_as, const std::byte* from) {
+    tensor its;
+    its.stored_as = stored_as;
+    return its.read(from);
   }
 };
 

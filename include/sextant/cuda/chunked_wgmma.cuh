@@ -165,9 +165,11 @@ struct chunked_wgmma {
     const status done = launch(&wgmma::segment_kernel<Plan>, dim3(unsigned(call.blocks * (call.segments - 1))),
                                dim3(Plan::threads), wgmma::chunked_shared_bytes<Plan>, on.handle, call, maps);
     if (!done) return done;
+    bhk<const float> z;
+    if constexpr (Plan::normalised) z = call.x.initial_state.z;
     return launch(&wgmma::pass_on_kernel<Plan::keys, Plan::normalised, Plan::decays>,
                   dim3(unsigned((wgmma::states_of<Plan>::numbers + 255) / 256), slices), dim3(256), 0, on.handle,
-                  call.handed, call.segments);
+                  call.handed, call.segments, call.x.initial_state.S, z, call.values / 64);
   }
 };
 

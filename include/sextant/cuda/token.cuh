@@ -69,14 +69,15 @@ template <class Real, class Parts> struct head_tokens {
       raw = c.forget_raw.of_both(s.batch, at, h, k, parts.forget.raw == per::key_channel ? channel : 0);
     return parts.forget.value(raw, rate(k, channel));
   }
-  __device__ Real value(index_t at, index_t channel) const { return c.v.of_channel(s.batch, at, h, channel); }
+  __device__ Real value(index_t at, index_t channel) const { return c.v.read(c.v.at(s.batch, at, h) + channel * c.v.value); }
 
   /// Loads the K numbers of the query or key of the token at `at`, mapped where the map does not expand, by the threads
   /// first, first + threads, ... A barrier must follow before they are read, and expand() where the map expands.
   __device__ void load_row(bool is_key, index_t at, Real* row, index_t first, index_t threads) const {
     const tensor<Real>& from = is_key ? c.k : c.q;
+    const std::byte* const row_at = from.at(s.batch, at, key_head);
     for (index_t i = first; i < c.keys; i += threads) {
-      Real x = from.of_key(s.batch, at, key_head, i);
+      Real x = from.read(row_at + i * from.key);
       if (is_key) x *= c.key_scale;
       row[i] = parts.map.expands ? x : parts.map.value(x);
     }
@@ -86,14 +87,13 @@ template <class Real, class Parts> struct head_tokens {
     const index_t pairs = c.width / 2, place = at - s.first;
     const double log_base = log(c.rotary_base);
     for (index_t m = first; m < pairs; m += threads) {
-      double angle;
-      if (c.position == position_kind::rotary_1d) {
-        angle = double(place + c.first_position) * exp(-log_base * 2 * double(m) / double(c.width));
-      } else {
+      index_t coordinate = place + c.first_position, of_pair = m, pairs_of_turn = pairs;
+      if (c.position != position_kind::rotary_1d) {
         const index_t quarter = c.key_heads * c.width / 4, pair = key_head * pairs + m;
-        const index_t coordinate = pair < quarter ? place / c.grid_width : place % c.grid_width;
-        angle = double(coordinate) * exp(-log_base * double(pair % quarter) / double(quarter));
+        coordinate = pair < quarter ? place / c.grid_width : place % c.grid_width;
+        of_pair = pair % quarter, pairs_of_turn = quarter;
       }
+      const double angle = double(coordinate) * exp(-log_base * double(of_pair) / double(pairs_of_turn));
       double sine, cosine;
       sincos(angle, &sine, &cosine);
       const Real re = row[2 * m], im = row[2 * m + 1];

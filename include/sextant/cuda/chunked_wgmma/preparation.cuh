@@ -9,22 +9,17 @@
 
 namespace sextant::gpu::wgmma {
 
-/// z before a block's first chunk: the initial one or what segments handed over; in segment_kernel() 0, and the initial one
-/// is handed over.
+/// z before a block's first chunk: the initial one or what segments handed over, which make it of zeros themselves.
 template <class Plan, class Call>
 __device__ __forceinline__ void begin_normaliser(normaliser<Plan>& z, const Call& call,
                                                  const chunked_block<Plan>& block) {
-  const states_of<Plan> states = states_of_head<Plan>(call, block, z.head(), block.first_value);
-  const int h = block.head_of(z.head());
-  const auto& initial = call.x.initial_state.z;
-  if (Plan::answers && call.segments > 1) {
-    const float* const from = states.normaliser(block.segment);
+  if constexpr (!Plan::answers) return;
+  if (call.segments > 1) {
+    const float* const from =
+        states_of_head<Plan>(call, block, z.head(), block.first_value).normaliser(block.segment);
     z.each([&](int key, float& its) { its = from[key]; });
-  } else if (Plan::answers) {
-    if (initial) z.each([&](int key, float& its) { its = initial(block.batch, h, key); });
-  } else if (block.segment == 0) {
-    float* const to = states.normaliser(0);
-    z.each([&](int key, float) { to[key] = initial ? initial(block.batch, h, key) : 0.0f; });
+  } else if (const auto& initial = call.x.initial_state.z) {
+    z.each([&](int key, float& its) { its = initial(block.batch, block.head_of(z.head()), key); });
   }
 }
 /// z behind its last one goes to the next segment or is the final one, which the block of a head's first channels stores.

@@ -154,20 +154,14 @@ __global__ void __launch_bounds__(Plan::threads, Plan::blocks)
   } else {
     ptx::grow_registers<Plan::state_registers>();
     const int slice = group - 1 - Plan::map_groups, value = block.value_of(slice);
-    const states_of<Plan> states = states_of_head<Plan>(call, block, 0, value);
-    const bool exists = block.has(call, slice);
     float S[Plan::keys / 2];
 #pragma unroll
-    for (int i = 0; i < Plan::keys / 2; ++i) S[i] = 0.0f;
-    if (block.segment == 0 && exists) {
-      load_initial_state<Plan::keys>(S, call.x.initial_state.S, block.batch, block.head, value, thread);
-      states.store(S, 0, thread);
-#pragma unroll
-      for (int i = 0; i < Plan::keys / 2; ++i) S[i] = 0.0f;
-    }
+    for (float& s : S) s = 0.0f;
     const float left = move_on<Plan>(S, block, memory, barriers, slice, thread);
-    if (!exists) return;
-    states.store(S, block.segment + 1, thread);
+    if (!block.has(call, slice)) return;
+    const states_of<Plan> states = states_of_head<Plan>(call, block, 0, value);
+    each_number<Plan::keys>(state_place<float>{states.record(block.segment + 1)}, thread,
+                            [&](int i, float& its) { its = S[i]; });
     if (thread == 0) states.left(block.segment + 1) = skipped > 0 ? 0.0f : left;
   }
 #else

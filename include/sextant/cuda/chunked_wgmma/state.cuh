@@ -48,25 +48,26 @@ template <class Plan, class Call> struct state_group {
   }
 
   __device__ __forceinline__ void load_state(float (&S)[Plan::keys / 2]) const {
-    const bool handed = call.segments > 1, exists = block.has(call, slice);
-    if (handed && exists)
-      return states_of_head<Plan>(call, block, slice, value).load(S, block.segment, thread);
+    state_place<const float> from;
+    if (block.has(call, slice)) {
+      if (call.segments > 1)
+        from = state_place<const float>{states_of_head<Plan>(call, block, slice, value).record(block.segment)};
+      else from = {call.x.initial_state.S, block.batch, head, value};
+    }
 #pragma unroll
-    for (int i = 0; i < Plan::keys / 2; ++i) S[i] = 0.0f;
-    if (!handed && exists)
-      load_initial_state<Plan::keys>(S, call.x.initial_state.S, block.batch, head, value, thread);
+    for (float& s : S) s = 0.0f;
+    if (from.first) each_number<Plan::keys>(from, thread, [&](int i, const float& its) { S[i] = its; });
   }
   __device__ __forceinline__ void store_state(const float (&S)[Plan::keys / 2]) const {
-    if (!call.x.final_state.S) return;
     // Finds out anew where it works, so that this takes no registers until here.
     int number, of_block;
     asm volatile("mov.u32 %0, %%ctaid.x;" : "=r"(number));
     asm volatile("mov.u32 %0, %%tid.x;" : "=r"(of_block));
     const chunked_block<Plan> at{call, number};
     const int its_slice = of_block / 128 - Plan::first_state_group;
-    if (at.segment + 1 < call.segments || !at.has(call, its_slice)) return;
-    each_number<Plan::keys>(call.x.final_state.S, at.batch, at.head_of(its_slice), at.value_of(its_slice),
-                            of_block % 128, [&](int i, float* its) { *its = S[i]; });
+    if (!call.x.final_state.S || at.segment + 1 < call.segments || !at.has(call, its_slice)) return;
+    const state_place<float> to{call.x.final_state.S, at.batch, at.head_of(its_slice), at.value_of(its_slice)};
+    each_number<Plan::keys>(to, of_block % 128, [&](int i, float& its) { its = S[i]; });
   }
   /// What a chunk wants to know before it begins, read while the one before is still in progress.
   struct look_ahead {

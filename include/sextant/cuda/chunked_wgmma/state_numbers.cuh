@@ -6,26 +6,29 @@
 
 namespace sextant::gpu::wgmma {
 
-/// visit(i, where) for the numbers of S^T [64][Keys] that a thread of a warpgroup holds as sums of a product, `where` being
-/// the place of number i in a tensor of states [B, H, K, V] whose channels begin at `value`. The place walks: as many
-/// indices of a view would be most of what there is to compile.
-template <int Keys, class View, class Visit>
-__device__ __forceinline__ void each_number(const View& x, int batch, int head, int value, int thread,
-                                            const Visit& visit) {
-  const int key = 2 * (thread % 4), channel = value + thread / 32 * 16 + thread % 32 / 4;
-  auto* at = &x(batch, head, key, channel);
-  const index_t next_key = x.stride(2), next_channel = 8 * x.stride(3);
+/// Where the state of 64 channels lies: number (key, channel) at first[key * key_stride + channel * channel_stride].
+template <class Element> struct state_place {
+  Element* first = nullptr;
+  index_t key_stride = 0, channel_stride = 0;
+
+  state_place() = default;
+  /// Key by key without gaps.
+  __device__ __forceinline__ explicit state_place(Element* its_first) : first{its_first}, key_stride{64}, channel_stride{1} {}
+  /// In a tensor of states, the channels from `value` on.
+  __device__ __forceinline__ state_place(const bhkv<Element>& x, int batch, int head, int value)
+      : first{x ? &x(batch, head, 0, value) : nullptr}, key_stride{x.stride(2)}, channel_stride{x.stride(3)} {}
+};
+/// visit(i, number) for the numbers of S^T [64][Keys] that a thread of a warpgroup holds as sums of a product. Their place
+/// walks: as many indices of a view would be most of what there is to compile.
+template <int Keys, class Element, class Visit>
+__device__ __forceinline__ void each_number(const state_place<Element>& place, int thread, const Visit& visit) {
+  Element* at = place.first + 2 * (thread % 4) * place.key_stride + (thread / 32 * 16 + thread % 32 / 4) * place.channel_stride;
+  const index_t next_key = place.key_stride, next_channel = 8 * place.channel_stride;
 #pragma unroll
   for (int i = 0; i < Keys / 2; i += 4, at += 8 * next_key) {
-    visit(i, at), visit(i + 1, at + next_key);
-    visit(i + 2, at + next_channel), visit(i + 3, at + next_channel + next_key);
+    visit(i, *at), visit(i + 1, at[next_key]);
+    visit(i + 2, at[next_channel]), visit(i + 3, at[next_channel + next_key]);
   }
-}
-/// Loads the state that a sequence begins with, where one is given.
-template <int Keys, class View>
-__device__ __forceinline__ void load_initial_state(float (&S)[std::size_t(Keys) / 2], const View& x, int batch, int head,
-                                                   int value, int thread) {
-  if (x) each_number<Keys>(x, batch, head, value, thread, [&](int i, const float* its) { S[i] = *its; });
 }
 
 }  // namespace sextant::gpu::wgmma

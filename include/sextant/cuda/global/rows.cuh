@@ -50,7 +50,7 @@ template <class Real, class Parts> struct row_tiles {
       const int row = i / tile_keys, key = i % tile_keys;
       Real x = Real(0);
       if (row < count && key < keys) {
-        x = from.of_key(tokens.s.batch, tokens.s.first + t + row, tokens.key_head, first_key + key);
+        x = from.read(from.at(tokens.s.batch, tokens.s.first + t + row, tokens.key_head) + (first_key + key) * from.key);
         if (is_key) x *= tokens.c.key_scale;
         x = tokens.parts.map.value(x);
       }
