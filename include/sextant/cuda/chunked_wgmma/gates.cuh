@@ -202,7 +202,10 @@ __device__ __forceinline__ void write_gates(chunk_gates& to, state_frame& frame,
   if constexpr (!Plan::answers) return;
   store_places<Plan>(to.from_start, lane, seen_first, seen_second);
   store_rows<Plan>(to.admitted, lane, admitted_first, admitted_second);
-  if (mild) return store_places<Plan>(to.column, lane, enters_first, enters_second);
+  if (mild) {
+    if constexpr (Plan::normalised && Plan::admits) store_places<Plan>(to.decays(), lane, left_first, left_second);
+    return store_places<Plan>(to.column(), lane, enters_first, enters_second);
+  }
   store_rows<Plan>(to.cumulated, lane, first, second);
 #pragma unroll
   for (int block = 1; block < 4; ++block) {
@@ -266,7 +269,7 @@ __device__ void run_gates(const chunked_call<typename Plan::design_type, typenam
   job its{turn / Plan::gate_sets, 0};
 #pragma unroll
   for (int i = 0; i < ahead; ++i) raw[i] = fetched(its.after(i));
-  state_frame frame;
+  state_frame frames[sets];
   while (true) {
 #pragma unroll
     for (int i = 0; i < ahead; ++i) {  // each in registers of its own: a move would wait for what is on its way
@@ -274,9 +277,12 @@ __device__ void run_gates(const chunked_call<typename Plan::design_type, typenam
       const pair_of_gates now = computed(raw[i], its);
       raw[i] = fetched(its.after(ahead));
       const int stage = its.c % Plan::stages;
+      state_frame frame = its.i == 0 ? frames[0] : frames[sets - 1];
       write_gates<Plan>(memory.gates[stage][first_set + its.i], frame, lane, now, call.scale, [&] {
         if (its.c >= Plan::stages) barriers.released[stage].wait(its.c / Plan::stages - 1);
       });
+      if (its.i == 0) frames[0] = frame;
+      else frames[sets - 1] = frame;
       __syncwarp();
       if (Plan::gate_tellers > 1 || lane == 0) barriers.gated[stage].arrive();
       its = its.after(1);

@@ -37,6 +37,9 @@ template <class Plan> struct normaliser {
 #pragma unroll
     for (int i = 0; i < 2 * its_tiles; ++i) visit(key_of(i / 2, i % 2), z[i / 2][i % 2]);
   }
+  __device__ __forceinline__ void multiply(float by) {
+    each([&](int, float& its) { its *= by; });
+  }
   /// z / split_step as rows 2 h and 2 h + 1 of the tile of 8 rows that products read.
   __device__ __forceinline__ void show(std::uint16_t* rows) {
     each([&](int key, float its) {

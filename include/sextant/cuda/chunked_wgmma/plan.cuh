@@ -41,7 +41,7 @@ template <class Design, class Precision, int Keys, int Slices, bool Paired> stru
   static constexpr bool output_gate = sextant::detail::has_output_gate<Design>;
   static constexpr bool reversed = std::is_same_v<typename Design::order_type, order::reversed>;
   /// Whether mild decays are left to factors of rows and columns, see state_frame. float16 has too few exponents for it.
-  static constexpr bool framed = Paired && gated && !normalised && std::is_same_v<token, bfloat16>;
+  static constexpr bool framed = Paired && gated && (!normalised || decays) && std::is_same_v<token, bfloat16>;
 
   static_assert(!Paired || Slices == 2, "two heads take turns");
 
@@ -114,19 +114,22 @@ struct chunk_gates {
   float cumulated[64];         ///< cum_i
   /// By place: 2^(cum_i + frame), what row i is shown of the state before the chunk; times the scale without a norm.
   alignas(16) float from_start[64];
-  float since[3][64];          ///< 2^(cum_r - cum_j) admitted_j, r the last position before the 16 rows number 1, 2, 3
+  alignas(16) float since[3][64];  ///< 2^(cum_r - cum_j) admitted_j, r the last position before the 16 rows number 1, 2, 3
   float admitted[64];          ///< I_j; times the scale without a norm
-  /// By place: 2^(cum_last - cum_j) I_j or column[j], of two rows, as scale_pair() takes them.
+  /// By place: 2^(cum_last - cum_j) I_j or column()[j], of two rows, as scale_pair() takes them.
   alignas(16) uint2 entering[32];
-  union alignas(16) {
-    float column[64];          ///< by place, of framed plans where decays are mild: 2^(-cum_j - frame) I_j
-    uint2 key_weight[32];      ///< with a norm: 2^(cum_last - cum_j) of two rows, 0 without a token, as split_pair() has them
-  };
+  alignas(16) uint2 key_weight[32];  ///< with a norm: column[j] without I_j, of two rows, 0 without a token, as split_pair()
   struct alignas(16) {
     float held;                ///< what the state is multiplied by before the chunk, if it is mild, else minus that
     float whole;               ///< and when the chunk has seen it: 2^cum_last, or 1 where the frame takes the decay
     float left;                ///< what the state held after the chunk is to be multiplied by
   } all[4];  ///< four times the same: lane l reads number l % 4, so that it comes to no uniform register
+
+  // By place, of framed plans where decays are mild, in the room of what is not needed there.
+  __device__ __forceinline__ float* column() { return since[0]; }  ///< 2^(-cum_j - frame) I_j
+  __device__ __forceinline__ float* decays() { return since[1]; }  ///< with a norm: the same without I_j
+  __device__ __forceinline__ const float* column() const { return since[0]; }
+  __device__ __forceinline__ const float* decays() const { return since[1]; }
 };
 
 /// `Count` elements, or nothing; whole tiles begin where tiles do.

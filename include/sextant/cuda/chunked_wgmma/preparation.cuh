@@ -48,6 +48,10 @@ __device__ void run_normaliser(const Call& call, const chunked_block<Plan>& bloc
     const int stage = c % Plan::stages, buffer = c & 1;
     asm volatile("" : "+r"(lane));  // addresses made of it are not worth registers from chunk to chunk
     z.lane = lane;
+    if constexpr (Plan::framed) {
+      barriers.gated[stage].wait(c / Plan::stages);
+      z.multiply(fabsf(memory.gates[stage][z.head() % Plan::gate_sets].all[0].held));
+    }
     if constexpr (Plan::answers) {
       if (c >= 2) barriers.weighed[buffer].wait(c / 2 - 1);
       z.show(memory.z[buffer]);
@@ -63,6 +67,7 @@ __device__ void run_normaliser(const Call& call, const chunked_block<Plan>& bloc
     __syncwarp();
     if (Plan::gate_tellers > 1 || lane == 0) barriers.released[stage].arrive();
   }
+  if constexpr (Plan::framed) z.multiply(memory.gates[(block.chunks - 1) % Plan::stages][z.head() % Plan::gate_sets].all[0].left);
   end_normaliser<Plan>(z, call);
 }
 

@@ -59,6 +59,15 @@ __device__ __forceinline__ float2 own_scores(const float (&scores)[32], int warp
 }
 __device__ __forceinline__ bool has_own(int lane) { return lane % 4 == lane / 8; }
 
+/// Sums of two rows, of which each of four lanes has a part, in all of them.
+__device__ __forceinline__ void add_up_rows(float (&sums)[2]) {
+#pragma unroll
+  for (int i = 0; i < 2; ++i) {
+    sums[i] += __shfl_xor_sync(~0u, sums[i], 1);
+    sums[i] += __shfl_xor_sync(~0u, sums[i], 2);
+  }
+}
+
 /// One warp's 16 rows of the weights of one head, from the scores q_i . k_j, and the rows' sums before the input gate.
 ///   weight_ij = q_i . k_j 2^(cum_i - cum_j) I_j, j no later than i
 /// Blocks of 16 x 16 that lie wholly in the past split the exponent at the last position before the rows, so that neither
@@ -121,13 +130,7 @@ __device__ __forceinline__ void weigh_rows(const float (&scores)[32], const chun
     }
     ptx::store_matrices(to ^ 16 * n, packed[0], packed[1], packed[2], packed[3]);
   }
-  if constexpr (Plan::normalised) {
-#pragma unroll
-    for (int i = 0; i < 2; ++i) {
-      sums[i] += __shfl_xor_sync(~0u, sums[i], 1);
-      sums[i] += __shfl_xor_sync(~0u, sums[i], 2);
-    }
-  }
+  if constexpr (Plan::normalised) add_up_rows(sums);
   first_sum = sums[0], second_sum = sums[1];
 }
 
@@ -138,7 +141,7 @@ struct column_factors {
   float4 four;
 
   __device__ __forceinline__ void load(const chunk_gates& gates, int n, int lane) {
-    four = *reinterpret_cast<const float4*>(gates.column + 16 * n + 4 * (lane % 4));
+    four = *reinterpret_cast<const float4*>(gates.column() + 16 * n + 4 * (lane % 4));
   }
 };
 /// Of two neighbouring columns in a block on the diagonal, those that are seen.
@@ -146,10 +149,25 @@ template <class Plan> __device__ __forceinline__ std::uint32_t seen_pair(int lan
   const int distance = lane / 4 - 2 * (lane % 4);
   return (is_seen<Plan>(distance) ? 0xffffu : 0u) | (is_seen<Plan>(distance - 1) ? 0xffff0000u : 0u);
 }
-/// 16 x 16 weights of such a head, (q_i . k_j) c_j, rounded, into their tile.
+/// Adds 16 x 16 weights of such a head without an input gate, (q_i . k_j) 2^(-cum_j - f), to the sums of two rows.
+template <class Plan>
+__device__ __forceinline__ void sum_block(const float* score, const chunk_gates& gates, int n, int lane, std::uint32_t seen,
+                                          bool on_diagonal, float (&sums)[2]) {
+  const float4 decay = *reinterpret_cast<const float4*>(gates.decays() + 16 * n + 4 * (lane % 4));
+  const float4 inner = on_diagonal ? make_float4(seen & 1 ? decay.x : 0.0f, seen >> 31 ? decay.y : 0.0f,
+                                                 seen & 1 ? decay.z : 0.0f, seen >> 31 ? decay.w : 0.0f)
+                                   : decay;
+  // Of the two halves of the rows: columns that both of them see, or one, or part of them.
+  const float upper = fmaf(score[0], inner.x, score[1] * inner.y), lower = fmaf(score[6], inner.z, score[7] * inner.w);
+  const float across = fmaf(score[4], decay.z, score[5] * decay.w), below = fmaf(score[2], decay.x, score[3] * decay.y);
+  sums[0] += on_diagonal && !Plan::reversed ? upper : upper + across;
+  sums[1] += on_diagonal && Plan::reversed ? lower : lower + below;
+}
+/// 16 x 16 weights of such a head, (q_i . k_j) c_j, rounded, into their tile; and what they add to the sums of two rows where
+/// a norm sums weights.
 template <class Plan>
 __device__ __forceinline__ void weigh_block(const float* score, const float4& factor, std::uint32_t to,
-                                            std::uint32_t seen, bool on_diagonal) {
+                                            std::uint32_t seen, bool on_diagonal, float (&sums)[2]) {
   using token = typename Plan::token;
   std::uint32_t packed[4];
   packed[0] = detail::round_pair<token>(score[0] * factor.x, score[1] * factor.y);
@@ -160,6 +178,14 @@ __device__ __forceinline__ void weigh_block(const float* score, const float4& fa
     packed[0] &= seen, packed[3] &= seen;
     packed[Plan::reversed ? 1 : 2] = 0;
   }
+  if constexpr (Plan::sums_weights) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      float left, right;
+      detail::widen_pair<token>(packed[i], left, right);
+      sums[i % 2] += left + right;
+    }
+  }
   ptx::store_matrices(to, packed[0], packed[1], packed[2], packed[3]);
 }
 /// One warp's 16 rows of the weights of `Heads` heads whose decays are mild, block by block, the factors of the next one on
@@ -167,7 +193,9 @@ __device__ __forceinline__ void weigh_block(const float* score, const float4& fa
 template <class Plan, std::size_t Heads, class Own>
 __device__ __forceinline__ void weigh_columns(const float (&scores)[32], const chunk_gates* gates,
                                               column_factors (&factors)[Heads], std::uint32_t to, int warp, int lane,
-                                              const Own& give_own) {
+                                              float (&sums)[Heads][2], const Own& give_own) {
+#pragma unroll
+  for (int h = 0; h < int(Heads); ++h) sums[h][0] = sums[h][1] = 0.0f;
   to = piece_of(to, 16 * warp + (lane / 8 & 1) * 8 + lane % 8, lane / 16);  // and that of the block n at ^ 32 n
   const std::uint32_t seen = seen_pair<Plan>(lane);
   column_factors next[Heads];
@@ -183,10 +211,16 @@ __device__ __forceinline__ void weigh_columns(const float (&scores)[32], const c
     }
 #pragma unroll
     for (int h = 0; h < int(Heads); ++h) {
-      weigh_block<Plan>(scores + 8 * n, factors[h].four, (to ^ 32 * n) + h * Plan::tile_bytes, seen, n == warp);
+      weigh_block<Plan>(scores + 8 * n, factors[h].four, (to ^ 32 * n) + h * Plan::tile_bytes, seen, n == warp, sums[h]);
+      if constexpr (Plan::normalised && Plan::admits)
+        sum_block<Plan>(scores + 8 * n, gates[h], n, lane, seen, n == warp, sums[h]);
       factors[h] = next[h];
     }
     if (n == warp) give_own(own_of(scores + 8 * n, lane));
+  }
+  if constexpr (Plan::normalised) {
+#pragma unroll
+    for (int h = 0; h < int(Heads); ++h) add_up_rows(sums[h]);
   }
 }
 
@@ -259,9 +293,32 @@ __device__ void run_scores(const Call& call, const chunked_block<Plan>& block, c
         }
       }
     };
+    // The factors of a head's rows from sums over the chunk and q . z of the state before it, in a frame or not. A lane has
+    // what q says to the state of head number lane % 4, in two numbers.
+    const auto give_factors = [&](int h, const float(&sums)[2], bool mild) {
+      if constexpr (Plan::normalised) {
+        const bool its = Plan::weight_tiles == Plan::heads ? lane % 4 == h : lane % 4 < Plan::heads;
+#pragma unroll
+        for (int i = 0; i < 2; ++i) {
+          const int place = place_of_row(16 * warp + lane / 4 + 8 * i);
+          float seen = fmaf(of_z[2 * i], split_step<token>, of_z[2 * i + 1]), shown = 1.0f;
+          if constexpr (Plan::decays) shown = memory.gates[stage][h].from_start[place];
+          const float divisor = mild ? shown * (sums[i] + seen) : fmaf(shown, seen, sums[i]);
+          if (its)
+            memory.factor[buffer][lane % 4][place] =
+                call.scale * (mild ? shown : 1.0f) * ptx::reciprocal_approx(divisor + call.eps);
+        }
+      }
+    };
     const std::uint32_t tiles = ptx::shared_address(memory.weights[buffer][0]);
-    if constexpr (Plan::framed)
-      if (all_mild) weigh_columns<Plan>(scores, memory.gates[stage], factors, tiles, warp, lane, give_own);
+    if constexpr (Plan::framed) {
+      if (all_mild) {
+        float sums[Plan::weight_tiles][2];
+        weigh_columns<Plan>(scores, memory.gates[stage], factors, tiles, warp, lane, sums, give_own);
+#pragma unroll
+        for (int h = 0; h < Plan::weight_tiles; ++h) give_factors(h, sums[h], true);
+      }
+    }
     if (!all_mild) give_own(own_scores(scores, warp, lane));
     constexpr int unrolled = Plan::framed ? 1 : Plan::weight_tiles;  // what is seldom met once
 #pragma unroll unrolled
@@ -273,25 +330,15 @@ __device__ void run_scores(const Call& call, const chunked_block<Plan>& block, c
         if (__all_sync(~0u, gates.all[lane % 4].held > 0.0f)) {
           column_factors its[1];
           its[0].load(gates, column_factors::first<Plan>, lane);
-          weigh_columns<Plan>(scores, &gates, its, weights, warp, lane, [](float2) {});
+          float sums[1][2];
+          weigh_columns<Plan>(scores, &gates, its, weights, warp, lane, sums, [](float2) {});
+          give_factors(h, sums[0], true);
           continue;
         }
       }
       float sums[2];
       weigh_rows<Plan>(scores, gates, weights, warp, lane, sums[0], sums[1]);
-      if constexpr (Plan::normalised) {
-        // A lane has what q says to the state of head number lane % 4, in two numbers.
-        const bool its = Plan::weight_tiles == Plan::heads ? lane % 4 == h : lane % 4 < Plan::heads;
-#pragma unroll
-        for (int i = 0; i < 2; ++i) {
-          const int row = 16 * warp + lane / 4 + 8 * i;
-          float seen = fmaf(of_z[2 * i], split_step<token>, of_z[2 * i + 1]);
-          if constexpr (Plan::decays) seen *= gates.from_start[place_of_row(row)];
-          if (its)
-            memory.factor[buffer][lane % 4][place_of_row(row)] =
-                call.scale * ptx::reciprocal_approx(sums[i] + seen + call.eps);
-        }
-      }
+      give_factors(h, sums, false);
     }
     ptx::publish_to_async_proxy();
     __syncwarp();

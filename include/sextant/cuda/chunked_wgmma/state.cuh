@@ -151,6 +151,7 @@ template <class Plan, class Call> struct state_group {
 
   /// A chunk whose decays are mild, see state_frame:
   ///   Y^T = (S^T Q^T + V^T (mask(Q K^T) c)^T) 2^(cum + f),   S^T += (c V)^T K
+  /// The divisor of a norm comes with the factors 2^(cum + f).
   __device__ __forceinline__ void walk_in_frame(float (&S)[Plan::keys / 2], int c, look_ahead& ahead) const {
     const int stage = c % Plan::stages, buffer = c & 1;
     const chunk_gates& gates = gates_of(stage);
@@ -158,12 +159,13 @@ template <class Plan, class Call> struct state_group {
     std::uint32_t entering[16], rounded[Plan::keys / 4];
     constexpr bool early = Plan::keys == 64;  // else there are no registers
     row_numbers seen, own;
-    if constexpr (early) seen = row_numbers{gates.from_start, lane};
+    if constexpr (early && !Plan::normalised) seen = row_numbers{gates.from_start, lane};
     scale_channels<token>(entering, V, ahead.entering);
     round_state<token>(rounded, S);
     hold(rounded), hold(entering);
     barriers.weighed[buffer].wait(c / 2);
     if constexpr (early) own = load_own(buffer);
+    if constexpr (early && Plan::normalised) seen = row_numbers{memory.factor[buffer][slice], lane};
     // All that products need is there before they begin, so that a turn is short.
     take_turn();
     float Y[32];
@@ -175,7 +177,8 @@ template <class Plan, class Call> struct state_group {
     look_at_gates(ahead, c + 1);
     if constexpr (!early) {
       ptx::wait_products<2>();
-      seen = row_numbers{gates.from_start, lane}, own = load_own(buffer);
+      seen = row_numbers{Plan::normalised ? memory.factor[buffer][slice] : gates.from_start, lane};
+      own = load_own(buffer);
     }
     ptx::wait_products<1>();
     multiply_rows(Y, seen);
