@@ -34,7 +34,7 @@ struct chunked_wgmma {
   }();
 
   template <class Design, class Precision>
-  static bool takes(const Design& design, const sequence_of<Design, Precision>& x) {
+  static bool takes(const Design&, const sequence_of<Design, Precision>& x) {
     const index_t K = x.k.template extent<axis::key>(), V = x.v.template extent<axis::value>();
     const index_t T = x.v.template extent<axis::time>(), B = x.v.template extent<axis::batch>();
     const index_t H = x.v.template extent<axis::head>();
@@ -55,7 +55,7 @@ struct chunked_wgmma {
   }
   /// The states between segments, where a call is cut into any.
   template <class Design, class Precision>
-  static std::size_t workspace_bytes(const Design& design, const sequence_of<Design, Precision>& x) {
+  static std::size_t workspace_bytes(const Design&, const sequence_of<Design, Precision>& x) {
     return with_plan(x, std::size_t(0), [&](auto plan) {
       return wgmma::states_of<decltype(plan)>::floats(segments_of(plan, x), std::size_t(slices_of(x))) * sizeof(float);
     });
