@@ -120,6 +120,23 @@ TEST_CASE("normalised: the map, the normaliser's state, its gates") {
     }
 }
 
+TEST_CASE("normalised heads in pairs: mild decays, strong ones, and chunks and heads of both kinds") {
+  if (!has_hopper()) return;
+  for (const double rate : {1e-4, 0.02, 1.0, 4.0, 1e3})
+    for (const index_t K : {64, 128}) {
+      const wishes w{.initial_state = true, .rate_size = rate, .positive_keys = true};
+      holds<bf16>(paired_sums, {.B = 1, .T = 900, .Hk = 1, .H = 4, .K = K, .V = 64}, w);
+      holds<bf16>(paired_sums.with(input::one{}, order::reversed{}), {.B = 1, .T = 330, .Hk = 1, .H = 2, .K = K, .V = 64}, w);
+      holds<bf16>(paired_sums.with(map::relu{}, order::reversed{}), {.B = 1, .T = 330, .Hk = 1, .H = 3, .K = K, .V = 64}, w);
+    }
+  const auto apart = [](auto& p) { put(p.x.a, 0, -0.01f), put(p.x.a, 1, -20.0f); };
+  const auto nearly_apart = [](auto& p) { put(p.x.a, 0, -2.0f), put(p.x.a, 1, -1.0f); };
+  const shape s{.B = 1, .T = 900, .Hk = 1, .H = 2, .K = 128, .V = 64};
+  const wishes w{.initial_state = true, .positive_keys = true};
+  CHECK(error_after<bf16>(paired_sums, s, w, apart) <= tolerance<bf16>);
+  CHECK(error_after<bf16>(paired_sums, s, w, nearly_apart) <= tolerance<bf16>);
+}
+
 TEST_CASE("keys of 0 until token 100: y is 0 there, divided by eps") {
   if (!has_hopper()) return;
   const auto no_keys = [](auto& p) {
