@@ -26,11 +26,10 @@ inline std::size_t shared_bytes_of_block() {
   return std::size_t(device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin));
 }
 
-/// Launches kernel<<<blocks, threads, shared_bytes>>> on the stream, allowing it the shared memory first, in clusters
-/// of `together` blocks in x (sm_90; 1: none).
-template <class... Parameters, class... Arguments>
-status launch_clusters(unsigned together, void (*kernel)(Parameters...), dim3 blocks, dim3 threads,
-                       std::size_t shared_bytes, cudaStream_t on, const Arguments&... arguments) {
+/// Launches kernel<<<blocks, threads, shared_bytes>>> on the stream with the arguments at these addresses, allowing it the
+/// shared memory first, in clusters of `together` blocks in x (sm_90; 1: none).
+[[gnu::noinline]] inline status launch_at(const void* kernel, unsigned together, dim3 blocks, dim3 threads,
+                                          std::size_t shared_bytes, cudaStream_t on, const void* const* arguments) {
   if (shared_bytes > 48 * 1024) {
     const cudaError_t allowed =
         cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(shared_bytes));
@@ -47,7 +46,17 @@ status launch_clusters(unsigned together, void (*kernel)(Parameters...), dim3 bl
   cluster.val.clusterDim.y = cluster.val.clusterDim.z = 1;
   how.attrs = &cluster;
   how.numAttrs = together > 1 ? 1 : 0;
-  return as_status(cudaLaunchKernelEx(&how, kernel, Parameters(arguments)...));
+  return as_status(cudaLaunchKernelExC(&how, kernel, const_cast<void**>(arguments)));
+}
+/// The same with arguments that become the kernel's parameters.
+template <class... Parameters, class... Arguments>
+status launch_clusters(unsigned together, void (*kernel)(Parameters...), dim3 blocks, dim3 threads,
+                       std::size_t shared_bytes, cudaStream_t on, const Arguments&... arguments) {
+  const auto go = [&](const Parameters&... its) {
+    const void* const at[] = {&its...};
+    return launch_at(reinterpret_cast<const void*>(kernel), together, blocks, threads, shared_bytes, on, at);
+  };
+  return go(arguments...);
 }
 /// The same without clusters.
 template <class... Parameters, class... Arguments>

@@ -100,7 +100,8 @@ struct segment_plan : chunked_plan<Design, Precision, Keys, Slices, false> {
   static constexpr int producer_registers = base::maps ? 64 : 72, map_registers = 64;
   static constexpr int state_registers = base::maps ? 192 : 184;
   static_assert(128 * (producer_registers + map_groups * map_registers + Slices * state_registers) <= 65536 / blocks);
-  static constexpr int stage_tiles = base::slabs + Slices, stages = 12 / stage_tiles, value_stages = stages;
+  static constexpr int value_tiles = Slices, stage_tiles = base::slabs + value_tiles;
+  static constexpr int stages = 12 / stage_tiles, value_stages = stages;
 };
 
 /// Where the pair of rows number `pair` stands among numbers that lanes load two pairs at a time: lane l of a warp needs the
@@ -251,10 +252,11 @@ template <class Plan> struct chunked_block {
     first_value = number % blocks_of_head * channels;
     last_head = min(Plan::heads, shared_by - first) - 1;
   }
-  /// Whether what a slice has is there. Channels that are not are 0; in place of a head that is not, the first one comes again.
+  /// Whether the channels or the head of a slice are there: the last of a head, or of an odd number of heads, may not be.
   template <class Call> __device__ __forceinline__ bool has(const Call& call, int slice) const {
     return Plan::paired ? slice <= last_head : Plan::slices == 1 || value_of(slice) < call.values;
   }
+  /// In place of a head that is not there the first one comes again.
   __device__ int head_of(int slice) const { return head + (Plan::paired ? slice * last_head : 0); }
   __device__ int value_of(int slice) const { return first_value + (Plan::paired ? 0 : 64 * slice); }
   /// The first token of the block's chunk c. Never negative: the copy engine takes such a place for loads, but stops at a

@@ -29,8 +29,10 @@ template <class Plan, class Call> __device__ __forceinline__ void end_normaliser
   asm volatile("mov.u32 %0, %%ctaid.x;" : "=r"(number));
   const chunked_block<Plan> block{call, number};
   if constexpr (!Plan::answers) {
-    float* const to = states_of_head<Plan>(call, block, z.head(), block.first_value).normaliser(block.segment + 1);
-    z.each([&](int key, float its) { to[key] = its; });
+    for (int slice = 0; slice < Plan::slices && block.has(call, slice); ++slice) {
+      float* const to = states_of_head<Plan>(call, block, 0, block.value_of(slice)).normaliser(block.segment + 1);
+      z.each([&](int key, float its) { to[key] = its; });
+    }
   } else if (call.x.final_state.z && block.segment + 1 == call.segments && block.first_value == 0 &&
              block.has(call, z.head() * int(Plan::paired))) {
     const int h = block.head_of(z.head());

@@ -23,11 +23,15 @@ template <class Plan, class Call>
 __device__ void run_producer(const Call& call, const chunked_maps& maps, const chunked_block<Plan>& block,
                              chunked_memory<Plan>& memory, chunked_barriers<Plan>& barriers) {
   const int key_head = block.head / call.heads_per_key_head;
+  int missing = 0;  // tiles
+  if constexpr (!Plan::splits)
+    for (int slice = 0; slice < Plan::slices; ++slice)
+      missing += block.has(call, slice) ? 0 : Plan::value_tiles / Plan::slices;
   for (int c = 0; c < block.chunks; ++c) {
     const int stage = c % Plan::stages, first = block.first_token(call, c);
     if (c >= Plan::stages) barriers.released[stage].wait(c / Plan::stages - 1);
     ptx::mbarrier& landed = barriers.landed[stage];
-    landed.arrive_and_expect(Plan::stage_tiles * Plan::tile_bytes);
+    landed.arrive_and_expect((Plan::stage_tiles - missing) * Plan::tile_bytes);
 #pragma unroll
     for (int slab = 0; slab < Plan::slabs; ++slab) {
       if constexpr (Plan::answers)
@@ -37,7 +41,7 @@ __device__ void run_producer(const Call& call, const chunked_maps& maps, const c
     if constexpr (!Plan::splits) {
 #pragma unroll
       for (int slice = 0; slice < Plan::slices; ++slice)
-        load_values<Plan>(maps, block, memory, landed, stage, slice, first);
+        if (block.has(call, slice)) load_values<Plan>(maps, block, memory, landed, stage, slice, first);
     }
   }
 }
@@ -53,8 +57,9 @@ __device__ __forceinline__ void ask_for_values(const Call& call, const chunked_m
   for (int slice = 0; slice < Plan::slices; ++slice) {
     if (c >= Plan::value_stages) barriers.values_released[stage][slice].wait(c / Plan::value_stages - 1);
     ptx::mbarrier& landed = barriers.values_landed[stage][slice];
-    landed.arrive_and_expect(Plan::value_tiles / Plan::slices * Plan::tile_bytes);
-    load_values<Plan>(maps, block, memory, landed, stage, slice, block.first_token(call, c));
+    const bool exists = block.has(call, slice);
+    landed.arrive_and_expect(exists ? Plan::value_tiles / Plan::slices * Plan::tile_bytes : 0);
+    if (exists) load_values<Plan>(maps, block, memory, landed, stage, slice, block.first_token(call, c));
   }
 }
 

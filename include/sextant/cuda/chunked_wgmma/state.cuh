@@ -48,12 +48,9 @@ template <class Plan, class Call> struct state_group {
   }
 
   __device__ __forceinline__ void load_state(float (&S)[Plan::keys / 2]) const {
-    state_place<const float> from;
-    if (block.has(call, slice)) {
-      if (call.segments > 1)
-        from = state_place<const float>{states_of_head<Plan>(call, block, slice, value).record(block.segment)};
-      else from = {call.x.initial_state.S, block.batch, head, value};
-    }
+    state_place<const float> from{call.x.initial_state.S, block.batch, head, value};
+    if (call.segments > 1)
+      from = state_place<const float>{states_of_head<Plan>(call, block, slice, value).record(block.segment)};
 #pragma unroll
     for (float& s : S) s = 0.0f;
     if (from.first) each_number<Plan::keys>(from, thread, [&](int i, const float& its) { S[i] = its; });
@@ -65,7 +62,7 @@ template <class Plan, class Call> struct state_group {
     asm volatile("mov.u32 %0, %%tid.x;" : "=r"(of_block));
     const chunked_block<Plan> at{call, number};
     const int its_slice = of_block / 128 - Plan::first_state_group;
-    if (!call.x.final_state.S || at.segment + 1 < call.segments || !at.has(call, its_slice)) return;
+    if (!call.x.final_state.S || at.segment + 1 < call.segments) return;
     const state_place<float> to{call.x.final_state.S, at.batch, at.head_of(its_slice), at.value_of(its_slice)};
     each_number<Plan::keys>(to, of_block % 128, [&](int i, float& its) { its = S[i]; });
   }
@@ -76,6 +73,7 @@ template <class Plan, class Call> struct state_group {
     uint4 entering[4];  ///< factors of what enters the state
   };
   __device__ void run() const {
+    if (!block.has(call, slice)) return stand_by();
     float S[Plan::keys / 2];
     load_state(S);
     if (slice + 1 == Plan::slices) end_turn();
@@ -97,6 +95,22 @@ template <class Plan, class Call> struct state_group {
   }
 
  private:
+  /// What the others wait for of a slice that is not there.
+  __device__ void stand_by() const {
+    if (slice + 1 == Plan::slices) end_turn();
+    for (int c = 0; c < block.chunks; ++c) {
+      const int stage = c % Plan::stages, buffer = c & 1, of_y = c % Plan::y_buffers;
+      take_turn();
+      end_turn();
+      wait_for_tokens(c);
+      barriers.weighed[buffer].wait(c / 2);
+      if (c >= Plan::y_buffers) barriers.stored[of_y][slice].wait(c / Plan::y_buffers - 1);
+      release_values(c);
+      if (lane == 0) barriers.finished[of_y][slice].arrive();
+      if (Plan::factor_tellers > 1 || lane == 0) barriers.consumed[buffer].arrive();
+      if (Plan::gate_tellers > 1 || lane == 0) barriers.released[stage].arrive();
+    }
+  }
   /// Heads of one block take turns: while the products of one run, the other one has its arithmetic to do.
   __device__ __forceinline__ void take_turn() const {
     if constexpr (Plan::framed) ptx::synchronise(Plan::turn_meeting + slice, 128 * Plan::slices);
