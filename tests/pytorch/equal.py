@@ -20,6 +20,8 @@ from language import Language, Mamba, Mamba2, Switch
 from mila import Mila
 from parts import randomise
 from swin import Swin
+from vim import Vim
+from vmamba import VMamba
 
 torch.set_num_threads(1)  # scans are many small steps
 bound = 1e-4
@@ -37,6 +39,8 @@ rows = ("baseline", "input_gate", "forget_gate", "shortcut", "no_norm", "single_
         "rope")
 networks = {
     "mila": (Mila, pictures(2, 96, 64)),
+    "vim": (Vim, pictures(1, 224, 224)),
+    "vmamba": (VMamba, pictures(2, 72, 56)),
     "ape": (lambda: Swin("ape", picture=64), pictures(2, 64, 64)),
     **{row: (lambda row=row: Swin(row), pictures(2, 57, 75)) for row in rows},
     "mamba": (lambda: Language(768, 2, lambda: Mamba(768)), tokens(2, 37)),
@@ -44,7 +48,7 @@ networks = {
     "moe_mamba": (lambda: Language(64, 2, lambda: Mamba(64), moe=lambda: Switch(64, 96, 4, 1)), tokens(3, 33)),
 }
 # Of these the weights are made by us as well.
-ours_too = ("mila", "forget_gate", "mamba", "mamba2", "moe_mamba")
+ours_too = ("mila", "vim", "vmamba", "forget_gate", "mamba", "mamba2", "moe_mamba")
 
 
 def ours(program, *arguments):

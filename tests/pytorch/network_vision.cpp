@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/// @file  The vision networks that are compared with PyTorch: MILA-T and every row of the ablation.
+/// @file  The vision networks that are compared with PyTorch: MILA-T and every row of the ablation, Vim-T, VMamba-T.
+#include <sextant/models/vim.hpp>
 #include <sextant/models/vision.hpp>
+#include <sextant/models/vmamba.hpp>
 
 #include "network.hpp"
 
@@ -19,7 +21,11 @@ const auto call = [](const auto& net, const auto& w, const safetensors::archive&
   logits.resize(std::size_t(B * classes));
   shape = {B, classes};
   cpu::parallel on;
-  std::vector<std::byte> memory(models::workspace_bytes<float>(net, on, B, H, W));
+  std::size_t bytes = 0;
+  if constexpr (requires { models::workspace_bytes<float>(net, on, B, H, W); })
+    bytes = models::workspace_bytes<float>(net, on, B, H, W);
+  else bytes = models::workspace_bytes<float>(net, on, B);  // Vim's pictures are of one size
+  std::vector<std::byte> memory(bytes);
   on.memory = memory;
   return forward(net, on, w, {x.data(), {B, H, W, found->shape[3]}}, {logits.data(), {B, classes}});
 };
@@ -50,6 +56,8 @@ bool run_vision(const errand& what, std::string& error) {
   else if (is("lepe")) error = run(what, base.with(shortcut::local{}), call);
   else if (is("cpe")) error = run(what, base.with_conditional_position(), call);
   else if (is("rope")) error = run(what, base.with(position::rotary_2d{}), call);
+  else if (is("vim")) error = run(what, models::vim_t, call);
+  else if (is("vmamba")) error = run(what, models::vmamba_t, call);
   else return false;
   return true;
 }
