@@ -56,7 +56,7 @@ status launch_clusters(unsigned together, void (*kernel)(Parameters...), dim3 bl
     const void* const at[] = {&its...};
     return launch_at(reinterpret_cast<const void*>(kernel), together, blocks, threads, shared_bytes, on, at);
   };
-  return go(arguments...);
+  return go(static_cast<const Parameters&>(arguments)...);
 }
 /// The same without clusters.
 template <class... Parameters, class... Arguments>
