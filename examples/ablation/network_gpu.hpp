@@ -6,12 +6,12 @@
 
 namespace ablation {
 
-/// Why no network can run on a GPU, in a sentence; empty where it can.
-std::string why_no_network_on_gpu();
+/// Why no network can run in this precision on a GPU, in a sentence; empty where it can.
+std::string why_no_network_on_gpu(const std::string& precision);
 
-/// run_networks() on the GPU, tokens and weights in the precision of that name. Times are those of the GPU between two
-/// events of a stream on which the call is replayed from a graph.
-network_results run_networks_on_gpu(const std::string& precision, const network_request& what,
-                                    std::span<const float> picture, const std::function<void(const char*)>& say);
+/// run_networks() on the GPU in bf16. Times are those of the GPU between two events of a stream on which the call is
+/// replayed from a graph.
+network_results run_networks_on_gpu(const network_request& what, std::span<const float> picture,
+                                    const std::function<void(const char*)>& say);
 
 }  // namespace ablation
