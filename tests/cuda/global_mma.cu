@@ -110,6 +110,66 @@ TEST_CASE("packed sequences, one of them empty, one longer than the others toget
   hold_all(mila, {.B = 1, .T = 3 * 35, .Hk = 2, .H = 2, .K = 32, .V = 32, .grid_width = 7}, {.offsets = {0, 105}});
 }
 
+TEST_CASE("packed sequences in clusters, some shorter than a tile of each block") {
+  if (!has_gpu() || gpu::device_attribute(cudaDevAttrComputeCapabilityMajor) < 9) return;
+  const shape s{.B = 1, .T = 1700, .Hk = 2, .H = 2, .K = 32, .V = 32};
+  const wishes w{.initial_state = true, .positive_keys = true, .offsets = {0, 5, 5, 133, 150, 1700}};
+  for (const int warp_bits : {0, 3})
+    for (const int block_bits : {1, 2, 3}) {
+      INFO("2^", warp_bits, " warps of a block, 2^", block_bits, " blocks of a cluster");
+      CHECK(error_on_gpu<bf16>(attention, s, w, by_division{warp_bits, block_bits}).worst() <= tolerance<bf16>);
+      CHECK(error_on_gpu<fp32>(attention, s, w, by_division{warp_bits, block_bits}).worst() <= tolerance<fp32>);
+    }
+}
+
+TEST_CASE("offsets that are none stay within the tensors") {
+  if (!has_gpu()) return;
+  const shape s{.B = 1, .T = 100, .Hk = 2, .H = 2, .K = 32, .V = 32};
+  const wishes w{.positive_keys = true, .offsets = {0, 40, -7, 90, 1000, 60, index_t(1) << 40, -(index_t(1) << 40)}};
+  auto p = make_problem<bf16>(attention, s, w);
+  CHECK(stays_within(p, family));
+  auto q = make_problem<fp32>(attention.with(shortcut::learned{}), s, w);
+  CHECK(stays_within(q, family));
+}
+
+TEST_CASE("a NaN of one channel stays in it") {
+  if (!has_gpu()) return;
+  const auto in_v = [](auto& p, index_t t, index_t channel) -> auto& {
+    return p.tokens[3][std::size_t(t * p.size.V + channel)];
+  };
+  for (const index_t width : {7, 8, 28}) {
+    const shape s{.B = 1, .T = width * 21, .Hk = 1, .H = 1, .K = 32, .V = 32, .grid_width = width};
+    CHECK(stays_in_its_channel<bf16>(mila, s, family, in_v));
+    CHECK(stays_in_its_channel<fp16>(mila, s, family, in_v));
+    CHECK(stays_in_its_channel<fp32>(mila, s, family, in_v));
+    CHECK(stays_in_its_channel<bf16>(mila, s, by_division{1, 0}, in_v));
+    CHECK(stays_in_its_channel<bf16>(attention, s, family, in_v));
+  }
+}
+
+TEST_CASE("a convolution's weights of every size in half precision") {
+  if (!has_gpu()) return;
+  const auto design = mila.with(norm::none{}, map::identity{});
+  const shape s{.B = 1, .T = 196, .Hk = 2, .H = 2, .K = 32, .V = 32, .grid_width = 14};
+  for (const float weights : {1e-6f, 1e6f}) {
+    INFO("times ", weights);
+    const float values = weights > 1 ? 0x1p-8f : 0x1p12f;
+    // The convolution alone: queries and biases are 0.
+    const auto change = [&](auto& p) {
+      for (auto& q : p.tokens[1]) q = std::remove_reference_t<decltype(q)>(0.0f);
+      for (auto& v : p.tokens[3]) v = std::remove_reference_t<decltype(v)>(float(v) * values);
+      for (auto& numbers : p.parameters)
+        for (auto& x : numbers) x *= numbers.size() == 2 * 32 ? 0 : weights;
+    };
+    auto judge = make_problem<fp64, float16>(design, s);
+    auto answer = make_problem<fp16>(design, s);
+    change(judge), change(answer);
+    reference::recurrent(judge.design, judge.x);
+    CHECK(bool(run_on_gpu(answer, family)));
+    CHECK(compare(answer, judge).y <= tolerance<fp16>);
+  }
+}
+
 TEST_CASE("rows within wider ones; rows that are no whole pieces go to the other family") {
   if (!has_gpu()) return;
   const shape s{.B = 2, .T = 60, .Hk = 2, .H = 4, .K = 24, .V = 40, .grid_width = 10};
@@ -181,4 +241,9 @@ TEST_CASE("the same bits every time") {
                               {.positive_keys = true});
   // Hk K = 32 is a multiple of 16
   CHECK(gives_the_same_bits(q, family));
+  if (gpu::device_attribute(cudaDevAttrComputeCapabilityMajor) < 9) return;
+  for (const int block_bits : {1, 3}) {
+    CHECK(gives_the_same_bits(p, by_division{2, block_bits}));
+    CHECK(gives_the_same_bits(q, by_division{1, block_bits}));
+  }
 }

@@ -16,11 +16,10 @@ template <class Token> SEXTANT_FN constexpr int exchange(int row) {
 template <class Token> SEXTANT_FN constexpr int place_in_tile(int row, int piece) {
   return row * unit_channels * int(sizeof(Token)) + (piece ^ exchange<Token>(row)) * 16;
 }
-/// The same in a tile of queries. Where lanes read every fourth row, two of those lie side by side in 16 bits.
+/// The same in a tile of queries, of which lanes may read every fourth row.
 template <class Traits> SEXTANT_FN constexpr int place_of_query(int row, int piece) {
-  if (!Traits::local) return place_in_tile<typename Traits::token>(row, piece);
-  return Traits::exact ? row * Traits::row_bytes + (piece ^ (row >> 2 & 1)) * 16
-                       : (row & ~7 | (row & 3) << 1 | (row >> 2 & 1)) * Traits::row_bytes + piece * 16;
+  if (!Traits::four_in_a_row) return place_in_tile<typename Traits::token>(row, piece);
+  return row * Traits::row_bytes + (piece ^ (row >> 2 & 1)) * 16;
 }
 
 /// The tiles of one warp: in the first `rounds` steps its tokens' keys and values, then, from the last round to the first, their
@@ -57,7 +56,7 @@ template <class Traits> struct warp_feed {
     if (round < 0 || !at.has_tile<Traits>(p, round)) return;
     const int t = at.token_of<Traits>(p, round), stage = step % Traits::stages;
     const std::uint32_t to = ptx::shared_address(ring) + stage * Traits::tile_bytes;
-    if (!Keys && Traits::local) {
+    if (!Keys && Traits::four_in_a_row) {
       // The convolution has no registers for an address from round to round.
       int lane = at.lane;
       asm volatile("" : "+r"(lane));

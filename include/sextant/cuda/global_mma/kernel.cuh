@@ -2,9 +2,9 @@
 /// @file  Global form by mma.sync: the kernel, sums over all tokens and then every token's answer.
 #pragma once
 
-#include <sextant/cuda/global_mma/shortcut.cuh>
+#include <sextant/cuda/global_mma/convolution.cuh>
+#include <sextant/cuda/global_mma/rows.cuh>
 #include <sextant/cuda/global_mma/sums.cuh>
-#include <sextant/cuda/tile/activation.cuh>
 
 namespace sextant::gpu::pooling {
 
@@ -18,75 +18,32 @@ __device__ __forceinline__ float factor_of_answer(const device_call<float>& c, f
   return Traits::exact ? c.scale / divisor : __fdividef(c.scale, divisor);
 }
 
-/// Adds the shortcut per channel to the 8 answers that a lane has of a token, multiplies them by the output gate and stores them.
-template <class Traits> struct answer_rows {
-  using token = typename Traits::token;
-  static constexpr int count = packet<token>::count;
-
-  const device_call<float>& c;
-  std::byte *y, *v, *gate;  ///< the lane's first piece of the sequence's first token
-  const float* weights;     ///< its channels' weights or biases
-  int left;                 ///< channels from there on
-
-  __device__ __forceinline__ answer_rows(const device_call<float>& call, const warp_place& at, const float* of_unit)
-      : c{call}, v{nullptr}, gate{nullptr}, weights{of_unit + count * at.r}, left{at.channels - count * at.r} {
-    y = at.row_of<Traits>(c.y, at.h, at.first_channel + count * at.r);
-    if constexpr (Traits::learned) v = at.row_of<Traits>(c.v, at.h, at.first_channel + count * at.r);
-    if constexpr (Traits::output_gate) gate = at.row_of<Traits>(c.output_gate, at.h, at.first_channel + count * at.r);
-  }
-  /// Answers of token t: rows `row`, `row` + 1 of the columns of Y.
-  __device__ __forceinline__ void store(const float (&Y)[4][4], int row, int t) const {
-#pragma unroll
-    for (int first = 0; first < 8; first += count) {
-      const int channel = first * 4;  // of float, the second piece is the fourth behind the first
-      if (channel >= left) continue;
-      float numbers[count];
-#pragma unroll
-      for (int j = 0; j < count; ++j) numbers[j] = Y[(first + j) / 2][2 * row + j % 2];
-      if constexpr (Traits::learned) {
-        float its[count];
-        widen(load_packet(at_token(v, c.v.time, t) + channel), its);
-#pragma unroll
-        for (int j = 0; j < count; ++j) numbers[j] = fmaf(weights[channel + j], its[j], numbers[j]);
-      }
-      if constexpr (Traits::local)
-#pragma unroll
-        for (int j = 0; j < count; ++j) numbers[j] += weights[channel + j];
-      if constexpr (Traits::output_gate) {
-        float its[count];
-        widen(load_packet(at_token(gate, c.output_gate.time, t) + channel), its);
-#pragma unroll
-        for (int j = 0; j < count; ++j) numbers[j] *= silu<Traits::exact>(its[j]);
-      }
-      store_packet(at_token(y, c.y.time, t) + channel, narrowed<token>(numbers));
-    }
-  }
-
- private:
-  static __device__ __forceinline__ token* at_token(std::byte* first, index_t step, int t) {
-    return reinterpret_cast<token*>(row_of_token(first, step, t));
-  }
-};
-
 /// Answers the tokens of a block's tiles, from the last round to the first: of the values that a convolution reads again those
-/// read last are in L2. A lane has tokens g and g + 8 of a tile, with a convolution 4 g .. 4 g + 3.
+/// read last are in L2.
 template <class Traits>
 __device__ __forceinline__ void answer_tiles(const typename Traits::design_type& design, const device_call<float>& c,
                                              const tile_plan& p, const warp_place& at, unsigned char* shared) {
   using products = tile_products<Traits>;
+  using added = convolution<Traits>;
   constexpr int pairs = Traits::tokens / 16;
   const warp_feed<Traits> feed(c, p, at, shared);
   const float* const S = reinterpret_cast<const float*>(shared + p.totals);
   const float* const weights = reinterpret_cast<const float*>(shared + p.weights);
   const lane_rotations turn(reinterpret_cast<const float*>(shared + p.table), c, p, at, 4 * at.r);
+  const unsigned char* const taps_at = shared + p.taps;
   const uint4* const factors = reinterpret_cast<const uint4*>(shared + p.factors) + at.lane;
   float z[8];
   const auto load_z = [&] {
-#pragma unroll
-    for (int j = 0; j < 8; ++j) z[j] = Traits::normalises ? S[unit_keys * row_stride + 8 * at.r + j] : 0.0f;
+    for (int j = 0; j < 8; j += 4) {
+      const float4 four =
+          Traits::normalises ? *reinterpret_cast<const float4*>(S + unit_keys * row_stride + 8 * at.r + j) : float4{};
+      z[j] = four.x, z[j + 1] = four.y, z[j + 2] = four.z, z[j + 3] = four.w;
+    }
   };
   load_z();
   value_window<Traits> window(c, p, at, shared);
+  unsigned spoiled = 0;
+  if constexpr (Traits::in_pairs) spoiled = added::known(taps_at).spoiled;
 #pragma unroll 1
   for (int step = at.rounds; step < 2 * at.rounds; ++step) {
     const int round = 2 * at.rounds - 1 - step;
@@ -97,15 +54,29 @@ __device__ __forceinline__ void answer_tiles(const typename Traits::design_type&
     feed.template send<false>(step + Traits::stages - 1);
     if constexpr (Traits::local) window.go_to(round);
     ptx::commit_copies();
+    if constexpr (Traits::in_pairs)
+      if (spoiled != 0) {
+        window.clear(spoiled);
+        __syncthreads();
+      }
     if (!at.has_tile<Traits>(p, round)) continue;
     const unsigned char* const tile = feed.tile(step);
     const int first = at.token_of<Traits>(p, round);
     // The convolution has no registers for addresses from round to round.
     warp_place here = at;
-    if constexpr (Traits::local) asm volatile("" : "+r"(here.lane));
+    if constexpr (Traits::four_in_a_row) asm volatile("" : "+r"(here.lane));
     here.g = here.lane / 4, here.r = here.lane % 4;
-    const auto row_of = [&](int i) { return Traits::local ? 4 * here.g + i / 2 + i % 2 * 2 : here.g + 8 * i; };
+    const auto row_of = [&](int i) { return Traits::four_in_a_row ? 4 * here.g + i / 2 + i % 2 * 2 : here.g + 8 * i; };
     float Y[pairs][4][4] = {};
+    // Of bfloat16 a convolution's bias comes with the factor of the answer; in half precision its weights are scaled.
+    constexpr bool scaled = Traits::in_pairs && !std::is_same_v<typename Traits::token, bfloat16>;
+    float2 bias[4] = {};
+    if constexpr (Traits::in_pairs) {
+#pragma unroll
+      for (int n = 0; n < 4; ++n) bias[n] = *reinterpret_cast<const float2*>(weights + 8 * n + 2 * here.r);
+    }
+    float scale = 1.0f;
+    if constexpr (scaled) scale = added::known(taps_at).scale;
 #pragma unroll
     for (int pair = 0; pair < pairs; ++pair) {
       if constexpr (Traits::local) load_z();  // the convolution takes its registers
@@ -125,17 +96,38 @@ __device__ __forceinline__ void answer_tiles(const typename Traits::design_type&
           turn_pairs(x[i], 0, by[0]);
           turn_pairs(x[i], 4, by[1]);
         }
-        factor[i] = factor_of_answer<Traits>(c, qz, float(at.length));
+        factor[i] = factor_of_answer<Traits>(c, qz, float(at.length)) * scale;
       }
       products::answer(Y[pair], x, factors);
 #pragma unroll
-      for (int j = 0; j < 16; ++j) Y[pair][j / 4][j % 4] *= factor[j % 4 / 2];
+      for (int j = 0; j < 16; ++j) {
+        float& its = Y[pair][j / 4][j % 4];
+        if constexpr (Traits::in_pairs && !scaled)
+          its = fmaf(its, factor[j % 4 / 2], j % 2 == 0 ? bias[j / 4].x : bias[j / 4].y);
+        else its *= factor[j % 4 / 2];
+      }
     }
-    if constexpr (Traits::local) window.add(Y, first, weights, shared + p.taps);
-    const answer_rows<Traits> rows(c, at, weights);
+    if constexpr (Traits::in_pairs) {
+      added::add(Y, window, here, first, taps_at);
+      const paired_rows<Traits> rows{c, here, ptx::shared_address(tile)};
+      __syncwarp();  // all lanes have read their queries
+      if constexpr (scaled) {
 #pragma unroll
-    for (int i = 0; i < 2 * pairs; ++i)
-      if (first + row_of(i) < at.length) rows.store(Y[i / 2], i % 2, first + row_of(i));
+        for (int j = 0; j < 16 * pairs; ++j) {
+          float& its = Y[j / 16][j / 4 % 4][j % 4];
+          its = fmaf(its, 1.0f / scale, j % 2 == 0 ? bias[j / 4 % 4].x : bias[j / 4 % 4].y);
+        }
+      }
+#pragma unroll
+      for (int pair = 0; pair < pairs; ++pair) rows.put(Y[pair], row_of(2 * pair), first + row_of(2 * pair));
+      rows.store(first);
+    } else {
+      if constexpr (Traits::local) added::add(Y, window, here, first, taps_at, weights);
+      const answer_rows<Traits> rows(c, at, weights);
+#pragma unroll
+      for (int i = 0; i < 2 * pairs; ++i)
+        if (first + row_of(i) < at.length) rows.store(Y[i / 2], i % 2, first + row_of(i));
+    }
   }
 }
 
@@ -177,8 +169,10 @@ __global__ void __launch_bounds__(256, tile_traits<Design, Token>::blocks_at_onc
   total_cluster<traits>(c, p, at, sums, totals);
   tile_products<traits>::store_factors(p, at, totals, reinterpret_cast<uint4*>(shared + p.factors));
   if constexpr (traits::local) {
+    const unsigned spoiled = convolution<traits>::spoiled_channels(totals, at);
     __syncthreads();
-    store_taps<traits>(c, p, at, reinterpret_cast<const float*>(shared + p.weights), shared + p.taps);
+    convolution<traits>::store_factors(c, p, at, reinterpret_cast<const float*>(shared + p.weights), spoiled,
+                                       shared + p.taps);
   }
   __syncthreads();
   answer_tiles<traits>(design, c, p, at, shared);

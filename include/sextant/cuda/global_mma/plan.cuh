@@ -38,15 +38,19 @@ template <class Design, class Token> struct tile_traits {
   static constexpr int size = int(sizeof(Token));
   static constexpr int tokens = local ? 32 : 16;            ///< of a tile, what a warp takes at once
   static constexpr int stages = local ? 2 : exact ? 3 : 4;  ///< tiles of a warp in shared memory
+  /// Whether a lane has four pixels in a row, else tokens g and g + 8 of 16.
+  static constexpr bool four_in_a_row = local && exact;
+  /// Whether a lane has channels 8 n + 2 r and + 1 of an answer, as a convolution's products have them, else 8 in a row.
+  static constexpr bool in_pairs = local && !exact;
   static constexpr int row_bytes = unit_channels * size;
-  /// From a row of a convolution's window to the next: lanes that read every fourth one meet in no bank.
-  static constexpr int spread_bytes = row_bytes + 16;
+  /// From a row of a convolution's window to the next: of floats, lanes that read every fourth one meet in no bank.
+  static constexpr int spread_bytes = exact ? row_bytes + 16 : row_bytes;
   static constexpr int tile_bytes = tokens * row_bytes, value_bytes = tile_bytes,
                        gate_bytes = gate_rows ? value_bytes : 0;
   static constexpr int factor_bytes = (exact ? 16 : 8) * 32 * 16;  ///< of S as factors, of float in two parts
-  /// The convolution's weights as factors, and in other banks some zeros.
-  static constexpr int tap_bytes = !local || exact ? 0 : taps * 2 * 8 * 16, zeros_at = tap_bytes + 64;
-  static constexpr int taps_and_zeros = local ? zeros_at + 128 : 0;
+  /// The convolution's weights as factors, behind them a row of zeros, and what else it must know.
+  static constexpr int zeros_at = !local || exact ? 0 : 5 * unit_channels * 16, known_at = zeros_at + row_bytes;
+  static constexpr int taps_and_zeros = local ? known_at + 16 : 0;
   static_assert(taps_and_zeros <= unit_keys * row_stride * 4, "the taps lie where S was");
   /// Blocks of 8 warps for which a multiprocessor has registers.
   static constexpr int blocks_at_once = exact && local ? 1 : 2;
@@ -123,7 +127,8 @@ struct warp_place {
     // Read anew each time, so that a place that is made again need not be kept in registers meanwhile.
     int thread;
     asm volatile("mov.u32 %0, %%tid.x;" : "=r"(thread));
-    at.lane = thread % 32, at.g = at.lane / 4, at.r = at.lane % 4, at.warp = thread / 32;
+    at.lane = thread & 31, at.g = at.lane >> 2, at.r = at.lane & 3;
+    at.warp = __shfl_sync(~0u, thread >> 5, 0);  // the same for all lanes, as the compiler then knows
     at.rank = int(blockIdx.x) & (p.blocks() - 1);
     const int unit = int(blockIdx.x) >> p.block_bits;
     at.n = int(blockIdx.z) * sequences_of_row + int(blockIdx.y);

@@ -19,15 +19,16 @@ namespace sextant::gpu::pooling {
 using pooled = float[2][4][4];
 
 /// The channel, among a unit's, that column `column` of Y[n] stands for.
-template <class Token> SEXTANT_FN constexpr int channel_of_answer(int n, int column) {
-  return sizeof(Token) == 4 ? n / 2 * 16 + column / 2 * 4 + n % 2 * 2 + column % 2
-                            : column / 2 * 8 + 2 * n + column % 2;
+template <class Traits> SEXTANT_FN constexpr int channel_of_answer(int n, int column) {
+  return Traits::in_pairs ? 8 * n + column
+         : Traits::exact  ? n / 2 * 16 + column / 2 * 4 + n % 2 * 2 + column % 2
+                          : column / 2 * 8 + 2 * n + column % 2;
 }
 
 /// A number of S that a lane needs for Y: of key 8 r + key, for its column of Y[n].
-template <class Token>
+template <class Traits>
 __device__ __forceinline__ float number_of_state(const float* S, const warp_place& at, int key, int n) {
-  return S[(8 * at.r + key) * row_stride + channel_of_answer<Token>(n, at.g)];
+  return S[(8 * at.r + key) * row_stride + channel_of_answer<Traits>(n, at.g)];
 }
 
 /// Products of one warp over a tile. `Token`: bfloat16 or float16. Keys are rounded to it where they meet values; queries, cut
@@ -95,7 +96,7 @@ template <class Traits> struct tile_products {
                                                        uint4* to) {
     for (int i = at.warp; i < 8; i += p.warps()) {
       const auto number = [&](int key, int n) {
-        return ptx::as_tf32(number_of_state<token>(S, at, i / 2 * 2 + key, i % 2 * 2 + n));
+        return ptx::as_tf32(number_of_state<Traits>(S, at, i / 2 * 2 + key, i % 2 * 2 + n));
       };
       to[i * 32 + at.lane] = {number(0, 0), number(1, 0), number(0, 1), number(1, 1)};
     }
@@ -171,7 +172,7 @@ requires(Traits::exact) struct tile_products<Traits> {
     for (int i = at.warp; i < 16; i += p.warps()) {
       const int s = i / 4, n = i % 4;
       to[i * 32 + at.lane] =
-          split_two(number_of_state<token>(S, at, 2 * s, n), number_of_state<token>(S, at, 2 * s + 1, n));
+          split_two(number_of_state<Traits>(S, at, 2 * s, n), number_of_state<Traits>(S, at, 2 * s + 1, n));
     }
   }
   static __device__ __forceinline__ void load_row(float (&x)[8], const unsigned char* tile, const warp_place& at,

@@ -69,7 +69,8 @@ struct lane_rotations {
 };
 
 /// Turns two pairs, the numbers from x[first] on.
-template <std::size_t Count> __device__ __forceinline__ void turn_pairs(float (&x)[Count], int first, const float4& by) {
+template <std::size_t Count>
+__device__ __forceinline__ void turn_pairs(float (&x)[Count], int first, const float4& by) {
   const float a = x[first], b = x[first + 1], c = x[first + 2], d = x[first + 3];
   x[first] = a * by.x - b * by.y, x[first + 1] = a * by.y + b * by.x;
   x[first + 2] = c * by.z - d * by.w, x[first + 3] = c * by.w + d * by.z;

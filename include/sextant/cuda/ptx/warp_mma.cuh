@@ -31,6 +31,20 @@ __device__ __forceinline__ void multiply_add(float (&sums)[4], const std::uint32
         : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
+/// The same of 8 terms: a0 = row g, terms 2 t and 2 t + 1; a1 = row g + 8; b0 = those terms of column g.
+template <class Token>
+__device__ __forceinline__ void multiply_add_few(float (&sums)[4], std::uint32_t a0, std::uint32_t a1,
+                                                 std::uint32_t b0) {
+  if constexpr (std::is_same_v<Token, bfloat16>)
+    asm("mma.sync.aligned.m16n8k8.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5}, {%6}, {%0,%1,%2,%3};"
+        : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
+        : "r"(a0), "r"(a1), "r"(b0));
+  else
+    asm("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5}, {%6}, {%0,%1,%2,%3};"
+        : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
+        : "r"(a0), "r"(a1), "r"(b0));
+}
+
 /// sums += a b, 8 terms in TF32.
 __device__ __forceinline__ void multiply_add_tf32(float (&sums)[4], const std::uint32_t (&a)[4], std::uint32_t b0,
                                                   std::uint32_t b1) {
