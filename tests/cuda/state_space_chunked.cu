@@ -28,7 +28,7 @@ struct in_segments {
     return family::run_cut(design, x, on, cut);
   }
 };
-constexpr family::cuts ways[] = {{1, 1}, {2, 1}, {2, 2}, {3, 1}, {5, 3}, {16, 1}};
+constexpr family::cuts ways[] = {{1, 1}, {2, 1}, {2, 2}, {3, 1}, {5, 3}, {16, 1}, {3, 1, true}, {5, 1, true}};
 
 template <class Precision, class Design, class How = by_family<family>>
 void hold(const Design& design, const shape& s, const wishes& w = {}, const How& how = {}) {
@@ -81,6 +81,19 @@ TEST_CASE("sequences in segments, and these in parts for the pass before") {
     }
   }
   hold<bf16>(s4d, {.B = 1, .T = 131072, .K = 16, .V = 8});
+}
+
+TEST_CASE("up to 16 streams in one launch") {
+  if (!has_gpu()) return;
+  for (const index_t T : {64, 65, 120, 128, 333, 1003, 2048})
+    for (const index_t K : {2, 18, 64}) {
+      const wishes w{.initial_state = true, .rate_size = 0.05};
+      hold<bf16>(s4d, {.B = 1, .T = T, .K = K, .V = 40}, w, in_segments{{16, 1, true}});
+      hold<fp16>(s4d, {.B = 2, .T = T, .K = K, .V = 24}, w, in_segments{{8, 1, true}});
+      hold<bf16>(backwards, {.B = 4, .T = T, .Hk = 2, .H = 2, .K = K, .V = 8}, w, in_segments{{4, 1, true}});
+      hold<bf16>(s4d, {.B = 1, .T = T, .K = K, .V = 40}, w);
+      hold<bf16>(trapezoid, {.B = 7, .T = T, .K = K, .V = 8});
+    }
 }
 
 TEST_CASE("S4D's own initialisation: memories of thousands of tokens") {
@@ -199,6 +212,7 @@ TEST_CASE("20 runs give the same bits, whole and in segments") {
   auto p = make_problem<bf16>(s4d, {.B = 3, .T = 1003, .K = 64, .V = 264}, {.initial_state = true});
   CHECK(gives_the_same_bits(p, by_family<family>{}));
   CHECK(gives_the_same_bits(p, in_segments{{3, 2}}));
+  CHECK(gives_the_same_bits(p, in_segments{{5, 1, true}}));
 }
 
 TEST_CASE("what the family leaves to the recurrence") {

@@ -44,14 +44,15 @@ struct stream_of_tokens {
 /// Lane (g, t) = (lane / 4, lane % 4) holds two numbers of each of the products' second factors, tokens 2 t and 2 t + 1 of streams
 /// g and g + 8, and of every tile of 4 pairs pair t of both streams. In which order a product's terms are numbered is ours to
 /// choose: so what U Q leaves in a lane is what X P wants there.
-template <class Design, class Precision, int Tiles> struct channel_in_chunks {
+template <class Design, class Precision, int Tiles, bool AtOnce = false> struct channel_in_chunks {
   using stored = typename Precision::token;
   using two = std::uint32_t[2];
 
   const sequence_of<Design, Precision>& x;
   const call_of<float>& c;
-  complex<float>* F;  ///< [pairs] of the channel, in shared memory, and F^8 behind them
-  int channel;        ///< of all heads' together
+  complex<float>*
+      F;        ///< [pairs] of the channel, in shared memory, and F^8 behind them; if AtOnce, behind these the table
+  int channel;  ///< of all heads' together
   int g = int(threadIdx.x) % 32 / 4, t = int(threadIdx.x) % 4;
   two Q[std::size_t(Tiles)], P[std::size_t(Tiles)], T;
   float X[std::size_t(Tiles)][4];  ///< re of streams g and g + 8, im of both
@@ -64,8 +65,12 @@ template <class Design, class Precision, int Tiles> struct channel_in_chunks {
   __device__ __forceinline__ bool knows(int tile) const { return channel < channels() && pair(tile) < c.pairs; }
   __device__ __forceinline__ complex<float> read(field f, int m) const {
     if (channel >= channels() || m >= c.pairs) return {0, 0};
-    return c.read(f, m, channel, channels());
+    if constexpr (!AtOnce) return c.read(f, m, channel, channels());
+    const float* const re = table() + int(f) * c.pairs + m;
+    return {re[0], re[c.pairs]};
   }
+  /// Of the channel alone, where a warp discretises its pairs itself.
+  __device__ __forceinline__ float* table() const { return reinterpret_cast<float*>(F + 2 * 4 * Tiles); }
   /// z F^n, 0 <= n <= Most.
   template <int Most>
   static __device__ __forceinline__ complex<float> raised(complex<float> z, const complex<float>& F, int n) {
@@ -149,6 +154,37 @@ template <class Design, class Precision, int Tiles> struct channel_in_chunks {
         if (i % 2 == 0) X[j][0] = state.re, X[j][2] = state.im;
         else X[j][1] = state.re, X[j][3] = state.im;
       });
+    }
+  }
+  /// The states before the first tokens of streams that are the segments of whole sequences, where X are what the tokens of each
+  /// leave of zeros. `ends` has room for [streams][pairs + 1] of the channel.
+  __device__ __forceinline__ void join_streams(complex<float> (*ends)[std::size_t(4 * Tiles + 1)], int streams) {
+    const auto& S = x.initial_state.S;
+#pragma unroll
+    for (int j = 0; j < Tiles; ++j) ends[g][pair(j)] = {X[j][0], X[j][2]}, ends[g + 8][pair(j)] = {X[j][1], X[j][3]};
+    __syncwarp();
+    if (const int m = int(threadIdx.x) % 32; channel < channels() && m < c.pairs) {
+      const complex<float> span = read(span_of, m);
+      complex<float> state{0, 0};
+#pragma unroll 1
+      for (int s = 0; s < streams; ++s) {
+        if (const int n = s / c.segments; s == n * c.segments) {
+          state = {0, 0};
+          if (S)
+            state =
+                complex<float>{float(S(n, h(), 2 * m, v())), float(S(n, h(), 2 * m + 1, v()))} * read(inverse_of, m);
+        }
+        const complex<float> end = ends[s][m];
+        ends[s][m] = state;
+        const bool is_empty = state.re == 0 && state.im == 0;  // 0 where a growing pair's power is infinite
+        state = is_empty ? end : span * state + end;
+      }
+    }
+    __syncwarp();
+#pragma unroll
+    for (int j = 0; j < Tiles; ++j) {
+      const complex<float> first = ends[g][pair(j)], second = ends[g + 8][pair(j)];
+      X[j][0] = first.re, X[j][2] = first.im, X[j][1] = second.re, X[j][3] = second.im;
     }
   }
   template <bool Outputs> __device__ __forceinline__ void end_states(int first_stream, int streams) const {

@@ -9,34 +9,49 @@
 
 namespace sextant::gpu::diagonal {
 
+/// What a channel has in shared memory: F and F^8 of its pairs; if AtOnce the table of all their fields.
+template <int Tiles, bool AtOnce> struct channel_memory {
+  complex<float> F[std::size_t(2 * 4 * Tiles)];
+  float table[AtOnce ? std::size_t(fields * 4 * Tiles) : 2];
+};
+
 /// Shared memory of a block: rows of tokens as they arrive, the columns of channels that they are turned to, and the same
-/// of the results on their way back.
-template <class Stored, int Tiles, bool Outputs> struct chunk_memory {
+/// of the results on their way back; if AtOnce, states of streams on their way to one another.
+template <class Stored, int Tiles, bool Outputs, bool AtOnce = false> struct chunk_memory {
   /// Words from one channel to the next, of two tokens each: [stream][4 pairs of tokens][half of the stage], and 8 against bank
   /// conflicts.
   static constexpr int apart = rows * stage / 2 + 8;
   alignas(128) Stored arrivals[stages][rows][stage * columns];
   alignas(16) std::uint32_t tokens[2][columns * apart];
   alignas(16) std::uint32_t results[Outputs ? 2 : 1][Outputs ? columns * apart : 4];
-  complex<float> F[columns][std::size_t(2 * 4 * Tiles)];
+  channel_memory<Tiles, AtOnce> of_channel[columns];
+  complex<float> ends[AtOnce ? columns : 1][AtOnce ? rows : 1][AtOnce ? std::size_t(4 * Tiles + 1) : 1];
   int counts[rows];
 };
 
-/// A block is 16 channels of 16 streams; a warp reads and writes the rows of one stream, and computes one channel of all.
-template <class Design, class Precision, int Tiles, bool Outputs>
-__global__ void __launch_bounds__(chunk_threads, 1)
-    chunked_state_space_kernel(const __grid_constant__ Design design,
-                               const __grid_constant__ sequence_of<Design, Precision> x,
-                               const __grid_constant__ call_of<float> c, int streams) {
-  using stored = typename Precision::token;
-  using memory = chunk_memory<stored, Tiles, Outputs>;
-  extern __shared__ __align__(128) unsigned char memory_of_block[];
-  memory& m = *reinterpret_cast<memory*>(memory_of_block);
-  (void)design;
+/// Says to a channel at which thread it is, and to the caller: read anew, so that nothing that follows from it is kept in registers
+/// from one walk to the next.
+template <class Channel, class Memory> __device__ __forceinline__ int take_place(Channel& own, Memory& m) {
+  int thread;
+  asm volatile("mov.u32 %0, %%tid.x;" : "=r"(thread));
+  own.F = m.of_channel[thread / 32].F, own.channel = int(blockIdx.x) * columns + thread / 32;
+  own.g = thread % 32 / 4, own.t = thread % 4;
+  return thread;
+}
 
-  const int warp = int(threadIdx.x) / 32, lane = int(threadIdx.x) % 32;
+/// Leads 16 streams past a warp's channel, with outputs or to what states they leave; a block does it for 16 channels. A warp reads
+/// and writes the rows of one stream, and computes one channel of all. `prepare()` comes when the first tokens are on their way.
+template <bool Outputs, class Design, class Precision, int Tiles, bool AtOnce, class Memory, class Prepare>
+__device__ __forceinline__ void walk(const sequence_of<Design, Precision>& x, const call_of<float>& c, Memory& m,
+                                     channel_in_chunks<Design, Precision, Tiles, AtOnce>& own, int first_stream,
+                                     int streams, const Prepare& prepare) {
+  using stored = typename Precision::token;
+  using memory = Memory;
+  int thread = int(threadIdx.x);
+  if constexpr (AtOnce) thread = take_place(own, m);
+  const int warp = thread / 32, lane = thread % 32;
   const int channels = int(x.v.template extent<axis::value>()) * int(x.v.template extent<axis::head>());
-  const int first_channel = int(blockIdx.x) * columns, first_stream = int(blockIdx.y) * rows;
+  const int first_channel = int(blockIdx.x) * columns;
 
   // The warp's own stream: a lane reads 8 channels of token lane / 2 of every stage, and writes 2 and 2 of tokens lane / 4 and 8
   // further.
@@ -95,9 +110,7 @@ __global__ void __launch_bounds__(chunk_threads, 1)
 #pragma unroll
   for (int s = 0; s < stages - 1; ++s) send(s);
 
-  channel_in_chunks<Design, Precision, Tiles> own{x, c, m.F[warp], first_channel + warp};
-  own.template begin_states<Outputs>(first_stream, streams);
-  own.begin();
+  prepare();
 
   // A stage, of which all streams have all tokens where Whole.
   const auto work = [&]<bool Whole>(std::bool_constant<Whole>, int s) {
@@ -107,22 +120,32 @@ __global__ void __launch_bounds__(chunk_threads, 1)
     __syncthreads();
     send(s + stages - 1);
     if (Outputs && s > 0) take_away(s - 1);
-    const uint2* const tokens = reinterpret_cast<const uint2*>(&m.tokens[s % 2][warp * memory::apart]) + lane;
-    const uint2 both[2] = {tokens[0], tokens[32]};  // streams g and g + 8
-    std::uint32_t finished[2][2];
-#pragma unroll
+    // The two chunks of a stage together, or, where there are no registers for it, one after the other.
+    const std::uint32_t* const tokens = &m.tokens[s % 2][warp * memory::apart + 2 * lane];
+    [[maybe_unused]] std::uint32_t* const results = &m.results[s % 2][Outputs ? warp * memory::apart + 2 * lane : 0];
+    constexpr int of_stream_8 = rows * stage / 4;
+    [[maybe_unused]] uint2 both[2], finished[2];  // of streams g and g + 8
+    if constexpr (!AtOnce)
+      both[0] = *reinterpret_cast<const uint2*>(tokens),
+      both[1] = *reinterpret_cast<const uint2*>(tokens + of_stream_8);
+#pragma unroll AtOnce ? 1 : 2
     for (int half = 0; half < 2; ++half) {
       std::uint32_t u[4];
 #pragma unroll
       for (int i = 0; i < 2; ++i) {
         float first, second;
-        gpu::detail::widen_pair<stored>(half == 0 ? both[i].x : both[i].y, first, second);
+        const std::uint32_t two = AtOnce ? tokens[i * of_stream_8 + half] : half == 0 ? both[i].x : both[i].y;
+        gpu::detail::widen_pair<stored>(two, first, second);
         u[i] = __float_as_uint(first), u[i + 2] = __float_as_uint(second);
       }
       float y[4] = {};
       own.template meet<Outputs, Whole>(u, y);
-      finished[0][half] = gpu::detail::round_pair<stored>(y[0], y[1]);
-      finished[1][half] = gpu::detail::round_pair<stored>(y[2], y[3]);
+#pragma unroll
+      for (int i = 0; i < 2; ++i) {
+        const std::uint32_t two = gpu::detail::round_pair<stored>(y[2 * i], y[2 * i + 1]);
+        if constexpr (AtOnce && Outputs) results[i * of_stream_8 + half] = two;
+        else (half == 0 ? finished[i].x : finished[i].y) = two;
+      }
       if constexpr (!Whole) {
         const int done = s * stage + half * chunk, of_g = m.counts[own.g] - done, of_8 = m.counts[own.g + 8] - done;
         const bool ends_here = (of_g > 0 && of_g < chunk) || (of_8 > 0 && of_8 < chunk);
@@ -136,10 +159,8 @@ __global__ void __launch_bounds__(chunk_threads, 1)
           }
       }
     }
-    if constexpr (Outputs) {
-      uint2* const at = reinterpret_cast<uint2*>(&m.results[s % 2][warp * memory::apart]) + lane;
-      at[0] = uint2{finished[0][0], finished[0][1]}, at[32] = uint2{finished[1][0], finished[1][1]};
-    }
+    if constexpr (Outputs && !AtOnce)
+      *reinterpret_cast<uint2*>(results) = finished[0], *reinterpret_cast<uint2*>(results + of_stream_8) = finished[1];
   };
   int s = 0;
 #pragma unroll 1
@@ -149,8 +170,50 @@ __global__ void __launch_bounds__(chunk_threads, 1)
   ptx::await_copies<0>();
   __syncthreads();
   if (Outputs && steps > 0) take_away(steps - 1);
+}
 
+/// A block of 16 channels of 16 streams, whose pairs a launch before has discretised.
+template <class Design, class Precision, int Tiles, bool Outputs>
+__global__ void __launch_bounds__(chunk_threads, 1)
+    chunked_state_space_kernel(const __grid_constant__ Design design,
+                               const __grid_constant__ sequence_of<Design, Precision> x,
+                               const __grid_constant__ call_of<float> c, int streams) {
+  using memory = chunk_memory<typename Precision::token, Tiles, Outputs>;
+  extern __shared__ __align__(128) unsigned char memory_of_block[];
+  memory& m = *reinterpret_cast<memory*>(memory_of_block);
+  (void)design;
+  const int warp = int(threadIdx.x) / 32, first_stream = int(blockIdx.y) * rows;
+  channel_in_chunks<Design, Precision, Tiles> own{x, c, m.of_channel[warp].F, int(blockIdx.x) * columns + warp};
+  walk<Outputs>(x, c, m, own, first_stream, streams, [&] {
+    own.template begin_states<Outputs>(first_stream, streams);
+    own.begin();
+  });
   own.template end_states<Outputs>(first_stream, streams);
+}
+
+/// A whole call of up to 16 streams: a warp discretises its channel's pairs, a lane one of them; where the streams are segments, it
+/// leads them past it for what they leave of zeros, and joins them.
+template <class Design, class Precision, int Tiles>
+__global__ void __launch_bounds__(chunk_threads, 1)
+    state_space_at_once_kernel(const __grid_constant__ Design design,
+                               const __grid_constant__ sequence_of<Design, Precision> x,
+                               const __grid_constant__ call_of<float> c, int streams) {
+  using memory = chunk_memory<typename Precision::token, Tiles, true, true>;
+  extern __shared__ __align__(128) unsigned char memory_of_block[];
+  memory& m = *reinterpret_cast<memory*>(memory_of_block);
+  const int warp = int(threadIdx.x) / 32, lane = int(threadIdx.x) % 32;
+  channel_in_chunks<Design, Precision, Tiles, true> own{x, c, m.of_channel[warp].F, int(blockIdx.x) * columns + warp};
+  if (own.channel < own.channels() && lane < c.pairs)
+    discretise_pair<Design, Precision>(design, x, c, own.channel, lane, own.table(), 1);
+  __syncwarp();
+  own.begin();
+#pragma unroll
+  for (auto& state : own.X) state[0] = state[1] = state[2] = state[3] = 0.0f;
+  if (c.segments > 1) walk<false>(x, c, m, own, 0, streams, [] {});
+  own.join_streams(m.ends[take_place(own, m) / 32], streams);
+  walk<true>(x, c, m, own, 0, streams, [] {});
+  take_place(own, m);
+  own.template end_states<true>(0, streams);
 }
 
 }  // namespace sextant::gpu::diagonal

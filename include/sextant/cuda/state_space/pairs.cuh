@@ -51,17 +51,14 @@ template <class Real> struct call_of {
   }
 };
 
-/// One pair of one channel to a thread.
+/// Discretises pair m of a channel in float64: its fields in a table of `apart` channels, of which it is the first.
 template <class Design, class Precision>
-__global__ void __launch_bounds__(threads)
-    discretise_kernel(const __grid_constant__ Design design, const __grid_constant__ sequence_of<Design, Precision> x,
-                      const __grid_constant__ call_of<typename Precision::accumulator> c) {
+__device__ __forceinline__ void discretise_pair(const Design& design, const sequence_of<Design, Precision>& x,
+                                                const call_of<typename Precision::accumulator>& c, index_t channel,
+                                                int m, typename Precision::accumulator* table, index_t apart) {
   using real = typename Precision::accumulator;
   using number = complex<double>;
-  const index_t V = x.v.template extent<axis::value>(), channels = V * x.v.template extent<axis::head>();
-  const index_t i = index_t(blockIdx.x) * threads + threadIdx.x;
-  if (i >= channels * c.pairs) return;
-  const index_t channel = i % channels, m = i / channels, h = channel / V, v = channel % V;
+  const index_t V = x.v.template extent<axis::value>(), h = channel / V, v = channel % V;
   const auto read = [&](const auto& tensor) {
     return number{double(tensor(h, v, 2 * m)), double(tensor(h, v, 2 * m + 1))};
   };
@@ -82,9 +79,9 @@ __global__ void __launch_bounds__(threads)
   eighth = eighth * eighth, eighth = eighth * eighth;
 
   const auto write = [&](field f, number z) {
-    real* const to = c.at(f, int(m), channel, channels);
-    to[0] = real(z.re), to[index_t(c.pairs) * channels] = real(z.im);
-    return number{z.re - double(to[0]), z.im - double(to[index_t(c.pairs) * channels])};
+    real *const re = table + (index_t(f) * c.pairs + m) * apart, *const im = re + index_t(c.pairs) * apart;
+    *re = real(z.re), *im = real(z.im);
+    return number{z.re - double(*re), z.im - double(*im)};
   };
   write(rest_of, double(round) * write(state_of, d.state));
   write(output_of, {output.re, -output.im});
@@ -93,6 +90,16 @@ __global__ void __launch_bounds__(threads)
   write(inverse_of, inverse);
   write(span_of, span);
   write(chunk_of, eighth);
+}
+
+/// One pair of one channel to a thread.
+template <class Design, class Precision>
+__global__ void __launch_bounds__(threads)
+    discretise_kernel(const __grid_constant__ Design design, const __grid_constant__ sequence_of<Design, Precision> x,
+                      const __grid_constant__ call_of<typename Precision::accumulator> c) {
+  const index_t channels = x.v.template extent<axis::value>() * x.v.template extent<axis::head>();
+  const index_t i = index_t(blockIdx.x) * threads + threadIdx.x, channel = i % channels, m = i / channels;
+  if (m < c.pairs) discretise_pair<Design, Precision>(design, x, c, channel, int(m), c.table + channel, channels);
 }
 
 }  // namespace sextant::gpu::diagonal
