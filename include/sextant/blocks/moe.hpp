@@ -67,12 +67,14 @@ template <class E> struct moe_block {
 /// Where tokens go: expert e has `capacity` places, from e capacity on.
 template <class E> struct moe_routes {
   index_t tokens = 0, experts = 0, capacity = 0;
+  std::int32_t* chosen = nullptr;            ///< [tokens], the token's expert
   std::int32_t* place_of = nullptr;          ///< [tokens], -1: the token passes by
   std::int32_t* token_at = nullptr;          ///< [experts capacity], -1: nobody
   std::int32_t* taken = nullptr;             ///< [experts]
   accumulator_of<E>* probability = nullptr;  ///< [tokens], of the token's expert
 
   moe_routes(const moe_sizes& s, index_t n, buffers& from) : tokens(n), experts(s.experts), capacity(s.capacity(n)) {
+    chosen = from.take<std::int32_t>(1, n).data();
     place_of = from.take<std::int32_t>(1, n).data();
     token_at = from.take<std::int32_t>(experts, capacity).data();
     taken = from.take<std::int32_t>(1, experts).data();

@@ -10,8 +10,10 @@ namespace sextant::cpu::inline SEXTANT_CPU_ISA::detail {
 
 /// Rows that are few: their products are bound by the reading of the weights.
 inline constexpr index_t few_rows = 4;
-/// Outputs that are computed before what follows them; outputs at a time, which share the reading of x.
-inline constexpr index_t outputs_of_few = 64, outputs_at_once = 4;
+/// Outputs that are computed before what follows them.
+inline constexpr index_t outputs_of_few = 64;
+/// Outputs at a time, which share the reading of x.
+inline constexpr index_t outputs_at_once = 4;
 
 /// sums[r][j] = x_r . w_j for `Rows` rows of x and outputs_at_once rows of weights.
 template <int Rows, class E, class Real>

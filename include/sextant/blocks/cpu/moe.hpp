@@ -27,14 +27,14 @@ status route_to_one(const On& on, std::type_identity_t<blocks::rows<const E>> lo
         if (Real(logits(t, e)) > Real(logits(t, best))) best = e;
       Real sum = 0;
       for (index_t e = 0; e < to.experts; ++e) sum += std::exp(Real(logits(t, e)) - Real(logits(t, best)));
-      to.place_of[t] = std::int32_t(best);
+      to.chosen[t] = std::int32_t(best);
       to.probability[t] = 1 / sum;
     }
   });
   for (index_t e = 0; e < to.experts; ++e) to.taken[e] = 0;
   for (index_t i = 0; i < to.experts * to.capacity; ++i) to.token_at[i] = -1;
   for (index_t t = 0; t < to.tokens; ++t) {
-    const index_t e = to.place_of[t];
+    const index_t e = to.chosen[t];
     if (to.taken[e] >= to.capacity) {
       to.place_of[t] = -1;
     } else {

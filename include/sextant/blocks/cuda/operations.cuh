@@ -7,5 +7,6 @@
 #include <sextant/blocks/cuda/depthwise.cuh>
 #include <sextant/blocks/cuda/elementwise.cuh>
 #include <sextant/blocks/cuda/linear.cuh>
+#include <sextant/blocks/cuda/moe.cuh>
 #include <sextant/blocks/cuda/norm.cuh>
 #include <sextant/blocks/cuda/tokens.cuh>
