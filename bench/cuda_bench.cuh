@@ -22,8 +22,8 @@ inline constexpr double replay_ms = 4, most_ms = 600;
 inline constexpr int most_replays = 31;
 
 /// Times `call(x, stream)` on sets of inputs in turn; the benchmark's time is the median of the replays. Counters: what the
-/// call must do (bytes, flops, exps, as rates), its floor at the copy rate of its size, and the fraction of it that the
-/// median reaches. prepare(x) comes before anything is captured and gives the label, to which comes what binds the floor.
+/// call must do (bytes, flops, exps, as rates), its launches, its floor at the copy rate of its size, and the fraction of it
+/// that the median reaches. prepare(x) comes before anything is captured and gives the label, to which comes what binds the floor.
 template <class Precision, class Design, class Prepare, class Call>
 void time_on_gpu(benchmark::State& state, const test::shape& s, bool states, const work& least, const Prepare& prepare,
                  const Call& call) {
@@ -61,6 +61,7 @@ void time_on_gpu(benchmark::State& state, const test::shape& s, bool states, con
     state.counters["flops"] = rate(least.flops);
     state.counters["exps"] = rate(least.exps);
     state.counters["tokens"] = rate(double(s.B * s.T));
+    state.counters["launches"] = many.launches();
     state.counters["best_ms"] = times.front();
     state.counters["floor_ms"] = floor.floor_ms();
     state.counters["of_floor"] = floor.floor_ms() / times[times.size() / 2];

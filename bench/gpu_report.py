@@ -14,6 +14,7 @@ ABLATIONS = ("linear_attention", "mamba", "mamba2", "gla")
 # The sizes of the short table: those that papers and public kernels are tuned for, and a long sequence.
 USUAL = ("B8_T4096_Hk1_H1_K16_V2048", "B1_T131072_Hk1_H1_K16_V2048", "B8_T4096_Hk1_H32_K128_V64", "B8_T4096_Hk1_H32_K64_V64",
          "B8_T4096_Hk16_H16_K64_V64", "B8_T4096_Hk16_H16_K128_V128", "B128_T3136_Hk2_H2_K32_V32", "B128_T1_Hk1_H64_K128_V64")
+ALLOWED_SMALL = 1.5  # times the quickest peer that one short sequence may take
 ALLOWED = 1.15  # times the preset that a design with one switch flipped may take, where its floor is not higher
 
 
@@ -99,6 +100,29 @@ def decode(results):
     return table(results, ("decode",), False)
 
 
+def small(results):
+    """One sequence of up to 4096 tokens, which is made of launches and latencies, beside the quickest peer."""
+    records = [r for r in (load(results, p) for p in ("small", "global", "decode")) if r]
+    if not records:
+        return ["Not measured yet."]
+    # Softmax attention, whose workspace is known, is another mixer than 2Mamba.
+    peers, shown = [p for p in load(results, "peers") or [] if "workspace" not in p], []
+    lines = [f"Median milliseconds, bf16; {where(records)}. Ratio: our time over the quickest peer's, which may be {ALLOWED_SMALL}.", "",
+             "| design | shape | launches | ms | quickest peer | its ms | ratio |", "|---|---|---|---|---|---|---|"]
+    rows = [row for r in records for row in r["rows"]]
+    for row in sorted(rows, key=lambda row: parts(row["name"])[0]):
+        case, shape, precision = parts(row["name"])
+        size = sizes(shape)
+        if size["B"] > 1 or size["T"] > 4096 or precision != "bf16":
+            continue
+        cells = [f"`{case}`", shape_words(shape), format(row["launches"], "g") if "launches" in row else "-", ms(row["median_ms"])]
+        found = beside(row, peers)[:1]
+        cells += [found[0][0]["peer"], ms(found[0][0]["median_ms"]), f"{1 / found[0][1]:.2f}"] if found else ["-", "-", "-"]
+        shown += [peer[0] for peer in found]
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines + ["", versions(shown)] if shown else lines
+
+
 def ablation_rows(record):
     """(row, times the preset, times that it may take) for a preset, which comes first, and its flipped designs."""
     preset = record["rows"][0]
@@ -149,7 +173,7 @@ def second_order(results):
     if not record:
         return ["Not measured yet."]
     rows = {parts(row["name"])[:2]: row for row in record["rows"]}
-    softmax = {p["shape"]: p for p in peers if p["case"] == "two_mamba"}
+    softmax = {p["shape"]: p for p in peers if p["case"] == "two_mamba" and "workspace" in p}
     lines = [f"Median milliseconds and megabytes, bf16; {where([record])}. Softmax: "
              + "; ".join(dict.fromkeys(f"{p['peer']}, {p['version']} ({p['date']})" for p in softmax.values())) + ". Workspace: beyond "
              "inputs and outputs. Kept: for the next token, 2Mamba's state in float, softmax attention's keys and values.", "",

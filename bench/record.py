@@ -83,6 +83,8 @@ def cuda_rows(run):
                       "median_ms": round(b["real_time"], 5), "best_ms": round(min(o["best_ms"] for o in all_of_it), 5),
                       "floor_ms": round(b["floor_ms"], 5), "of_floor": round(b["of_floor"], 4), "bytes": b["bytes"],
                       "flops": b["flops"], "exps": b["exps"], "workspace": b.get("workspace")}
+        if "launches" in b:
+            rows[name]["launches"] = round(b["launches"], 2)
     return list(rows.values())
 
 

@@ -2,6 +2,7 @@
 /// @file  Calls of a CUDA graph, timed by two events around their replay.
 #pragma once
 
+#include <cstddef>    // size_t
 #include <stdexcept>  // runtime_error
 
 #include <cuda_runtime.h>
@@ -25,7 +26,10 @@ class replay {
     must(cudaStreamEndCapture(made_.stream, &made_.graph));
     must(cudaGraphInstantiate(&made_.runnable, made_.graph, 0));
     must(cudaGraphUpload(made_.runnable, made_.stream));
+    must(cudaGraphGetNodes(made_.graph, nullptr, &nodes_));
   }
+  /// What one call put into the graph: kernels, copies and fills.
+  double launches() const { return double(nodes_) / count_; }
   /// Milliseconds of one call, the mean of one replay.
   double ms() const {
     float all = 0;
@@ -57,6 +61,7 @@ class replay {
     }
   };
   int count_;
+  std::size_t nodes_ = 0;
   handles made_;
 };
 

@@ -47,6 +47,11 @@ with tempfile.TemporaryDirectory() as folder:
     holds("| slow | 1.000 | 5.00x |", both)
     holds("Peers: v1 (2026-01-01)", both)
     assert "another" not in both
+    short = [{"peer": "quick", **ours, "case": "gla", "shape": "B1_T512_Hk16_H16_K128_V128", "median_ms": 0.024}]
+    (results / "new.json").write_text(json.dumps(short), encoding="utf-8")
+    call(bench / "record.py", "--peers", results / "new.json", "--results", results)
+    holds("| `gla` | B1 T512 H16 K128 V128 | 2 | 0.03 | quick | 0.024 | 1.25 |",
+          call(bench / "report.py", "--results", results, "--print", "gpu_small").stdout)
     # Once and a half the floor allows more than 1.15; the same floor does not.
     flipped = call(bench / "report.py", "--results", results, "--print", "gpu_ablation").stdout
     holds("| chunked | 0.290 | 0.150 | 1.45 | 1.72 | yes |", flipped)
