@@ -44,7 +44,7 @@ __global__ void __launch_bounds__(Plan::threads, Plan::blocks)
     if (warp == 0) {
       if (lane == 0) run_producer<Plan>(call, maps, block, memory, barriers);
     } else if (warp == 1) {
-      if (lane == 0) run_storer<Plan>(call, maps, block, memory, barriers);
+      run_storing_warp<Plan>(call, maps, block, memory, barriers, lane);
     } else {
       run_preparation<Plan>(call, block, memory, barriers, warp - 2, lane);
     }

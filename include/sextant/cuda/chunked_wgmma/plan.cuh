@@ -36,7 +36,6 @@ template <class Design, class Precision, int Keys, int Slices, bool Paired> stru
   static constexpr bool sums_scores = normalised && gated && !decays;               ///< it is a sum of plain scores
   static constexpr bool maps = !std::is_same_v<typename Design::map_type, map::identity>;
   static constexpr int normaliser_warps = !normalised ? 0 : gated ? 1 : 2;  ///< of two, which gates may want as well
-  static constexpr int gate_warps = !gated ? 0 : normalised ? 1 : 2;
   static constexpr bool skips = sextant::detail::is_learned<Design>;
   static constexpr bool output_gate = sextant::detail::has_output_gate<Design>;
   static constexpr bool reversed = std::is_same_v<typename Design::order_type, order::reversed>;
@@ -44,6 +43,9 @@ template <class Design, class Precision, int Keys, int Slices, bool Paired> stru
   static constexpr bool framed = Paired && gated && (!normalised || decays) && std::is_same_v<token, bfloat16>;
 
   static_assert(!Paired || Slices == 2, "two heads take turns");
+  /// Gates in frames have a warp for each head; then the normaliser's warp also sends y off.
+  static constexpr int gate_warps = !gated ? 0 : normalised && !framed ? 1 : 2;
+  static constexpr bool normaliser_stores = framed && normalised;
 
   static constexpr int heads = Paired ? Slices : 1;             ///< of a block
   static constexpr int gate_sets = gated ? heads : 1;           ///< decays differ from head to head

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/// @file  Chunked kernel, the two warps that prepare a chunk: its gates and the normaliser's state.
+/// @file  Chunked kernel, the warps that prepare a chunk, its gates and the normaliser's state, and send y off.
 #pragma once
 
 #include <sextant/cuda/chunked_wgmma/gates.cuh>
 #include <sextant/cuda/chunked_wgmma/normaliser.cuh>
 #include <sextant/cuda/chunked_wgmma/plan.cuh>
+#include <sextant/cuda/chunked_wgmma/producer.cuh>
 #include <sextant/cuda/chunked_wgmma/segment_states.cuh>
 
 namespace sextant::gpu::wgmma {
@@ -40,10 +41,12 @@ template <class Plan, class Call> __device__ __forceinline__ void end_normaliser
   }
 }
 
-/// One of the warps of the normaliser. In chunked_kernel() it shows z to the score warpgroup before every chunk.
-template <class Plan, class Call>
-__device__ void run_normaliser(const Call& call, const chunked_block<Plan>& block, chunked_memory<Plan>& memory,
-                               chunked_barriers<Plan>& barriers, int warp, int lane) {
+/// One of the warps of the normaliser. In chunked_kernel() it shows z to the score warpgroup before every chunk. What else
+/// there is to do for chunk c, meanwhile(c), comes when the next two chunks have been shown what they want.
+template <class Plan, class Call, class Meanwhile>
+__device__ __forceinline__ void run_normaliser(const Call& call, const chunked_block<Plan>& block,
+                                               chunked_memory<Plan>& memory, chunked_barriers<Plan>& barriers, int warp,
+                                               int lane, const Meanwhile& meanwhile) {
   normaliser<Plan> z{warp, lane};
   begin_normaliser<Plan>(z, call, block);
   for (int c = 0; c < block.chunks; ++c) {
@@ -60,6 +63,7 @@ __device__ void run_normaliser(const Call& call, const chunked_block<Plan>& bloc
       ptx::publish_to_async_proxy();
       __syncwarp();
       if (lane == 0) barriers.shown[buffer].arrive();
+      if (c >= 2) meanwhile(c - 2);
     }
     (void)buffer;
     if constexpr (Plan::gated) barriers.gated[stage].wait(c / Plan::stages);
@@ -71,6 +75,7 @@ __device__ void run_normaliser(const Call& call, const chunked_block<Plan>& bloc
   }
   if constexpr (Plan::framed) z.multiply(memory.gates[(block.chunks - 1) % Plan::stages][z.head() % Plan::gate_sets].all[0].left);
   end_normaliser<Plan>(z, call);
+  for (int c = max(block.chunks - 2, 0); c < block.chunks; ++c) meanwhile(c);
 }
 
 /// One of the two warps that prepare chunks.
@@ -80,7 +85,24 @@ __device__ __forceinline__ void run_preparation(const Call& call, const chunked_
                                                 int warp, int lane) {
   if constexpr (Plan::gated)
     if (warp < Plan::gate_warps) return run_gates<Plan>(call, block, memory, barriers, warp, lane);
-  if constexpr (Plan::normalised) run_normaliser<Plan>(call, block, memory, barriers, warp - Plan::gate_warps, lane);
+  if constexpr (Plan::normalised && !Plan::normaliser_stores)
+    run_normaliser<Plan>(call, block, memory, barriers, warp - Plan::gate_warps, lane, [](int) {});
+}
+
+/// The warp that sends y off: one of its threads, or all of them where it has the normaliser too.
+template <class Plan, class Call>
+__device__ __forceinline__ void run_storing_warp(const Call& call, const chunked_maps& maps,
+                                                 const chunked_block<Plan>& block, chunked_memory<Plan>& memory,
+                                                 chunked_barriers<Plan>& barriers, int lane) {
+  if constexpr (Plan::normaliser_stores) {
+    run_normaliser<Plan>(call, block, memory, barriers, 0, lane, [&](int c) {
+      if (lane == 0) store_chunk<Plan>(call, maps, block, memory, barriers, c);
+      __syncwarp();
+    });
+    if (lane == 0) ptx::wait_stores_read<0>();
+  } else if (lane == 0) {
+    run_storer<Plan>(call, maps, block, memory, barriers);
+  }
 }
 
 }  // namespace sextant::gpu::wgmma

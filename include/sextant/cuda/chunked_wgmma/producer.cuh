@@ -63,7 +63,31 @@ __device__ __forceinline__ void ask_for_values(const Call& call, const chunked_m
   }
 }
 
-/// Sends finished tiles of y on their way and says when their room is free again. One thread.
+/// Sends the tiles of y of chunk c on their way once they are finished, and says when the room of the ones before is free
+/// again. One thread, always the same.
+template <class Plan, class Call>
+__device__ __forceinline__ void store_chunk(const Call& call, const chunked_maps& maps, const chunked_block<Plan>& block,
+                                            chunked_memory<Plan>& memory, chunked_barriers<Plan>& barriers, int c) {
+  const int buffer = c % Plan::y_buffers;
+#pragma unroll
+  for (int slice = 0; slice < Plan::slices; ++slice) {
+    barriers.finished[buffer][slice].wait(c / Plan::y_buffers);
+    ptx::publish_to_async_proxy();  // what others have written and arrived behind; here it costs them no wait
+    if (block.has(call, slice))
+      ptx::store_box(maps.y, memory.y[buffer][slice], block.value_of(slice), block.head_of(slice),
+                     block.first_token(call, c), block.batch);
+    ptx::commit_stores();
+    if constexpr (Plan::y_buffers == 1) {
+      ptx::wait_stores_read<0>();
+      barriers.stored[0][slice].arrive();
+    } else {
+      if (c == 0) continue;
+      ptx::wait_stores_read<Plan::slices>();
+      barriers.stored[buffer ^ 1][slice].arrive();
+    }
+  }
+}
+/// All of y, and before it the values where they have stages of their own. One thread.
 template <class Plan, class Call>
 __device__ void run_storer(const Call& call, const chunked_maps& maps, const chunked_block<Plan>& block,
                            chunked_memory<Plan>& memory, chunked_barriers<Plan>& barriers) {
@@ -71,24 +95,7 @@ __device__ void run_storer(const Call& call, const chunked_maps& maps, const chu
     for (int c = 0; c < Plan::value_stages; ++c) ask_for_values<Plan>(call, maps, block, memory, barriers, c);
   for (int c = 0; c < block.chunks; ++c) {
     if constexpr (Plan::splits) ask_for_values<Plan>(call, maps, block, memory, barriers, c + Plan::value_stages);
-    const int buffer = c % Plan::y_buffers;
-#pragma unroll
-    for (int slice = 0; slice < Plan::slices; ++slice) {
-      barriers.finished[buffer][slice].wait(c / Plan::y_buffers);
-      ptx::publish_to_async_proxy();  // what others have written and arrived behind; here it costs them no wait
-      if (block.has(call, slice))
-        ptx::store_box(maps.y, memory.y[buffer][slice], block.value_of(slice), block.head_of(slice),
-                       block.first_token(call, c), block.batch);
-      ptx::commit_stores();
-      if constexpr (Plan::y_buffers == 1) {
-        ptx::wait_stores_read<0>();
-        barriers.stored[0][slice].arrive();
-      } else {
-        if (c == 0) continue;
-        ptx::wait_stores_read<Plan::slices>();
-        barriers.stored[buffer ^ 1][slice].arrive();
-      }
-    }
+    store_chunk<Plan>(call, maps, block, memory, barriers, c);
   }
   ptx::wait_stores_read<0>();
 }
