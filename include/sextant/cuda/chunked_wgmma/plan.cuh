@@ -43,9 +43,9 @@ template <class Design, class Precision, int Keys, int Slices, bool Paired> stru
   static constexpr bool framed = Paired && gated && (!normalised || decays) && std::is_same_v<token, bfloat16>;
 
   static_assert(!Paired || Slices == 2, "two heads take turns");
-  /// Gates in frames have a warp for each head; then the normaliser's warp also sends y off.
-  static constexpr int gate_warps = !gated ? 0 : normalised && !framed ? 1 : 2;
-  static constexpr bool normaliser_stores = framed && normalised;
+  /// With 64 keys the normaliser of a pair leaves its warp the time to send y off, and there is a warp for each head's gates.
+  static constexpr bool normaliser_stores = framed && normalised && Keys == 64;
+  static constexpr int gate_warps = !gated ? 0 : normalised && !normaliser_stores ? 1 : 2;
 
   static constexpr int heads = Paired ? Slices : 1;             ///< of a block
   static constexpr int gate_sets = gated ? heads : 1;           ///< decays differ from head to head
