@@ -58,7 +58,9 @@ def write(path, tensors):
         file.write(struct.pack("<Q", len(text)) + text)
         for name in order:
             tensor = tensors[name].contiguous()
-            file.write(ctypes.string_at(tensor.data_ptr(), tensor.numel() * tensor.element_size()))
+            size = tensor.numel() * tensor.element_size()
+            if size:
+                file.write((ctypes.c_char * size).from_address(tensor.data_ptr()))
 
 
 def main():

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /// @file  generate: what a Mamba language model says next. The state is as large after a million tokens as after one.
 #include <CLI/CLI.hpp>
-#include <algorithm>  // max_element, partial_sort
+#include <algorithm>  // all_of, max_element, partial_sort
 #include <chrono>     // steady_clock
-#include <cmath>      // exp
+#include <cmath>      // exp, isfinite
 #include <cstdio>     // fputs, fwrite
+#include <memory>     // unique_ptr
+#include <new>        // bad_alloc
 #include <numeric>    // iota
 #include <string>     // string
 #include <vector>     // vector
@@ -62,6 +64,8 @@ int main(int argc, char** argv) {
   app.add_option("--temperature", temperature, "0: the most likely token, always")->check(CLI::NonNegativeNumber);
   app.add_option("--top", top, "draw from so many of the most likely tokens; 0: from all");
   app.add_option("--precision", what.precision, "fp32 or bf16");
+  app.add_option("--keys", what.keys, "of a group of a Mamba-2 file; 0: 128, if that is one group")
+      ->check(CLI::NonNegativeNumber);
   app.add_option("--threads", what.threads, "0: all")->check(CLI::NonNegativeNumber);
   app.add_option("--seed", what.seed, "of the draws, and of weights without a file");
   try {
@@ -85,7 +89,12 @@ int main(int argc, char** argv) {
   if (given.empty()) return refuse("the prompt is empty");
 
   std::string error;
-  const auto model = generate::make(what, error);
+  std::unique_ptr<generate::model> model;
+  try {
+    model = generate::make(what, error);
+  } catch (const std::bad_alloc&) {
+    error = "there is not enough memory for the model";
+  }
   if (!model) return refuse(error);
   std::fprintf(stderr, "%s%s\n", model->describe().c_str(),
                what.weights.empty() ? ", begun with the seed and never trained" : "");
@@ -97,6 +106,8 @@ int main(int argc, char** argv) {
   if (error = model->next(given, logits); !error.empty()) return refuse(error);
   const double prefilled = now();
   for (int i = 0; i < tokens; ++i) {
+    if (!std::all_of(logits.begin(), logits.end(), [](float x) { return std::isfinite(x); }))
+      return refuse("the model's logits are not finite numbers");
     const std::int32_t token = sample(logits, temperature, top, random);
     const std::string text = has_words ? words.decode(token) : (i > 0 ? " " : "") + std::to_string(token);
     std::fwrite(text.data(), 1, text.size(), stdout);

@@ -2,7 +2,7 @@
 /// @file  A language model of any of the library's kinds, with its weights and its state, behind one interface.
 #pragma once
 
-#include <cstddef>  // size_t
+#include <cstddef>  // ptrdiff_t, size_t
 #include <cstdint>  // int32_t, uint64_t
 #include <memory>   // unique_ptr
 #include <span>     // span
@@ -25,6 +25,7 @@ struct request {
   std::string weights{};            ///< a safetensors file, or "": weights begun with the seed
   std::string name = "mamba_130m";  ///< without a file: its sizes
   std::string precision = "fp32";   ///< of weights and tokens: fp32 or bf16
+  std::ptrdiff_t keys = 0;          ///< of a group of a Mamba-2 file; 0: 128, if that is one group
   int threads = 0;                  ///< 0: all
   std::uint64_t seed = 1;
 };

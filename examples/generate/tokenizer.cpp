@@ -68,8 +68,9 @@ bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 bool is_blank(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
-/// Length of the first piece of a text: GPT-2's rule. 's 't 're 've 'm 'll 'd, or letters, digits or other signs with at
-/// most one space before them, or blanks, of which the last one goes to the word that follows.
+/// Length of the first piece of a text: GPT-2's rule, with every sign beyond ASCII taken for a letter. 's 't 're 've 'm
+/// 'll 'd, or letters, digits or other signs with at most one space before them, or blanks, of which the last one goes to
+/// the word that follows.
 std::size_t piece_length(std::string_view text) {
   for (const std::string_view ending : {"'s", "'t", "'re", "'ve", "'m", "'ll", "'d"})
     if (text.starts_with(ending)) return ending.size();

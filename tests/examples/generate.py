@@ -3,7 +3,10 @@
 
 Usage: generate.py GENERATE SEXTANT_NETWORK, the program that makes small weights.
 """
+import json
+import math
 import os
+import struct
 import subprocess
 import sys
 import tempfile
@@ -39,6 +42,33 @@ with tempfile.TemporaryDirectory() as folder:
     with open(weights, "wb") as file:
         file.write(content[:-1])
     refused("is truncated", "a", "--weights", weights)
+
+    def refused_file(words, tensors, *arguments):
+        """A file of zeros with these names and shapes."""
+        header, end = {}, 0
+        for name, shape in tensors.items():
+            size = 4 * math.prod(shape)
+            header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [end, end + size]}
+            end += size
+        text = json.dumps(header).encode()
+        with open(weights, "wb") as file:
+            file.write(struct.pack("<Q", len(text)) + text + bytes(end))
+        refused(words, "a", "--weights", weights, *arguments)
+
+    mixer = "backbone.layers.0.mixer."
+    mamba = {"backbone.embedding.weight": [10, 4], mixer + "in_proj.weight": [16, 4], mixer + "out_proj.weight": [4, 8],
+             mixer + "conv1d.weight": [8, 1, 4], mixer + "A_log": [8, 16], mixer + "dt_proj.weight": [8, 1]}
+    refused_file("not a Mamba language model", {"a": [1]})
+    refused_file("A_log: is missing", {k: v for k, v in mamba.items() if "A_log" not in k})
+    refused_file("A_log: has another shape", {**mamba, mixer + "A_log": [0, 2**40]})
+    refused_file("no multiple of the model's", {**mamba, mixer + "out_proj.weight": [4, 9]})
+    refused_file("fewer bytes", {**mamba, "backbone.embedding.weight": [10, 1], mixer + "out_proj.weight": [1, 2000]})
+    mamba2 = {**mamba, mixer + "dt_bias": [2], mixer + "A_log": [2], mixer + "conv1d.weight": [8 + 2 * 256, 1, 4]}
+    refused_file("A_log: is missing", {k: v for k, v in mamba2.items() if "A_log" not in k})
+    refused_file("heads don't divide", {**mamba2, mixer + "A_log": [3]})
+    refused_file("say how many, --keys", mamba2)
+    refused_file("whole groups of 100 keys", mamba2, "--keys", "100")
+    refused_file("is missing", mamba2, "--keys", "256")
     refused("there is no such file", "a", "--weights", os.path.join(folder, "none"))
     refused("--model is", "a", "--model", "gpt")
     refused("prompt is empty", "")

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// @file  Safetensors files that are right: read, converted, written and read again.
 #include <doctest/doctest.h>
+#include <sys/stat.h>  // mkfifo
 
 #include <bit>          // bit_cast
 #include <cmath>        // isnan, isinf, ldexp
@@ -179,6 +180,9 @@ TEST_CASE("safetensors: what is written is read, aligned") {
   CHECK(file->size() == 0);
   CHECK(file.open(folder.string()) == folder.string() + ": is a directory");
   CHECK(file.open("/dev/zero") == "/dev/zero: is not a regular file");
+  const std::string pipe = (folder / "pipe").string();
+  REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
+  CHECK(file.open(pipe) == pipe + ": is not a regular file");
   REQUIRE(st::write(path, {}) == "");
   CHECK(file.open(path) == "");
   std::filesystem::resize_file(path, 0);

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <cstdint>  // int32_t
+#include <memory>   // align
 #include <vector>   // vector
 
 #include <sextant/blocks/cpu/operations.hpp>
@@ -107,4 +108,28 @@ TEST_CASE("language: what is refused, and tokens beyond the table") {
   CHECK(model({1, 2}, 1, narrow).code == errc::shape);
   const std::int32_t id = 1;
   CHECK(forward(small, cpu::serial{}, model.w, {&id, {1, 1}}, logits).code == errc::workspace);
+  // What is refused moves no state.
+  std::vector<std::byte> memory(models::state_bytes<float>(small, 1) + 256), untouched = memory;
+  void* at = memory.data();
+  std::size_t room = memory.size();
+  std::align(256, room - 256, at, room);
+  const models::language_state state{static_cast<std::byte*>(at)};
+  scratch some(models::workspace_bytes<float>(small, cpu::serial{}, 1, 1));
+  const blocks::rows<float> nowhere(nullptr, {1, 51});
+  CHECK(forward(small, cpu::serial{some}, model.w, {&id, {1, 1}}, nowhere, state).code == errc::missing);
+  CHECK(memory == untouched);
+  const auto layer = model.w.layers[0].mixer;
+  const index_t C = layer.channels();
+  table<float> u(1, C), y(1, C), wide(1, C + 1);
+  scratch of_layer(workspace_bytes(cpu::serial{}, layer, 1, 1));
+  const auto past = blocks::state_at(layer, 1, static_cast<std::byte*>(at));
+  const auto refused = [&](const blocks::rows<float>& into, const blocks::rows<const float>& plus) {
+    return forward(cpu::serial{of_layer}, layer, u, 1, into, plus, past).code;
+  };
+  CHECK(refused(wide, {}) == errc::shape);
+  CHECK(refused(y, blocks::rows<const float>(wide)) == errc::shape);
+  CHECK(refused(blocks::rows<float>(nullptr, {1, C}), {}) == errc::missing);
+  CHECK(memory == untouched);
+  CHECK(refused(y, {}) == errc::ok);
+  CHECK(memory != untouched);
 }

@@ -226,8 +226,9 @@ std::string load(Module& module, std::span<std::byte> memory, const std::string&
 
 /// Writes a module's weights, which lie in the memory of the host, under the public model's names and in its shapes; each
 /// in the type it is kept in. A network that was loaded, saved and loaded again has the same weights up to rounding: those
-/// that are logarithms in public, and BatchNorm, which is written as one that does nothing but add a bias. Returns an
-/// empty string, or "FILE: reason". Takes memory for a copy of the weights.
+/// that are logarithms in public, and BatchNorm, which is written as one that does nothing but add a bias. Tables that
+/// the public code keeps though it computes them (MILA's attn.rope.rotations) are not written: PyTorch reads such a file
+/// with load_state_dict(..., strict=False). Returns an empty string, or "FILE: reason". Takes memory for a copy of the weights.
 template <class Module> std::string save(Module module, const std::string& path_of_file, std::string_view prefix = "") {
   std::vector<detail::saved> all;
   for_each_tensor(module, [&](const path& at, const auto& t) { detail::save_tensor(all, std::string(prefix), at, t); });

@@ -35,7 +35,8 @@ class mapped_file {
   /// Maps the file, in place of what was mapped before. Returns an empty string, or "FILE: reason".
   std::string open(const std::string& path) {
     *this = mapped_file{};
-    const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    // without waiting: a pipe's other end may never come
+    const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (file < 0) return path + (errno == ENOENT ? ": there is no such file" : ": can't be opened: " + reason());
     std::string error;
     struct ::stat about {};

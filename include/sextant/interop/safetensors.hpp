@@ -54,6 +54,8 @@ class archive {
     if (at == names.entries.end() || names(at->name) != name) return {};
     return (*this)[std::size_t(at - names.entries.begin())];
   }
+  /// Bytes of all tensors.
+  std::size_t bytes() const { return data.size(); }
   /// The text that the file's __metadata__ has under this key.
   std::optional<std::string_view> metadata(std::string_view key) const {
     for (std::size_t i = 0; i + 1 < names.metadata.size(); i += 2)

@@ -216,6 +216,7 @@ status forward(const language<Design>& net, const On& on, const language_weights
   if (B > 1 && ids.template stride<axis::batch>() != T) return {errc::shape, "language: token numbers lie row by row"};
   if (B * T == 0) return count == 0 ? status{} : status{errc::shape, "language: no token, no logits"};
   if (!ids) return {errc::missing, "language: ids were not given"};
+  if (!logits) return {errc::missing, "language: logits were not given"};
   if (w.layers.size() != net.sizes.layers) return {errc::shape, "language: the weights are another network's"};
   blocks::buffers memory(on.memory);
   return run(net, on, w, ids, logits, state, memory);

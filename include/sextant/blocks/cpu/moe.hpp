@@ -14,7 +14,8 @@
 namespace sextant::cpu::inline SEXTANT_CPU_ISA {
 
 /// Sends every token to the expert of its largest logit, the first of several, as long as that has places left; tokens
-/// take them in their order. A token whose logits hold a NaN goes to the first expert, its probability NaN.
+/// take them in their order. A token whose logits hold a NaN has
+/// the probability NaN, whichever expert it goes to.
 template <block_backend On, class E>
 status route_to_one(const On& on, std::type_identity_t<blocks::rows<const E>> logits, const blocks::moe_routes<E>& to) {
   using Real = blocks::accumulator_of<E>;
