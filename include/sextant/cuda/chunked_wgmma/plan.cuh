@@ -164,6 +164,7 @@ template <class Plan, bool Answers = Plan::answers> struct chunked_memory {
   some<columns, Plan::adds_own ? 2 : 0> own;               // q_i . k_i I_i
   unsigned char end;                                       // what follows only fills up the last 1024 bytes
 };
+/// The same where nothing is answered.
 template <class Plan> struct chunked_memory<Plan, false> {
   using tile = std::uint16_t[Plan::tile_bytes / 2];
   using gate_sets = chunk_gates[Plan::gate_sets];
