@@ -75,10 +75,11 @@ TEST_CASE("convolutions by the tensor cores, of tiles that are not full, channel
     for (const index_t H : {1, 7, 16, 19})
       for (const index_t W : {2, 15, 33}) {
         hold<bfloat16>({2, H, W, 32, 32, 3, stride, 1}, convolution_way::tiles);
-        hold<float16>({1, H, W, 16, 72, 3, stride, 1, 8}, convolution_way::tiles);
+        hold<float16>({1, H, W, 16, 56, 3, stride, 1, 8}, convolution_way::tiles);
       }
   hold<bfloat16>({1, 9, 9, 48, 8, 2, 2, 0}, convolution_way::tiles);
-  hold<bfloat16>({3, 56, 56, 32, 256, 3, 2, 1}, convolution_way::tiles);
+  hold<bfloat16>({3, 56, 56, 32, 64, 3, 2, 1}, convolution_way::tiles);
+  hold<bfloat16>({3, 56, 56, 32, 256, 3, 2, 1}, convolution_way::unfolded);
   hold<float16>({1, 12, 20, 32, 40, 5, 1, 2}, convolution_way::tiles);
   CHECK(convolution_error<bfloat16>({2, 20, 40, 32, 32, 3, 1, 1}, convolution_way::tiles, activation::relu, true, true,
                                     true) <= block_tolerance<bfloat16>);

@@ -129,6 +129,51 @@ double linear_error(index_t n, index_t I, index_t O, bool biased, activation act
   });
 }
 
+/// The error of both layers of an MLP in one kernel.
+template <class E>
+double feed_forward_error(index_t n, index_t hidden, bool biased, bool plus, index_t gap, bool in_place,
+                          bool normed = false) {
+  const index_t C = 64;
+  block_numbers<E> u(n * C, 1, C, gap), w1(hidden * C, 2, C), b1(hidden, 3), w2(C * hidden, 4, hidden), b2(C, 5);
+  block_numbers<E> more(n * C, 6, C, gap);
+  auto y = in_place ? block_numbers<E>(n * C, 6, C, gap) : block_numbers<E>::poisoned(n * C, C, gap);
+  blocks::modules::linear<E> fc1(C, hidden, biased), fc2(hidden, C, biased);
+  fc1.weight = {w1.device(), {hidden, C}}, fc2.weight = {w2.device(), {C, hidden}};
+  if (biased) fc1.bias = {b1.device(), {hidden}}, fc2.bias = {b2.device(), {C}};
+  const gpu::block_stream on(gpu::stream{}, products());
+  const blocks::rows<const E> from = rows_at(u, n, C);
+  const blocks::rows<const E> its =
+      plus ? blocks::rows<const E>(rows_at(in_place ? y : more, n, C)) : blocks::rows<const E>{};
+  if (!takes_feed_forward(on, from, fc1, fc2, its, rows_at(y, n, C))) return 1e9;
+  block_numbers<float> scale(C, 7), shift(C, 8);
+  blocks::modules::layer_norm<E> norm(C);
+  norm.weight = {scale.device(), {C}}, norm.bias = {shift.device(), {C}};
+  const status done = normed ? layer_norm_feed_forward(on, its, norm, fc1, fc2, rows_at(y, n, C))
+                             : feed_forward(on, from, fc1, fc2, its, rows_at(y, n, C));
+  if (!done) return 1e9;
+  // Where the kernel normalises, what it adds to is what it normalises, and the norm's numbers are rounded as stored ones would be.
+  const auto seen = [&](index_t i, index_t j) {
+    if (!normed) return u(i, j);
+    const auto [mean, factor] = moments([&](index_t c) { return more(i, c); }, C, norm.eps, true);
+    return (more(i, j) - mean) * factor * scale(j) + shift(j);
+  };
+  std::vector<double> h(static_cast<std::size_t>(n * hidden));
+  for (index_t i = 0; i < n; ++i) {
+    double row[64];
+    for (index_t j = 0; j < C; ++j) row[j] = seen(i, j);
+    for (index_t k = 0; k < hidden; ++k) {
+      double sum = biased ? b1(k) : 0;
+      for (index_t j = 0; j < C; ++j) sum += row[j] * w1(k, j);
+      h[static_cast<std::size_t>(i * hidden + k)] = activated(activation::gelu, sum);
+    }
+  }
+  return block_error(y, n, C, [&](index_t i, index_t j) {
+    double sum = biased ? b2(j) : 0;
+    for (index_t k = 0; k < hidden; ++k) sum += h[static_cast<std::size_t>(i * hidden + k)] * w2(j, k);
+    return plus ? sum + more(i, j) : sum;
+  });
+}
+
 struct from_behind {
   index_t T;
   SEXTANT_FN index_t operator()(index_t t) const { return T - 1 - t; }
@@ -265,4 +310,20 @@ TEST_CASE("the mean of tokens, and tokens in another order") {
               }) <= block_tolerance<E>);
       }
   });
+}
+
+TEST_CASE("both layers of an MLP in one kernel") {
+  if (!has_gpu()) return;
+  for (const index_t n : {1, 31, 128, 1000})
+    for (const index_t hidden : {32, 256, 320}) {
+      INFO("rows ", n, " hidden ", hidden);
+      CHECK(feed_forward_error<bfloat16>(n, hidden, true, true, 0, false) <= block_tolerance<bfloat16>);
+      CHECK(feed_forward_error<float16>(n, hidden, false, false, 8, false) <= block_tolerance<float16>);
+      CHECK(feed_forward_error<bfloat16>(n, hidden, true, true, 16, true) <= block_tolerance<bfloat16>);
+    }
+  CHECK(feed_forward_error<bfloat16>(40000, 256, true, true, 0, true) <= block_tolerance<bfloat16>);
+  for (const index_t n : {1, 200}) {
+    CHECK(feed_forward_error<bfloat16>(n, 256, true, true, 0, true, true) <= block_tolerance<bfloat16>);
+    CHECK(feed_forward_error<float16>(n, 96, true, true, 8, false, true) <= block_tolerance<float16>);
+  }
 }

@@ -28,6 +28,9 @@ template <class E> void emit_block_operations() {
   (void)causal_conv1d(on, t, modules::conv1d<E>(8), t);
   (void)causal_conv1d_step(on, r, modules::conv1d<E>(8), t, r);
   (void)linear(on, r, modules::linear<E>(8, 8), r);
+  (void)layer_norm_feed_forward<E>(on, r, modules::layer_norm<E>(64), modules::linear<E>(64, 256),
+                                   modules::linear<E>(256, 64), r);
+  (void)feed_forward<E>(on, r, modules::linear<E>(64, 256), modules::linear<E>(256, 64), r, r);
   (void)token_mean(on, t, r);
   (void)merge_patches(on, p, r);
   (void)reorder(on, t, from_behind{3}, t);

@@ -63,27 +63,28 @@ status forward_block(const On& on, const Design& design, const mila_block<Design
   if (!memory.fits()) return too_little_memory;
   const On lent = memory.lend(on);
   const auto pictures = [&](const rows<E>& of) { return image_of(of, p.batch, p.height, p.width); };
-  // The convolution of positions where there is one, and the norm behind it.
-  const auto place_and_norm = [&](const rows<E>& from, const modules::depthwise<E>& cpe, const rows<E>& to,
-                                  const modules::layer_norm<E>& norm) {
-    if (!w.options.conditional_position) return layer_norm(lent, rows<const E>(to), norm, u);
-    return depthwise_3x3_layer_norm(lent, image<const E>(pictures(from)), cpe, pictures(to), norm, u,
-                                    after_convolution<E>{.plus_input = true});
-  };
-  const rows<E> first = w.options.conditional_position ? s : x;  // the stream between the two convolutions of positions
-  status done =
-      in_order([&] { return place_and_norm(x, w.cpe1, first, w.norm1); },
-               [&] { return linear(lent, rows<const E>(u), w.in_and_act, both); },
-               [&] {
-                 return depthwise_3x3(lent, image<const E>(pictures(main)), w.dwc, pictures(u),
-                                      after_convolution<E>{.act = activation::silu});
-               },
-               [&] { return mix(on, design.with(output::silu{}), w.attention, u, u, act, main, p, memory); },
-               [&] { return linear(lent, rows<const E>(main), w.out_proj, first, after_linear<E>{.plus = first}); },
-               [&] { return place_and_norm(first, w.cpe2, x, w.norm2); });
+  const bool moved = w.options.conditional_position;
+  const rows<E> first = moved ? s : x;  // the stream between the two convolutions of positions
+  constexpr after_convolution<E> residual{.plus_input = true};
+  status done = in_order(
+      [&] {
+        if (!moved) return layer_norm(lent, rows<const E>(x), w.norm1, u);
+        return depthwise_3x3_layer_norm(lent, image<const E>(pictures(x)), w.cpe1, pictures(s), w.norm1, u, residual);
+      },
+      [&] { return linear(lent, rows<const E>(u), w.in_and_act, both); },
+      [&] {
+        return depthwise_3x3(lent, image<const E>(pictures(main)), w.dwc, pictures(u),
+                             after_convolution<E>{.act = activation::silu});
+      },
+      [&] { return mix(on, design.with(output::silu{}), w.attention, u, u, act, main, p, memory); },
+      [&] { return linear(lent, rows<const E>(main), w.out_proj, first, after_linear<E>{.plus = first}); },
+      [&] {
+        if (!moved) return status{};
+        return depthwise_3x3(lent, image<const E>(pictures(s)), w.cpe2, pictures(x), residual);
+      });
   if (done) {
     memory.back_to(after_norm);
-    done = add_mlp(on, w.feed_forward, u, x, x, memory);
+    done = add_normed_mlp(on, w.norm2, w.feed_forward, u, x, x, memory);
   }
   memory.back_to(before);
   return done;

@@ -27,10 +27,27 @@ template <class E> struct mlp {
   }
 };
 
+/// Whether a backend has both layers of an MLP in one operation, feed_forward(on, u, fc1, fc2, plus, y): a GPU for short rows.
+template <class On, class E>
+bool takes_feed_forward(const On&, const rows<const E>&, const modules::linear<E>&, const modules::linear<E>&,
+                        const rows<const E>&, const rows<E>&) {
+  return false;
+}
+template <class On, class E>
+bool takes_feed_forward(const measuring<On>& m, const rows<const E>& u, const modules::linear<E>& fc1,
+                        const modules::linear<E>& fc2, const rows<const E>& plus, const rows<E>& y) {
+  return takes_feed_forward(m.on, u, fc1, fc2, plus, y);
+}
+template <class On, class... More> status feed_forward(const measuring<On>&, const More&...) { return {}; }
+template <class On, class... More> status layer_norm_feed_forward(const measuring<On>&, const More&...) { return {}; }
+
 /// y = x + MLP(u); y may be x.
 template <class On, class E>
 status add_mlp(const On& on, const mlp<E>& w, const rows<E>& u, const rows<E>& x, const rows<E>& y, buffers& memory) {
   const std::size_t before = memory.used();
+  const rows<const E> from = u, plus = x;
+  if constexpr (requires { feed_forward(on, from, w.fc1, w.fc2, plus, y); })
+    if (takes_feed_forward(on, from, w.fc1, w.fc2, plus, y)) return feed_forward(on, from, w.fc1, w.fc2, plus, y);
   const rows<E> hidden = memory.take<E>(u.template extent<axis::row>(), w.fc1.outputs());
   if (!memory.fits()) return too_little_memory;
   const On lent = memory.lend(on);
@@ -39,6 +56,18 @@ status add_mlp(const On& on, const mlp<E>& w, const rows<E>& u, const rows<E>& x
                [&] { return linear(lent, rows<const E>(hidden), w.fc2, y, after_linear<E>{.plus = x}); });
   memory.back_to(before);
   return done;
+}
+
+/// y = x + MLP(LN x); u is memory for LN x, y may be x.
+template <class On, class E>
+status add_normed_mlp(const On& on, const modules::layer_norm<E>& norm, const mlp<E>& w, const rows<E>& u,
+                      const rows<E>& x, const rows<E>& y, buffers& memory) {
+  const rows<const E> from = x;
+  if constexpr (requires { layer_norm_feed_forward(on, from, norm, w.fc1, w.fc2, y); })
+    if (takes_feed_forward(on, from, w.fc1, w.fc2, from, y))
+      return layer_norm_feed_forward(on, from, norm, w.fc1, w.fc2, y);
+  return in_order([&] { return layer_norm(memory.lend(on), from, norm, u); },
+                  [&] { return add_mlp(on, w, u, x, y, memory); });
 }
 
 /// x += mixer(LN x) W; x += MLP(LN x): 12 C^2 + 13 C parameters where q, k and v are C -> C.
@@ -115,8 +144,7 @@ status forward_block(const On& on, const Design& design, const transformer_block
       },
       [&] { return mix(on, design, w.attention, u, rows<E>{}, gate, u, p, memory); },
       [&] { return linear(lent, rows<const E>(u), w.proj, s, after_linear<E>{.plus = s}); },
-      [&] { return layer_norm(lent, rows<const E>(s), w.norm2, u); },
-      [&] { return add_mlp(on, w.feed_forward, u, s, x, memory); });
+      [&] { return add_normed_mlp(on, w.norm2, w.feed_forward, u, s, x, memory); });
   memory.back_to(before);
   return done;
 }

@@ -141,8 +141,12 @@ template <class E> struct downsampling {
   }
 };
 
-/// Pictures at once where wide buffers would otherwise grow with the batch.
-constexpr index_t pictures_at_once(index_t batch) { return batch < 16 ? batch : (batch + 3) / 4; }
+/// Pictures at once, of so many numbers each in the widest buffer, so that it does not grow with the batch beyond the stem's.
+constexpr index_t pictures_at_once(index_t batch, index_t numbers) {
+  constexpr index_t most = 52'000'000;
+  const index_t fit = numbers > 0 ? most / numbers : batch;
+  return batch < 16 || fit >= batch ? batch : fit < 16 ? 16 : fit;
+}
 
 /// The halving: y [B ceil(h / 2) ceil(w / 2), 2 C] of x [B h w, C].
 template <class On, class E>
@@ -161,7 +165,7 @@ status forward_downsampling(const On& on, const downsampling<E>& w, const blocks
                  [&] { return layer_norm(lent, rows<const E>(merged), w.norm, merged); },
                  [&] { return linear(lent, rows<const E>(merged), w.reduction, y, after_linear<E>{}); });
   } else {
-    const index_t at_once = pictures_at_once(p.batch);
+    const index_t at_once = pictures_at_once(p.batch, p.tokens() * 8 * C);
     const rows<E> wide = memory.take<E>(at_once * p.tokens(), 8 * C), half = memory.take<E>(at_once * h * v, 8 * C);
     if (!memory.fits()) return too_little_memory;
     const On lent = memory.lend(on);

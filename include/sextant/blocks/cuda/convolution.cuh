@@ -11,19 +11,36 @@ namespace sextant::gpu {
 
 namespace blockwise {
 
-/// Rows of what a pixel of y sees: taps in the order of the weights, zeros outside; from pixel `first` on.
-template <class E> struct unfolded {
-  image<const E> x;
-  index_t first, rows, columns, kernel, stride, padding;
-
-  __device__ __forceinline__ const E* operator()(index_t at, index_t column) const {
-    const index_t C = x.extent(3), pixel = first + at, picture = pixel / (rows * columns), tap = column / C;
-    const index_t place = pixel - picture * rows * columns;
-    const index_t i = place / columns * stride - padding + tap / kernel,
-                  j = place % columns * stride - padding + tap % kernel;
-    return i >= 0 && i < x.extent(1) && j >= 0 && j < x.extent(2) ? &x(picture, i, j, column - tap * C) : nullptr;
-  }
-};
+/// Rows of what each of `count` pixels of y from `first` on sees, taps in the order of the weights, zeros outside. A thread has a
+/// piece of channels of one pixel and goes from tap to tap.
+template <class E, bool Whole>
+__global__ void __launch_bounds__(256)
+    unfold_kernel(const __grid_constant__ convolution_call<E> c, index_t first, int count, E* to) {
+  constexpr int length = piece<E, Whole>::count;
+  const unsigned pieces = unsigned(c.inputs / length), item = blockIdx.x * blockDim.x + threadIdx.x, at = item / pieces;
+  if (at >= unsigned(count)) return;
+  const int channel = int(item - at * pieces) * length;
+  const unsigned of_picture = unsigned(c.rows) * unsigned(c.columns);
+  const index_t picture = index_t(first + at) / of_picture;
+  const unsigned place = unsigned(first + at - picture * of_picture), row = place / unsigned(c.columns);
+  const int i = int(row) * c.stride - c.padding, j = int(place - row * unsigned(c.columns)) * c.stride - c.padding;
+  const E* const x = c.x + picture * c.of_x.batch + channel;
+  E* y = to + index_t(at) * c.kernel * c.kernel * c.inputs + channel;
+  for (int u = i; u < i + c.kernel; ++u)
+    for (int v = j; v < j + c.kernel; ++v, y += c.inputs) {
+      piece<E, Whole> p{};
+      if (unsigned(u) < unsigned(c.height) && unsigned(v) < unsigned(c.width))
+        p = load_piece<Whole>(x + u * c.of_x.row + v * c.of_x.column);
+      store_piece<Whole>(y, p);
+    }
+}
+template <class E>
+status run_unfold(const convolution_call<E>& c, index_t first, index_t count, E* to, bool whole, const stream& on) {
+  constexpr int threads = 256;
+  const index_t items = count * (whole ? c.inputs / piece<E, true>::count : c.inputs);
+  return launch(whole ? &unfold_kernel<E, true> : &unfold_kernel<E, false>, blocks_for(items, threads), dim3(threads),
+                0, on.handle, c, first, int(count), to);
+}
 
 /// How a convolution is computed.
 enum class convolution_way { product, tiles, few_terms, unfolded };
@@ -36,7 +53,9 @@ convolution_way way_of(const image<const E>& x, const modules::convolution<E>& w
   const auto c = convolution_call<E>::of(x, w, y, after);
   const bool whole = has_pieces(x, x.extent(3)) && has_pieces(y, y.extent(3)) && holds_packets(c.weight) &&
                      holds_packets(c.bias) && (!after.plus || has_pieces(after.plus, y.extent(3)));
-  if (whole && takes_tiles(c)) return convolution_way::tiles;
+  // Many outputs are worth unfolding for.
+  const bool unfolds = plain && x.extent(3) % piece<E, true>::count == 0 && y.extent(3) > 64;
+  if (whole && takes_tiles(c) && !unfolds) return convolution_way::tiles;
   if (w.weight.extent(1) <= most_terms) return convolution_way::few_terms;
   return convolution_way::unfolded;
 }
@@ -52,8 +71,8 @@ template <class E> index_t pixels_at_once(const modules::convolution<E>& w, inde
 }  // namespace blockwise
 
 /// y = act(conv(x) + bias) + plus (+ x), k x k taps at `stride`, zeros of width `padding` around x: BatchNorm is in the weights.
-/// Pixels of 1 x 1 are a linear layer; 16-bit tokens with a multiple of 16 inputs go through the tensor cores without being
-/// unfolded; sums of up to 64 terms (a stem's three colours) are multiply-adds; anything else is unfolded into the workspace, some
+/// Pixels of 1 x 1 are a linear layer; 16-bit tokens with a multiple of 16 inputs and up to 64 outputs go through the tensor cores
+/// without being unfolded; sums of up to 64 terms (a stem's three colours) are multiply-adds; anything else is unfolded into the workspace, some
 /// pixels at a time, and multiplied by cuBLASLt. Sums in float (double for double). Deterministic. plus may be y; y overlaps
 /// nothing else that is read.
 template <class E>
@@ -91,11 +110,8 @@ status convolution(const block_stream& on, std::type_identity_t<blocks::image<co
   };
   for (index_t first = 0; first < pixels; first += at_once) {
     const index_t count = std::min(at_once, pixels - first);
-    const unfolded<E> from{x, first, y.extent(1), y.extent(2), w.kernel, w.stride, w.padding};
-    if (const status done = run_gather<E>(on, from, blocks::tokens<E>(memory, {1, count, terms}), {},
-                                          has_pieces(x, x.extent(3)) && holds_packets(memory));
-        !done)
-      return done;
+    const bool in_pieces = has_pieces(x, x.extent(3)) && holds_packets(memory);
+    if (const status done = run_unfold(c, first, count, memory, in_pieces, on); !done) return done;
     if (const status done = linear<E>(on, blocks::rows<const E>(memory, {count, terms}), product,
                                       some(blocks::rows_of(y), first, count),
                                       {.act = after.act, .plus = some(blocks::rows_of(after.plus), first, count)});

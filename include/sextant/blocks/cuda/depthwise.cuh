@@ -51,6 +51,7 @@ status depthwise_3x3_layer_norm(const stream& on, std::type_identity_t<blocks::i
       blockwise::has_pieces(normed, c.channels) && holds_packets(c.weight) && holds_packets(c.bias) &&
       holds_packets(norm.weight.data()) && holds_packets(norm.bias.data()) && blockwise::has_small_offsets(c)) {
     c.norm_weight = norm.weight.data(), c.norm_bias = norm.bias.data(), c.eps = blockwise::real_of<E>(norm.eps);
+    c.part = blockwise::real_of<E>(1) / blockwise::real_of<E>(c.channels);
     c.normed = normed.data();
     const index_t step = normed.stride(0);
     c.of_normed = {c.rows * c.columns * step, int(c.columns * step), int(step)};

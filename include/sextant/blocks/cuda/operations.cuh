@@ -6,6 +6,7 @@
 #include <sextant/blocks/cuda/convolution.cuh>
 #include <sextant/blocks/cuda/depthwise.cuh>
 #include <sextant/blocks/cuda/elementwise.cuh>
+#include <sextant/blocks/cuda/feed_forward.cuh>
 #include <sextant/blocks/cuda/linear.cuh>
 #include <sextant/blocks/cuda/moe.cuh>
 #include <sextant/blocks/cuda/norm.cuh>

@@ -94,10 +94,10 @@ template <class E> __device__ __forceinline__ real_of<E> silu_of(real_of<E> x) {
   else return gpu::silu<std::is_same_v<E, float>>(x);
 }
 
-/// 1 / sqrt(x).
+/// 1 / sqrt(x), of floats off by 2 units of the last place at most.
 template <class Real> __device__ __forceinline__ Real inverse_root(Real x) {
   if constexpr (sizeof(Real) == 8) return Real(1) / ::sqrt(x);
-  else return 1.0f / sqrtf(x);
+  else return rsqrtf(x);
 }
 
 /// x = act(x), number by number.

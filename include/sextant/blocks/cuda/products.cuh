@@ -6,6 +6,7 @@
 #include <cstring>  // memcmp, memset
 
 #include <cublasLt.h>
+#include <cuda_runtime_api.h>  // cudaEvent_t
 
 #include <sextant/cuda/stream.cuh>
 #include <sextant/status.hpp>
@@ -32,6 +33,11 @@ class matrix_products {
   explicit matrix_products(cublasLtHandle_t handle, workspace scratch = {}) : handle_{handle}, scratch_{scratch} {}
   matrix_products(const matrix_products&) = delete;
   matrix_products& operator=(const matrix_products&) = delete;
+
+  /// While it tunes, a product of a new shape is computed by each of up to 16 algorithms that cuBLASLt offers and timed, and the
+  /// quickest is kept: call what is to be quick once, then stop. Such calls wait for the device, cannot be captured, and where y
+  /// is what is added leave nothing of use in it. Without it cuBLASLt's first guess is taken.
+  void tune(bool starts) { tunes_ = starts; }
 
   /// Enqueues a product; bias null for an epilogue without one, plus null for none. `plus` may be y.
   status run(const product_shape& shape, const void* x, const void* weight, const void* bias, const void* plus, void* y,
@@ -61,10 +67,20 @@ class matrix_products {
     if (answer == CUBLAS_STATUS_SUCCESS) answer = layout(of_y, shape.outputs, shape.rows, shape.of_y);
     if (answer != CUBLAS_STATUS_SUCCESS) return as_status(answer);
 
+    const double one = 1, zero = 0;
+    const float one_float = 1, zero_float = 0;
+    const void* const factor = doubles ? static_cast<const void*>(&one) : &one_float;
+    const void* const factor_of_plus = shape.adds ? factor
+                                       : doubles  ? static_cast<const void*>(&zero)
+                                                  : static_cast<const void*>(&zero_float);
+    const auto multiply = [&](const cublasLtMatmulAlgo_t& by) {
+      return cublasLtMatmul(handle_, &product, factor, weight, &of_weight, x, &of_x, factor_of_plus,
+                            plus != nullptr ? plus : y, &of_plus, y, &of_y, &by, scratch_.data, scratch_.bytes, on);
+    };
     entry* const found = find(shape);
-    if (!found->known) {
+    if (!found->known || (tunes_ && !found->tuned)) {
       cublasLtMatmulPreferenceOpaque_t wishes;
-      cublasLtMatmulHeuristicResult_t best;
+      cublasLtMatmulHeuristicResult_t several[candidates];
       int count = 0;
       answer = cublasLtMatmulPreferenceInit(&wishes);
       const auto wish = [&](cublasLtMatmulPreferenceAttributes_t which, const auto& value) {
@@ -80,30 +96,24 @@ class matrix_products {
       wish(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, alignment);
       wish(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, alignment);
       if (answer == CUBLAS_STATUS_SUCCESS)
-        answer = cublasLtMatmulAlgoGetHeuristic(handle_, &product, &of_weight, &of_x, &of_plus, &of_y, &wishes, 1,
-                                                &best, &count);
+        answer = cublasLtMatmulAlgoGetHeuristic(handle_, &product, &of_weight, &of_x, &of_plus, &of_y, &wishes,
+                                                tunes_ ? candidates : 1, several, &count);
       if (answer == CUBLAS_STATUS_SUCCESS && count == 0) answer = CUBLAS_STATUS_NOT_SUPPORTED;
       if (answer != CUBLAS_STATUS_SUCCESS) return as_status(answer);
-      found->shape = shape, found->algorithm = best.algo, found->known = true;
+      const int best = tunes_ ? quickest(several, count, multiply, on) : 0;
+      found->shape = shape, found->algorithm = several[best].algo, found->known = true, found->tuned = tunes_;
     }
-    const double one = 1, zero = 0;
-    const float one_float = 1, zero_float = 0;
-    const void* const factor = doubles ? static_cast<const void*>(&one) : &one_float;
-    const void* const factor_of_plus = shape.adds ? factor
-                                       : doubles  ? static_cast<const void*>(&zero)
-                                                  : static_cast<const void*>(&zero_float);
-    return as_status(cublasLtMatmul(handle_, &product, factor, weight, &of_weight, x, &of_x, factor_of_plus,
-                                    plus != nullptr ? plus : y, &of_plus, y, &of_y, &found->algorithm, scratch_.data,
-                                    scratch_.bytes, on));
+    return as_status(multiply(found->algorithm));
   }
 
  private:
   struct entry {
     product_shape shape;
     cublasLtMatmulAlgo_t algorithm;
-    bool known;
+    bool known, tuned;
   };
   static constexpr std::size_t entries = 256, near = 8;
+  static constexpr int candidates = 16;
 
   static status as_status(cublasStatus_t answer) {
     if (answer == CUBLAS_STATUS_SUCCESS) return {};
@@ -127,12 +137,36 @@ class matrix_products {
       entry& e = table_[(hash + i) % entries];
       if (e.known && std::memcmp(&e.shape, &shape, sizeof shape) == 0) return &e;
       if (!e.known) return &e;
-      if (i + 1 == near) return e.known = false, &e;
+      if (i + 1 == near) return e.known = e.tuned = false, &e;
     }
+  }
+
+  /// Which of several algorithms takes the least time, of three calls after a first one.
+  template <class Multiply>
+  static int quickest(const cublasLtMatmulHeuristicResult_t* several, int count, const Multiply& multiply,
+                      cudaStream_t on) {
+    cudaEvent_t start = nullptr, stop = nullptr;
+    int best = 0;
+    float least = 0;
+    if (cudaEventCreate(&start) == cudaSuccess && cudaEventCreate(&stop) == cudaSuccess)
+      for (int i = 0; i < count; ++i) {
+        if (several[i].state != CUBLAS_STATUS_SUCCESS) continue;
+        bool runs = multiply(several[i].algo) == CUBLAS_STATUS_SUCCESS;
+        float ms = 0;
+        runs = runs && cudaEventRecord(start, on) == cudaSuccess;
+        for (int k = 0; k < 3; ++k) runs = runs && multiply(several[i].algo) == CUBLAS_STATUS_SUCCESS;
+        runs = runs && cudaEventRecord(stop, on) == cudaSuccess && cudaEventSynchronize(stop) == cudaSuccess &&
+               cudaEventElapsedTime(&ms, start, stop) == cudaSuccess;
+        if (runs && (least == 0 || ms < least)) least = ms, best = i;
+      }
+    if (start != nullptr) (void)cudaEventDestroy(start);
+    if (stop != nullptr) (void)cudaEventDestroy(stop);
+    return best;
   }
 
   cublasLtHandle_t handle_;
   workspace scratch_;
+  bool tunes_ = false;
   entry table_[entries] = {};
 };
 

@@ -88,8 +88,9 @@ struct convolution_tiles {
 
 /// A block keeps its weights in shared memory and goes from tile to tile, the next one's pixels on their way while it computes. A
 /// warp has 2 rows of 16 pixels: for each tap they lie, as the first factor of a product wants them, from the pixel that the tap
-/// sees on. Weights lie in the order that gives a lane 8 neighbouring channels of each pixel.
-template <class E, int Groups>
+/// sees on. Weights lie in the order that gives a lane 8 neighbouring channels of each pixel. `Inputs` that are known (0: not)
+/// are of 3 x 3 taps, and unrolled.
+template <class E, int Groups, int Inputs>
 __global__ void __launch_bounds__(convolution_tiles::threads)
     convolution_kernel(const __grid_constant__ convolution_call<E> c, const __grid_constant__ convolution_tiles p) {
   constexpr int threads = convolution_tiles::threads;
@@ -97,7 +98,7 @@ __global__ void __launch_bounds__(convolution_tiles::threads)
   const std::uint32_t shared = ptx::shared_address(convolution_memory);
   const int lane = int(threadIdx.x) % 32, warp = int(threadIdx.x) / 32, g = lane / 4, r = lane % 4;
   const int first_output = int(blockIdx.y) * 32 * Groups;
-  const int terms = c.kernel * c.kernel * c.inputs;
+  const int inputs = Inputs > 0 ? Inputs : c.inputs, taps = Inputs > 0 ? 3 : c.kernel, terms = taps * taps * inputs;
 
   // Row p of a group of 32 holds the output 8 (p % 8 / 2) + 2 (p / 8) + p % 2.
   {
@@ -110,7 +111,13 @@ __global__ void __launch_bounds__(convolution_tiles::threads)
                                there ? c.weight + index_t(output) * terms + 8 * piece : c.weight, there);
     }
   }
-  const int pieces_of_pixel = c.inputs / 8, pieces_of_row = p.seen_columns * pieces_of_pixel;
+  const int pieces_of_pixel = inputs / 8;
+  // A thread's first piece of a tile, and how many pixels further on the next one lies.
+  const int first_pixel = int(threadIdx.x) / pieces_of_pixel,
+            first_piece = int(threadIdx.x) - first_pixel * pieces_of_pixel;
+  const int pixels_apart = threads / pieces_of_pixel;
+  const bool copies = first_pixel < pixels_apart;
+  const int first_i = first_pixel / p.seen_columns, first_j = first_pixel - first_i * p.seen_columns;
   const auto place_of = [&](index_t tile, index_t& picture, int& row, int& column) {
     picture = tile / (p.across * p.down);
     const int at = int(tile - picture * p.across * p.down);
@@ -122,14 +129,14 @@ __global__ void __launch_bounds__(convolution_tiles::threads)
       int row, column;
       place_of(tile, picture, row, column);
       const E* const x = c.x + picture * c.of_x.batch;
-      for (int k = int(threadIdx.x); k < p.seen_rows * pieces_of_row; k += threads) {
-        const int i = k / pieces_of_row, rest = k - i * pieces_of_row, j = rest / pieces_of_pixel,
-                  piece = rest - j * pieces_of_pixel;
-        const int from_row = row * c.stride - c.padding + i, from_column = column * c.stride - c.padding + j;
+      const int above = row * c.stride - c.padding, before = column * c.stride - c.padding;
+      std::uint32_t to = shared + unsigned(half * p.tile_bytes + first_pixel * p.pixel_bytes + 16 * first_piece);
+      for (int i = first_i, j = first_j; copies && i < p.seen_rows; to += unsigned(pixels_apart * p.pixel_bytes)) {
+        const int from_row = above + i, from_column = before + j;
         const bool there = unsigned(from_row) < unsigned(c.height) && unsigned(from_column) < unsigned(c.width);
         ptx::copy_async_or_zeros(
-            shared + unsigned(half * p.tile_bytes + (i * p.seen_columns + j) * p.pixel_bytes + 16 * piece),
-            there ? x + from_row * c.of_x.row + from_column * c.of_x.column + 8 * piece : x, there);
+            to, there ? x + from_row * c.of_x.row + from_column * c.of_x.column + 8 * first_piece : x, there);
+        for (j += pixels_apart; j >= p.seen_columns; j -= p.seen_columns) ++i;
       }
     }
     ptx::commit_copies();
@@ -153,26 +160,36 @@ __global__ void __launch_bounds__(convolution_tiles::threads)
     float sums[2][4 * Groups][4] = {};
     const std::uint32_t pixels = shared + unsigned(half * p.tile_bytes + pixel);
     std::uint32_t weight = weights;
-    for (int i = 0; i < c.kernel; ++i)
-      for (int j = 0; j < c.kernel; ++j) {
-        std::uint32_t at = pixels + unsigned((i * p.seen_columns + j) * p.pixel_bytes);
-#pragma unroll 2
-        for (int k = 0; k < c.inputs; k += 16, at += 32, weight += 32) {
-          std::uint32_t a[2][4];
-          ptx::load_matrices(a[0], at);
-          ptx::load_matrices(a[1], at + unsigned(row_below));
+    const auto multiply = [&](std::uint32_t at) {
+      std::uint32_t a[2][4];
+      ptx::load_matrices(a[0], at);
+      ptx::load_matrices(a[1], at + unsigned(row_below));
 #pragma unroll
-          for (int n = 0; n < 2 * Groups; ++n) {
-            std::uint32_t b[4];
-            ptx::load_matrices(b, weight + unsigned(16 * n * p.weight_bytes));
+      for (int n = 0; n < 2 * Groups; ++n) {
+        std::uint32_t b[4];
+        ptx::load_matrices(b, weight + unsigned(16 * n * p.weight_bytes));
 #pragma unroll
-            for (int m = 0; m < 2; ++m) {
-              ptx::multiply_add<E>(sums[m][2 * n], a[m], b[0], b[1]);
-              ptx::multiply_add<E>(sums[m][2 * n + 1], a[m], b[2], b[3]);
-            }
-          }
+        for (int m = 0; m < 2; ++m) {
+          ptx::multiply_add<E>(sums[m][2 * n], a[m], b[0], b[1]);
+          ptx::multiply_add<E>(sums[m][2 * n + 1], a[m], b[2], b[3]);
         }
       }
+      weight += 32;
+    };
+    if constexpr (Inputs > 0) {
+#pragma unroll
+      for (int i = 0; i < 3; ++i)
+#pragma unroll
+        for (int j = 0; j < 3; ++j)
+#pragma unroll
+          for (int k = 0; k < Inputs; k += 16)
+            multiply(pixels + unsigned((i * p.seen_columns + j) * p.pixel_bytes + 2 * k));
+    } else {
+      for (int i = 0; i < taps; ++i)
+        for (int j = 0; j < taps; ++j)
+          for (int k = 0; k < inputs; k += 16)
+            multiply(pixels + unsigned((i * p.seen_columns + j) * p.pixel_bytes + 2 * k));
+    }
     __syncthreads();
     if (other == 0) send(tile + gridDim.x, 0);
     index_t picture;
@@ -228,7 +245,10 @@ template <class E> status run_tiles(const convolution_call<E>& c, const stream& 
   const int at_once = std::min(4, std::max(1, int(220 * 1024 / p.bytes(groups))));
   const index_t wanted = std::max(1, device_attribute(cudaDevAttrMultiProcessorCount) * at_once / across);
   const dim3 blocks(unsigned(std::min(p.tiles, wanted)), unsigned(across));
-  const auto kernel = groups == 2 ? &convolution_kernel<E, 2> : &convolution_kernel<E, 1>;
+  const bool known = c.kernel == 3 && c.inputs == 32;
+  const auto kernel = groups == 2 ? known ? &convolution_kernel<E, 2, 32> : &convolution_kernel<E, 2, 0>
+                      : known ? &convolution_kernel<E, 1, 32>
+                                  : &convolution_kernel<E, 1, 0>;
   return launch(kernel, blocks, dim3(convolution_tiles::threads), p.bytes(groups), on.handle, c, p);
 }
 

@@ -27,7 +27,7 @@ template <class E> struct depthwise_call {
   bool plus_input;
   // The layer norm that follows, of all channels of a pixel of y; null: none.
   const real_of<E>*norm_weight = nullptr, *norm_bias = nullptr;
-  real_of<E> eps = 0;
+  real_of<E> eps = 0, part = 0;  ///< part: 1 / channels
   E* normed = nullptr;
   picture_strides of_normed{};
   // How blocks divide it: slices of 2^group_bits pieces of channels, tiles of columns, strips of rows.
@@ -68,27 +68,33 @@ inline constexpr int most_threads = 256;
 
 /// The sizes of a step: rows of y, the rows of x they see, the rows of x that are new to it, the steps that copies run ahead, and
 /// the rows that the ring holds.
-template <int Stride> struct step_rows {
-  static constexpr int out = 2, seen = Stride * (out - 1) + 3, fresh = Stride * out, ahead = Stride == 1 ? 3 : 2;
-  static constexpr int ring = (seen + ahead * fresh + fresh - 1) / fresh * fresh;
+template <int Stride, int Out> struct step_rows {
+  static constexpr int out = Out, seen = Stride * (out - 1) + 3, fresh = Stride * out;
+  static constexpr int ahead = fresh == 1   ? 5
+                               : fresh == 2 ? 3
+                                            : 2,
+                       ring = (seen + ahead * fresh + fresh - 1) / fresh * fresh;
 };
+/// Rows of y that a step makes: 2, or 1 where a norm takes the registers of the other.
+template <class E, bool Normed> inline constexpr int rows_of_step = Normed && sizeof(E) == 2 ? 1 : 2;
 
 /// A block makes a tile of columns and a slice of channels of one strip of rows. Rows of x come by cp.async some steps ahead, each
 /// of them once; zeros come for what is outside. A thread has one piece of channels in one column: its weights stay in registers
-/// in full, a step makes 2 rows of y from the rows of x above each other. Where `Normed`, a pixel's pieces
+/// in full, a step makes 1 or 2 rows of y from the rows of x above each other. Where `Normed`, a pixel's pieces
 /// are neighbouring lanes, all of its channels, and its numbers as they are stored are normalised on the way.
 template <class E, int Stride, bool Acts, bool Normed>
 __global__ void __launch_bounds__(most_threads, 2) depthwise_kernel(const __grid_constant__ depthwise_call<E> c) {
   constexpr int count = piece<E, true>::count;
   using real = real_of<E>;
-  using step = step_rows<Stride>;
+  using step = step_rows<Stride, rows_of_step<E, Normed>>;
   extern __shared__ uint4 ring[];
-  __shared__ __align__(16) real biases[32 * count];  // of the slice
+  // Of the slice: the bias, the norm's weight and bias.
+  __shared__ __align__(16) real biases[32 * count], scales[Normed ? 32 * count : 1], shifts[Normed ? 32 * count : 1];
   const int groups = 1 << c.group_bits;
   const int group = int(threadIdx.x) & (groups - 1), column = int(threadIdx.x) >> c.group_bits;
   int at = int(blockIdx.x);
-  const int slice = at % c.slices;
-  at /= c.slices;
+  const int slice = Normed ? 0 : at % c.slices;
+  if constexpr (!Normed) at /= c.slices;
   const int tile = at % c.tiles;
   at /= c.tiles;
   const int first_row = at % c.strips * c.strip_rows, end_row = min(first_row + c.strip_rows, c.rows);
@@ -97,19 +103,17 @@ __global__ void __launch_bounds__(most_threads, 2) depthwise_kernel(const __grid
   const int seen_columns = Stride * (c.tile_columns - 1) + 3, row_pieces = seen_columns << c.group_bits;
 
   const std::uint32_t shared = ptx::shared_address(ring) + 16u * threadIdx.x;
-  // The strip's rows i .. i + count - 1 of x, i = 0 being the one above its first, by each thread in its column of the tile and
-  // those a tile's width further on.
-  const auto send = [&](int i, auto rows_at_once) {
-    int slot = i % step::ring;
+  // Rows from_row .. of x, the first of them to ring row `slot`, by each thread in its column of the tile and those a tile's
+  // width further on.
+  const auto send = [&](int from_row, int slot, auto rows_at_once) {
     const E* const x = c.x + picture * c.of_x.batch + channel;
 #pragma unroll
     for (int r = 0; r < decltype(rows_at_once)::value; ++r) {
-      const int row = Stride * first_row - 1 + i + r;
-      const bool there = unsigned(row) < unsigned(c.height);
+      const bool there = unsigned(from_row + r) < unsigned(c.height);
       for (int k = column; k < seen_columns; k += c.tile_columns) {
         const int from = Stride * first_column - 1 + k;
         const bool inside = there && unsigned(from) < unsigned(c.width);
-        const int offset = inside ? row * c.of_x.row + from * c.of_x.column : 0;
+        const int offset = inside ? (from_row + r) * c.of_x.row + from * c.of_x.column : 0;
         ptx::copy_async_or_zeros(shared + 16u * unsigned(slot * row_pieces + ((k - column) << c.group_bits)),
                                  x + offset, inside);
       }
@@ -117,18 +121,25 @@ __global__ void __launch_bounds__(most_threads, 2) depthwise_kernel(const __grid
     }
   };
   const bool copies = column < c.tile_columns, works = copies && first_column + column < c.columns;
-  const int steps = (end_row - first_row + step::out - 1) / step::out;
-  if (copies) send(0, std::integral_constant<int, step::seen>{});
+  if (copies) send(Stride * first_row - 1, 0, std::integral_constant<int, step::seen>{});
   ptx::commit_copies();
+#pragma unroll
   for (int s = 1; s < step::ahead; ++s) {
-    if (copies && s < steps) send(step::seen + (s - 1) * step::fresh, std::integral_constant<int, step::fresh>{});
+    constexpr int before = step::seen - step::fresh;
+    if (copies && first_row + s * step::out < end_row)
+      send(Stride * first_row - 1 + before + s * step::fresh, before + s * step::fresh,
+           std::integral_constant<int, step::fresh>{});
     ptx::commit_copies();
   }
 
   const bool adds_centre = c.plus_input && !Acts;
   if (column == 0)
 #pragma unroll
-    for (int j = 0; j < count; ++j) biases[group * count + j] = c.bias != nullptr ? c.bias[channel + j] : real(0);
+    for (int j = 0; j < count; ++j) {
+      biases[group * count + j] = c.bias != nullptr ? c.bias[channel + j] : real(0);
+      if constexpr (Normed)
+        scales[group * count + j] = c.norm_weight[channel + j], shifts[group * count + j] = c.norm_bias[channel + j];
+    }
   real w[9][count];
 #pragma unroll
   for (int tap = 0; tap < 9; ++tap) {
@@ -138,22 +149,25 @@ __global__ void __launch_bounds__(most_threads, 2) depthwise_kernel(const __grid
       for (auto& e : w[tap]) e += 1;
   }
 
+  int left = end_row - first_row, slot = 0;  // rows of y; where the first row that the step sees lies
 #pragma unroll 1
-  for (int s = 0; s < steps; ++s) {
+  for (int out = first_row; left > 0; out += step::out, left -= step::out, slot = (slot + step::fresh) % step::ring) {
     ptx::await_copies<step::ahead - 1>();
     __syncthreads();
-    if (copies && s + step::ahead < steps)
-      send(step::seen + (s + step::ahead - 1) * step::fresh, std::integral_constant<int, step::fresh>{});
+    constexpr int further = step::seen + (step::ahead - 1) * step::fresh;
+    if (copies && left > step::ahead * step::out)
+      send(Stride * out - 1 + further, (slot + further) % step::ring, std::integral_constant<int, step::fresh>{});
     ptx::commit_copies();
     if (!works) continue;
     real sums[step::out * count];  // row by row
 #pragma unroll
     for (int j = 0; j < step::out * count; ++j) sums[j] = 0;
     const uint4* const rows_of_thread = ring + ((Stride * column) << c.group_bits) + group;
-    const uint4* row = rows_of_thread + s * step::fresh % step::ring * row_pieces;
+    const uint4* row = rows_of_thread + slot * row_pieces;
 #pragma unroll
     for (int i = 0; i < step::seen; ++i) {
-      if (i == step::fresh) row = rows_of_thread + (s + 1) * step::fresh % step::ring * row_pieces;
+      // Rows lie one behind another up to the ring's end, which a step's fresh rows do not straddle.
+      if (i > 0 && i % step::fresh == 0) row = rows_of_thread + (slot + i) % step::ring * row_pieces;
 #pragma unroll
       for (int dx = 0; dx < 3; ++dx) {
         real numbers[count];
@@ -175,9 +189,11 @@ __global__ void __launch_bounds__(most_threads, 2) depthwise_kernel(const __grid
       for (int j = 0; j < step::out * count; ++j) sums[j] += bias[j % count];
     }
     if constexpr (Acts) activate<E>(c.act, sums);
-    const int left = end_row - first_row - s * step::out;  // rows of y
-    E* y = c.y + picture * c.of_y.batch + index_t(first_row + s * step::out) * c.of_y.row +
-           index_t(first_column + column) * c.of_y.column + channel;
+    // Where a piece of row `at` lies in a picture of these strides.
+    const auto place = [&](const auto& strides, int at_row) {
+      return picture * strides.batch + index_t(at_row) * strides.row + index_t(first_column + column) * strides.column +
+             channel;
+    };
 #pragma unroll
     for (int o = 0; o < step::out; ++o) {
       if (o >= left) break;
@@ -185,48 +201,65 @@ __global__ void __launch_bounds__(most_threads, 2) depthwise_kernel(const __grid
 #pragma unroll
       for (int j = 0; j < count; ++j) its[j] = sums[o * count + j];
       if (Acts && c.plus_input) {
-        const int slot = (s * step::fresh + Stride * o + 1) % step::ring * row_pieces;
-        widen<E, true>({ring[slot + ((Stride * column + 1) << c.group_bits) + group]}, more);
+        const int centre = (slot + Stride * o + 1) % step::ring * row_pieces;
+        widen<E, true>({ring[centre + ((Stride * column + 1) << c.group_bits) + group]}, more);
 #pragma unroll
         for (int j = 0; j < count; ++j) its[j] += more[j];
       }
       if (!Normed && c.plus != nullptr) {
-        const index_t row_of_plus = first_row + s * step::out + o;
-        load_reals<true>(c.plus + picture * c.of_plus.batch + row_of_plus * c.of_plus.row +
-                             index_t(first_column + column) * c.of_plus.column + channel,
-                         more);
+        load_reals<true>(c.plus + place(c.of_plus, out + o), more);
 #pragma unroll
         for (int j = 0; j < count; ++j) its[j] += more[j];
       }
       const auto stored = narrowed<E, true>(its);
-      store_piece<true>(y, stored);
-      y += c.of_y.row;
+      store_piece<true>(c.y + place(c.of_y, out + o), stored);
+      // What is normalised is what was stored.
       if constexpr (Normed) {
         widen<E, true>(stored, its);
-        const unsigned first_lane = threadIdx.x % 32 >> c.group_bits << c.group_bits;
-        const unsigned pixel = (c.group_bits < 5 ? (1u << groups) - 1 : ~0u) << first_lane;
-        const auto sum_of_pixel = [&](real sum) {
-          for (int apart = groups / 2; apart > 0; apart /= 2) sum += __shfl_xor_sync(pixel, sum, apart);
-          return sum;
-        };
-        real sum = 0;
 #pragma unroll
-        for (const auto& e : its) sum += e;
-        const real mean = sum_of_pixel(sum) / real(c.channels);
-        sum = 0;
+        for (int j = 0; j < count; ++j) sums[o * count + j] = its[j];
+      }
+    }
+    if constexpr (Normed) {
+      // Of the lanes of a pixel alone: its neighbours may have nothing to do.
+      const unsigned pixel = ((2u << (groups - 1)) - 1) << (threadIdx.x & (32u - unsigned(groups)));
+      const auto add_up = [&](real(&sum)[step::out]) {
+        for (int apart = groups / 2; apart > 0; apart /= 2)
 #pragma unroll
-        for (auto& e : its) e -= mean, sum += e * e;
-        const real factor = inverse_root(sum_of_pixel(sum) / real(c.channels) + c.eps);
-        load_weights<true>(c.norm_weight + channel, more);
+          for (auto& e : sum) e += __shfl_xor_sync(pixel, e, apart);
+      };
+      const real part = c.part;
+      real sum[step::out];
 #pragma unroll
-        for (int j = 0; j < count; ++j) its[j] *= factor * more[j];
-        load_weights<true>(c.norm_bias + channel, more);
+      for (int o = 0; o < step::out; ++o) {
+        sum[o] = 0;
 #pragma unroll
-        for (int j = 0; j < count; ++j) its[j] += more[j];
-        const index_t row_of_normed = first_row + s * step::out + o;
-        store_reals<true>(c.normed + picture * c.of_normed.batch + row_of_normed * c.of_normed.row +
-                              index_t(first_column + column) * c.of_normed.column + channel,
-                          its);
+        for (int j = 0; j < count; ++j) sum[o] += sums[o * count + j];
+      }
+      add_up(sum);
+#pragma unroll
+      for (int o = 0; o < step::out; ++o) {
+        const real mean = sum[o] * part;
+        sum[o] = 0;
+#pragma unroll
+        for (int j = 0; j < count; ++j) {
+          real& e = sums[o * count + j];
+          e -= mean, sum[o] += e * e;
+        }
+      }
+      add_up(sum);
+#pragma unroll
+      for (int o = 0; o < step::out; ++o) {
+        if (o >= left) break;
+        const real factor = inverse_root(sum[o] * part + c.eps);
+        real its[count], its_norm[count];
+        load_weights<true>(scales + group * count, its_norm);
+#pragma unroll
+        for (int j = 0; j < count; ++j) its[j] = sums[o * count + j] * factor * its_norm[j];
+        load_weights<true>(shifts + group * count, its_norm);
+#pragma unroll
+        for (int j = 0; j < count; ++j) its[j] += its_norm[j];
+        store_reals<true>(c.normed + place(c.of_normed, out + o), its);
       }
     }
   }
@@ -275,7 +308,7 @@ template <class E> bool has_small_offsets(const depthwise_call<E>& c) {
 /// Divides a call among blocks: as many channels to a slice as leave 32 columns to a tile, strips as long as leave two blocks to
 /// a multiprocessor of a large GPU.
 template <class E, int Stride, bool Normed> status run_depthwise(depthwise_call<E> c, const stream& on) {
-  using step = step_rows<Stride>;
+  using step = step_rows<Stride, rows_of_step<E, Normed>>;
   constexpr int threads = most_threads / Stride, enough_blocks = 256;
   const int pieces = c.channels / piece<E, true>::count, narrow = std::min(c.columns, threads / 8);
   while (c.group_bits < 5 && pieces % (2 << c.group_bits) == 0 && (narrow << (c.group_bits + 1)) <= threads)
