@@ -84,11 +84,19 @@ __global__ void __launch_bounds__(128) few_terms_kernel(const __grid_constant__ 
   }
 }
 
+/// Blocks of few_terms_mma_kernel to a multiprocessor at least; before sm_90 the compiler aims at more, and spills.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
+inline constexpr int few_terms_blocks = 5;
+#else
+inline constexpr int few_terms_blocks = 0;
+#endif
+
 /// The same of 16 bits by mma.sync: a warp has 32 neighbouring pixels of y and 32 of their channels. A lane writes what its pixel sees
 /// as a row of shared memory, filled up with zeros, from which ldmatrix takes the first factor; weights lie in the order that gives
 /// a lane 8 neighbouring channels of a pixel.
 template <class E>
-__global__ void __launch_bounds__(128) few_terms_mma_kernel(const __grid_constant__ convolution_call<E> c) {
+__global__ void __launch_bounds__(128, few_terms_blocks)
+    few_terms_mma_kernel(const __grid_constant__ convolution_call<E> c) {
   constexpr int outputs = outputs_of_thread, most_bytes = 2 * most_terms + 16;
   __shared__ __align__(128) unsigned char weights[outputs * most_bytes], pixels[128 * most_bytes];
   const int first_output = int(blockIdx.y) * outputs, terms = c.kernel * c.kernel * c.inputs;
