@@ -3,10 +3,15 @@
 ///        batches, on workspaces full of NaN.
 #include <doctest/doctest.h>
 
-#include <string>  // string
+#include <algorithm>         // copy
+#include <array>             // array
+#include <initializer_list>  // initializer_list
+#include <string>            // string
 
 #include <sextant/blocks/cpu/operations.hpp>
 #include <sextant/design/name.hpp>
+#include <sextant/models/vim.hpp>
+#include <sextant/models/vmamba.hpp>
 
 #include "../blocks/numbers.hpp"
 #include "../forms.hpp"
@@ -89,9 +94,11 @@ TEST_CASE("vision: Swin's skeleton with linear attention, likewise, and its posi
   check<float>(small_swin, 1, 32, 32, 1e-5);
   check<float>(small_swin, 7, 13, 22, 1e-5);
   check<float>(small_swin.with_conditional_position(), 1, 30, 41, 1e-5);
-  auto sizes = small;
-  sizes.picture = 32;
-  check<float>(small_swin.with_sizes(sizes).with_absolute_position(), 2, 32, 32, 1e-5);
+  for (const index_t side : {32, 30}) {
+    auto sizes = small;
+    sizes.picture = side;
+    check<float>(small_swin.with_sizes(sizes).with_absolute_position(), 2, side, side, 1e-5);
+  }
 }
 TEST_CASE("vision: sixteen bits") {
   check<bfloat16, false>(small_mila, 2, 32, 32, 0.05);
@@ -128,4 +135,44 @@ TEST_CASE("vision: what is refused") {
   scratch memory(models::workspace_bytes<float>(net.net, on, 1, 32, 32) - 512);
   on.memory = memory;
   CHECK(forward(net.net, on, net.w.module, x.pictures(1, 32, 32), y).code == errc::workspace);
+}
+
+namespace {
+
+/// What a network of these heads answers.
+template <class Net> errc answer_of(Net net, std::initializer_list<index_t> heads) {
+  std::copy(heads.begin(), heads.end(), net.sizes.heads);
+  dice d;
+  ready<Net, float> wrong(net);
+  table<float> x(32 * 32, 3, 0, d), y(1, 11);
+  return wrong(cpu::serial{}, x, 1, 32, 32, y).code;
+}
+/// What a network without weights answers for so many pictures of height x width.
+template <class Net> errc answer_of(const Net& net, index_t batch, index_t height, index_t width) {
+  table<float> y(batch, net.sizes.classes);
+  return forward(net, cpu::serial{}, net.template weights<float>(),
+                 blocks::image<const float>(nullptr, {batch, height, width, 3}), y)
+      .code;
+}
+
+}  // namespace
+
+TEST_CASE("vision: heads that do not divide the channels are refused") {
+  for (const auto heads : {std::initializer_list<index_t>{5, 2, 4, 8}, {64, 2, 4, 8}, {0, 2, 4, 8}, {1, 2, 4, -1}}) {
+    CHECK(answer_of(small_swin, heads) == errc::shape);
+    CHECK(answer_of(small_mila, heads) == errc::shape);
+    CHECK(answer_of(small_swin.with(block::mamba{}), heads) == errc::shape);
+    CHECK(answer_of(small_swin.with(heads::single{}), heads) == errc::shape);
+  }
+  CHECK(answer_of(small_swin, {1, 2, 4, 8}) == errc::ok);
+}
+TEST_CASE("networks of pictures: no picture is nothing to do, empty ones are refused") {
+  for (const auto& [H, W] : {std::array<index_t, 2>{0, 32}, {32, 0}, {0, 0}}) {
+    CHECK(answer_of(small_swin, 2, H, W) == errc::shape);
+    CHECK(answer_of(models::vmamba{{.classes = 11}}, 2, H, W) == errc::shape);
+  }
+  CHECK(answer_of(models::vim{{.picture = 0, .classes = 11}}, 2, 0, 0) == errc::shape);
+  CHECK(answer_of(small_swin, 0, 32, 32) == errc::ok);
+  CHECK(answer_of(models::vmamba{{.classes = 11}}, 0, 32, 32) == errc::ok);
+  CHECK(answer_of(models::vim{{.classes = 11}}, 0, 224, 224) == errc::ok);
 }

@@ -25,14 +25,22 @@ struct mixer_sizes {
   constexpr index_t all_keys() const { return key_heads * keys; }
 };
 
-/// The heads of a design for so many channels: `heads` of them share q and k or not, as the design says.
+/// The heads of a design for so many channels: `heads` of them share q and k or not, as the design says. Heads that do not
+/// divide the channels have no keys; fit() refuses them.
 template <class Design>
 constexpr mixer_sizes sizes_of(const Design&, index_t channels, index_t inputs, index_t heads, index_t rank,
                                bool projects_v) {
   constexpr bool single = std::is_same_v<typename Design::heads_type, heads::single>;
   constexpr bool grouped = std::is_same_v<typename Design::heads_type, heads::grouped>;
-  const index_t keys = heads > 0 ? channels / heads : 0;
+  const index_t keys = heads > 0 && channels % heads == 0 ? channels / heads : 0;
   return {channels, inputs, single || grouped ? 1 : heads, single ? 1 : heads, keys, rank > 0 ? rank : 1, projects_v};
+}
+
+/// Whether a mixer can have such sizes: ok, or why not.
+constexpr status fit(const mixer_sizes& s) {
+  if (s.heads < 1 || s.key_heads < 1 || s.keys < 1 || s.channels % s.heads != 0)
+    return {errc::shape, "mixer: the channels are a multiple of the heads, of which there is one at least"};
+  return {};
 }
 
 /// No module: what a design does not read.
@@ -181,6 +189,7 @@ status mix(const On& on, const Design& design, const projections<Design, E>& w, 
            [[maybe_unused]] const rows<E>& gate, const rows<E>& y, const picture_sizes& p, buffers& memory) {
   using weights = projections<Design, E>;
   const mixer_sizes& s = w.sizes;
+  if (const status sizes = fit(s); !sizes) return sizes;
   const index_t n = p.rows(), keys = s.all_keys();
   const std::size_t before = memory.used();
   sequence_of<Design, precision_of<E>> x;

@@ -155,7 +155,8 @@ status forward(const vim& net, const On& on, const vim_weights<E>& w,
       picture.template extent<axis::value>() != 3 || logits.template extent<axis::value>() != net.sizes.classes ||
       picture.template extent<axis::batch>() != logits.template extent<axis::row>())
     return {errc::shape, "vim: pictures are [B, picture, picture, 3], as the positions want, logits [B, classes]"};
-  if (picture.size() == 0) return {};
+  if (picture.template extent<axis::batch>() == 0) return {};
+  if (picture.size() == 0) return {errc::shape, "vim: a picture has one pixel at least"};
   blocks::buffers memory(on.memory);
   return run(net, on, w, picture, logits, memory);
 }

@@ -61,7 +61,7 @@ template <class Design, class E> struct vision_weights {
   constexpr vision_weights() = default;
   constexpr vision_weights(const Design& design, const vision_sizes& s)
       : patch_embed(s.embed, s.convolutional), norm(8 * s.embed), head(8 * s.embed, s.classes) {
-    index_t side = s.picture / 4;
+    index_t side = patch_embed.pixels(s.picture);
     for (int i = 0; i < 4; ++i) {
       const index_t C = s.embed << i;
       const blocks::block_options options{s.conditional_position, s.absolute_position ? side * side : 0, s.mlp_ratio,
@@ -193,7 +193,8 @@ status forward(const vision<Design>& net, const On& on, const vision_weights<Des
   if (picture.template extent<axis::value>() != 3 || logits.template extent<axis::value>() != net.sizes.classes ||
       picture.template extent<axis::batch>() != logits.template extent<axis::row>())
     return {errc::shape, "network: pictures are [B, H, W, 3], logits [B, classes]"};
-  if (picture.size() == 0) return {};
+  if (picture.template extent<axis::batch>() == 0) return {};
+  if (picture.size() == 0) return {errc::shape, "network: a picture has one pixel at least"};
   blocks::buffers memory(on.memory);
   return run(net, on, w, picture, logits, memory, observe);
 }

@@ -172,7 +172,8 @@ status forward(const vmamba& net, const On& on, const vmamba_weights<E>& w,
   if (picture.template extent<axis::value>() != 3 || logits.template extent<axis::value>() != net.sizes.classes ||
       picture.template extent<axis::batch>() != logits.template extent<axis::row>())
     return {errc::shape, "vmamba: pictures are [B, H, W, 3], logits [B, classes]"};
-  if (picture.size() == 0) return {};
+  if (picture.template extent<axis::batch>() == 0) return {};
+  if (picture.size() == 0) return {errc::shape, "vmamba: a picture has one pixel at least"};
   blocks::buffers memory(on.memory);
   return run(net, on, w, picture, logits, memory);
 }
