@@ -43,8 +43,8 @@ def depthwise(conv, x, H, W):
     return conv(x.transpose(1, 2).unflatten(2, (H, W))).flatten(2).transpose(1, 2)
 
 
-def conv3x3(C):
-    return nn.Conv2d(C, C, 3, padding=1, groups=C)
+def conv3x3(C, bias=True):
+    return nn.Conv2d(C, C, 3, padding=1, groups=C, bias=bias)
 
 
 class RMSNorm(nn.Module):

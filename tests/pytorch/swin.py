@@ -102,7 +102,7 @@ class GatedBlock(nn.Module):
         self.names = ("norm1", "act_proj") if sub else ("norm", "gate_proj")
         setattr(self, self.names[0], nn.LayerNorm(C))
         setattr(self, self.names[1], nn.Linear(C, E * C))
-        self.in_proj, self.out_proj, self.dwc = nn.Linear(C, E * C), nn.Linear(E * C, C), conv3x3(E * C)
+        self.in_proj, self.out_proj, self.dwc = nn.Linear(C, E * C), nn.Linear(E * C, C), conv3x3(E * C, sub)
         self.attn = Attention(E * C, E * h, "baseline", 0, projects_v=False)
         if sub:
             self.norm2, self.mlp = nn.LayerNorm(C), Mlp(C)

@@ -6,9 +6,11 @@
 
 namespace sextant::blocks {
 
-/// x += W_out (mixer(silu(DWConv3x3(W_in LN x))) (.) silu(W_gate LN x)), all inside expanded by `expansion`, no MLP: Mamba's
-/// block with the 3x3 convolution of pictures and any mixer, q and k as wide as v (Han et al. 2024, section 5.2, whose own
-/// widths are not published). The mixer's v is what it reads.
+/// What `block::mamba` is in a network of pictures:
+///   x += W_out (mixer(silu(DWConv3x3(W_in LN x))) (.) silu(W_gate LN x))
+/// all inside expanded by `expansion`, no MLP: Mamba's block with the 3x3 convolution of pictures and any mixer, q and k as
+/// wide as v (Han et al. 2024, section 5.2, whose own widths are not published). The convolution has no bias: W_in's, right
+/// before it, is its. The mixer's v is what it reads. Mamba's own block of sequences is mamba_block.
 template <class Design, class E> struct gated_block {
   block_options options{};
   modules::depthwise<E> cpe{}, dwc{};
@@ -21,7 +23,7 @@ template <class Design, class E> struct gated_block {
   constexpr gated_block(const Design& design, index_t channels, index_t heads, const block_options& o)
       : options(o),
         cpe(o.conditional_position ? channels : 0),
-        dwc(o.expansion * channels),
+        dwc(o.expansion * channels, false),
         norm(channels),
         in_and_gate(channels, {{"in_proj.weight", "in_proj.bias", o.expansion * channels},
                                {"gate_proj.weight", "gate_proj.bias", o.expansion * channels}}),

@@ -19,7 +19,8 @@ struct transformer {
 };
 
 /// Mamba's block: in_proj, causal conv of width 4, SiLU, x_proj, dt_proj, scan, gate, out_proj, with expansion 2,
-/// N = 16 states and dt rank ceil(C / 16) (Gu and Dao 2023).
+/// N = 16 states and dt rank ceil(C / 16) (Gu and Dao 2023). In a network of pictures (models/vision.hpp) it is built as
+/// blocks::gated_block, with a 3x3 convolution; Mamba's own block of sequences is blocks::mamba_block.
 struct mamba {
   static constexpr part answers = part::block;
   static constexpr const char* name = "mamba";
