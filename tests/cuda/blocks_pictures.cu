@@ -151,6 +151,22 @@ TEST_CASE("every function behind a depthwise convolution; the same bits again") 
         block_tolerance<bfloat16>);
 }
 
+TEST_CASE("strides of rows that no int holds are refused, with the norm in the same pass and without") {
+  using tokens = blocks::image<float>;
+  const index_t far = (index_t(1) << 32) + 64;  // 64 as an int
+  alignas(64) float numbers[256] = {};          // which nothing reads
+  blocks::modules::depthwise<float> w(8);
+  w.weight = {numbers, {9, 8}}, w.bias = {numbers, {8}};
+  blocks::modules::layer_norm<float> norm(8);
+  norm.weight = {numbers, {8}}, norm.bias = {numbers, {8}};
+  const tokens near(numbers, {1, 2, 1, 8}, {128, 64, 64, 1}), wide(numbers, {1, 2, 1, 8}, {2 * far, far, far, 1});
+  const blocks::rows<float> normed(numbers, {2, 8}, {64, 1});
+  for (const auto& [x, y] : {std::pair{wide, near}, {near, wide}}) {
+    CHECK(depthwise_3x3(gpu::stream{}, x, w, y).code == errc::shape);
+    CHECK(depthwise_3x3_layer_norm(gpu::stream{}, x, w, y, norm, normed).code == errc::shape);
+  }
+}
+
 TEST_CASE("depthwise convolutions of nothing, and refusals") {
   if (!has_gpu()) return;
   CHECK(depthwise_error<float>({0, 4, 4, 8}, 1, activation::none, false, false, true) == 0);

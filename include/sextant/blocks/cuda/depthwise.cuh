@@ -8,6 +8,18 @@
 
 namespace sextant::gpu {
 
+namespace blockwise {
+
+/// Whether the extents of pictures and the strides of their rows and columns are ints, as the kernels have them.
+template <class... Pictures> bool are_int_sized(const Pictures&... pictures) {
+  const auto all = [](auto... numbers) { return ((numbers == index_t(int(numbers))) && ...); };
+  return (all(pictures.extent(0), pictures.extent(1), pictures.extent(2), pictures.extent(3), pictures.stride(1),
+              pictures.stride(2)) &&
+          ...);
+}
+
+}  // namespace blockwise
+
 /// y = act(w * x + bias) (+ x) (+ plus): every channel with its own 3 x 3 weights, zeros around the picture. y[b, i, j] is
 /// centred at x[b, stride i, stride j]; its extents are those of x over the stride, rounded up. y overlaps nothing that is
 /// read. Any strides but that of a pixel's channels, which is 1; rows of whole 16-byte pieces are many times faster.
@@ -18,9 +30,7 @@ status depthwise_3x3(const stream& on, std::type_identity_t<blocks::image<const 
                      const std::type_identity_t<blocks::after_convolution<E>>& after = {}, int stride = 1) {
   if (const status fits = blocks::shapes::depthwise(x, w, y, after, stride); !fits) return fits;
   if (y.size() == 0) return {};
-  for (const index_t step :
-       {x.stride(1), x.stride(2), y.stride(1), y.stride(2), after.plus.stride(1), after.plus.stride(2)})
-    if (step != int(step)) return blockwise::too_many();
+  if (!blockwise::are_int_sized(x, y, after.plus)) return blockwise::too_many();
   const auto c = blockwise::depthwise_call<E>::of(x, w, y, after);
   if (blockwise::has_pieces(x, c.channels) && blockwise::has_pieces(y, c.channels) && gpu::holds_packets(c.weight) &&
       gpu::holds_packets(c.bias) && (!after.plus || blockwise::has_pieces(after.plus, c.channels)) &&
@@ -42,6 +52,7 @@ status depthwise_3x3_layer_norm(const stream& on, std::type_identity_t<blocks::i
                                 const std::type_identity_t<blocks::after_convolution<E>>& after = {}) {
   if (const status fits = blocks::shapes::depthwise_norm<E>(x, w, y, norm, normed, after); !fits) return fits;
   if (y.size() == 0) return {};
+  const blocks::image<E> pixels = blocks::image_of(normed, y.extent(0), y.extent(1), y.extent(2));
   auto c = blockwise::depthwise_call<E>::of(x, w, y, after);
   constexpr int count = blockwise::piece<E, true>::count;
   const int pieces = c.channels / count;
@@ -49,12 +60,12 @@ status depthwise_3x3_layer_norm(const stream& on, std::type_identity_t<blocks::i
   if (y.size() <= few && after.act == blocks::activation::none && !after.plus && pieces <= 32 &&
       (pieces & (pieces - 1)) == 0 && blockwise::has_pieces(x, c.channels) && blockwise::has_pieces(y, c.channels) &&
       blockwise::has_pieces(normed, c.channels) && holds_packets(c.weight) && holds_packets(c.bias) &&
-      holds_packets(norm.weight.data()) && holds_packets(norm.bias.data()) && blockwise::has_small_offsets(c)) {
+      holds_packets(norm.weight.data()) && holds_packets(norm.bias.data()) && blockwise::are_int_sized(x, y, pixels) &&
+      blockwise::has_small_offsets(c)) {
     c.norm_weight = norm.weight.data(), c.norm_bias = norm.bias.data(), c.eps = blockwise::real_of<E>(norm.eps);
     c.part = blockwise::real_of<E>(1) / blockwise::real_of<E>(c.channels);
     c.normed = normed.data();
-    const index_t step = normed.stride(0);
-    c.of_normed = {c.rows * c.columns * step, int(c.columns * step), int(step)};
+    c.of_normed = blockwise::depthwise_call<E>::strides_of(pixels);
     return blockwise::run_depthwise<E, 1, true>(c, on);
   }
   const status done = depthwise_3x3<E>(on, x, w, y, after);
