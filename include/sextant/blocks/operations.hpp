@@ -31,8 +31,8 @@ enum class activation {
   softplus,  ///< log(1 + exp(x)); x itself from 20 on
 };
 
-/// What follows a linear layer: y = act(x W^T + b) (.) times + plus. `times` and `plus` are left out or of y's shape;
-/// either may be y.
+/// What follows a linear layer: y = act(x W^T + b) (.) times + plus. `times` and `plus` are left out or of y's shape.
+/// On the CPU either may be y; on a GPU plus may, where neither times nor a function comes before it.
 template <class E> struct after_linear {
   activation act = activation::none;
   rows<const E> times{};
@@ -40,7 +40,8 @@ template <class E> struct after_linear {
 };
 
 /// What follows a convolution: y = act(conv(x) + b) + plus, and + x where `plus_input` (of the shape of x, then).
-/// `plus` is left out or of y's shape; it may be y.
+/// `plus` is left out or of y's shape. It may be y, but on a GPU not behind a function where a linear layer computes the
+/// convolution (taps of 1 x 1, and what is unfolded).
 template <class E> struct after_convolution {
   activation act = activation::none;
   bool plus_input = false;

@@ -72,9 +72,9 @@ template <class E> index_t pixels_at_once(const modules::convolution<E>& w, inde
 
 /// y = act(conv(x) + bias) + plus (+ x), k x k taps at `stride`, zeros of width `padding` around x: BatchNorm is in the weights.
 /// Pixels of 1 x 1 are a linear layer; 16-bit tokens with a multiple of 16 inputs and up to 64 outputs go through the tensor cores
-/// without being unfolded; sums of up to 64 terms (a stem's three colours) are multiply-adds; anything else is unfolded into the workspace, some
-/// pixels at a time, and multiplied by cuBLASLt. Sums in float (double for double). Deterministic. plus may be y; y overlaps
-/// nothing else that is read.
+/// without being unfolded; sums of up to 64 terms (a stem's three colours) are multiply-adds; anything else is unfolded into the
+/// workspace, some pixels at a time, and multiplied by cuBLASLt. Sums in float (double for double). Deterministic. plus may be y,
+/// but behind a function not where cuBLASLt multiplies: that is errc::unsupported. y overlaps nothing else that is read.
 template <class E>
 status convolution(const block_stream& on, std::type_identity_t<blocks::image<const E>> x,
                    const blocks::modules::convolution<E>& w, std::type_identity_t<blocks::image<E>> y,
