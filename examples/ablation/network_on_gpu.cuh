@@ -107,6 +107,7 @@ void run_network_on_gpu(gpu_machine& gpu, const Net& net, const network_request&
                    blocks::rows<E>(reinterpret_cast<E*>(out.data()), {B, classes}));
     return bool(done);
   };
+  must(cudaDeviceSynchronize());  // the copies are another stream's work
   if (!call()) throw std::runtime_error(done.what);
   must(cudaStreamSynchronize(gpu.stream));
   const replayed replay(gpu.stream, call);

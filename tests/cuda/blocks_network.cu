@@ -82,6 +82,7 @@ TEST_CASE("MILA of one block to a stage in bfloat16 on pictures of any size, the
       return bool(forward(net, on, host.w, blocks::image<const bfloat16>(picture.device(), {B, H, W, 3}),
                           blocks::rows<bfloat16>(y.device(), {B, classes})));
     };
+    must(cudaDeviceSynchronize());  // what fills memory is another stream's work
     CHECK(run());
     must(cudaStreamSynchronize(stream));
     std::vector<std::vector<double>> scores;
