@@ -72,15 +72,15 @@ template <> inline constexpr double tolerance<double> = 1e-13;
 template <> inline constexpr double tolerance<bfloat16> = 5e-3;
 template <> inline constexpr double tolerance<float16> = 2e-3;
 
-/// A module with memory, all of its numbers random from -1 to 1.
+/// A module with memory up to a forbidden page, all of its numbers random from -1 to 1.
 template <class Module> struct with_weights {
+  static constexpr std::size_t line = blocks::tensor_alignment;
   Module module;
-  std::vector<std::byte> memory;
+  fenced<std::byte> memory;
 
   with_weights(const Module& description, dice& d)
-      : module(description), memory(blocks::bytes(description) + 2 * blocks::tensor_alignment) {
-    const std::size_t before = reinterpret_cast<std::size_t>(memory.data()) % blocks::tensor_alignment;
-    blocks::bind(module, memory.data() + (blocks::tensor_alignment - before));
+      : module(description), memory((blocks::bytes(description) + line - 1) / line * line) {
+    blocks::bind(module, memory.data());
     blocks::for_each_tensor(module, [&](const blocks::path&, const auto& t) {
       using element = typename std::remove_cvref_t<decltype(t)>::element;
       element* const to = const_cast<element*>(t.memory->data());
@@ -89,10 +89,10 @@ template <class Module> struct with_weights {
   }
 };
 
-/// A workspace full of NaN.
+/// A workspace full of NaN up to a forbidden page.
 struct scratch {
-  std::vector<std::byte> memory;
-  explicit scratch(std::size_t bytes) : memory(bytes, std::byte{0xff}) {}
+  fenced<std::byte> memory;
+  explicit scratch(std::size_t bytes) : memory(bytes) {}
   operator workspace() { return memory; }
 };
 

@@ -14,7 +14,7 @@ namespace sextant::tests {
 /// Room for `count` elements that ends where a page without access begins. Filled with ones: as floats they are NaN.
 template <class Element> class fenced {
  public:
-  explicit fenced(std::size_t count) {
+  explicit fenced(std::size_t count) : count_{count} {
     const std::size_t page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
     const std::size_t room = (count * sizeof(Element) + page - 1) / page * page;
     bytes_ = room + page;
@@ -30,11 +30,12 @@ template <class Element> class fenced {
   fenced& operator=(const fenced&) = delete;
 
   Element* data() { return elements_; }
+  std::size_t size() const { return count_; }
   Element& operator[](std::size_t i) { return elements_[i]; }
 
  private:
   std::byte* memory_ = nullptr;
-  std::size_t bytes_ = 0;
+  std::size_t count_, bytes_ = 0;
   Element* elements_ = nullptr;
 };
 
