@@ -34,6 +34,18 @@ picture_result load_picture(const std::string& path);
 /// nowhere, the first of these, so that an error names a file. `argv0` is the program's name as main received it.
 std::string default_picture_path(const char* argv0);
 
+/// The middle of a picture, width x height of it, no more than it has.
+inline picture middle(const picture& from, std::ptrdiff_t width, std::ptrdiff_t height) {
+  const std::ptrdiff_t top = (from.height - height) / 2, left = (from.width - width) / 2;
+  picture to{width, height, {}};
+  to.value.reserve(static_cast<std::size_t>(width * height * 3));
+  for (std::ptrdiff_t y = top; y < top + height; ++y) {
+    const auto row = from.value.begin() + (y * from.width + left) * 3;
+    to.value.insert(to.value.end(), row, row + width * 3);
+  }
+  return to;
+}
+
 /// Which old samples a new sample is made of, and how much of each; the weights sum to 1.
 struct tap {
   std::size_t first;

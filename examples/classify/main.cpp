@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /// @file  classify: the class scores of a picture by MILA and other networks, and what can be seen inside them.
 #include <CLI/CLI.hpp>
-#include <algorithm>  // max_element, partial_sort
-#include <cmath>      // exp
+#include <algorithm>  // all_of, max_element, min, partial_sort
+#include <cmath>      // exp, isfinite
 #include <cstdio>     // fprintf, printf
 #include <fstream>    // ifstream
 #include <numeric>    // iota
@@ -19,21 +19,20 @@ int refuse(const std::string& why) {
 }
 
 /// The shorter side brought to 256 pixels, the middle 224 of both, colours normalised by ImageNet's mean and deviation: what
-/// the public models are evaluated on. [224, 224, 3].
+/// the public models are evaluated on. [224, 224, 3]. Of a long side only the middle is resized, where it is more than four
+/// times the shorter one and a pixel.
 std::vector<float> prepared(const ablation::picture& from) {
-  constexpr std::ptrdiff_t side = classify::picture_side, shorter = 256;
+  constexpr std::ptrdiff_t side = classify::picture_side, shorter = 256, most = 4;
   constexpr float mean[3] = {0.485f, 0.456f, 0.406f}, deviation[3] = {0.229f, 0.224f, 0.225f};
   const bool wide = from.width > from.height;
-  const std::ptrdiff_t longer = (wide ? from.width : from.height) * shorter / (wide ? from.height : from.width);
-  const ablation::picture whole = ablation::resize(from, wide ? longer : shorter, wide ? shorter : longer);
-  const std::ptrdiff_t top = (whole.height - side) / 2, left = (whole.width - side) / 2;
-  std::vector<float> out;
-  for (std::ptrdiff_t i = 0; i < side; ++i)
-    for (std::ptrdiff_t j = 0; j < side; ++j)
-      for (std::size_t c = 0; c < 3; ++c) {
-        const float x = whole.value[static_cast<std::size_t>((top + i) * whole.width + left + j) * 3 + c];
-        out.push_back((x - mean[c]) / deviation[c]);
-      }
+  const std::ptrdiff_t thin = wide ? from.height : from.width, all = wide ? from.width : from.height;
+  // As even or odd as it was: the middle stays where it is.
+  const std::ptrdiff_t length = std::min(all, most * thin + (all - most * thin) % 2), longer = length * shorter / thin;
+  const ablation::picture whole =
+      ablation::resize(length < all ? ablation::middle(from, wide ? length : thin, wide ? thin : length) : from,
+                       wide ? longer : shorter, wide ? shorter : longer);
+  std::vector<float> out = ablation::middle(whole, side, side).value;
+  for (std::size_t i = 0; i < out.size(); ++i) out[i] = (out[i] - mean[i % 3]) / deviation[i % 3];
   return out;
 }
 
@@ -82,6 +81,9 @@ int main(int argc, char** argv) {
   what.threads = backend == "cpu_serial" ? 1 : 0;
   const classify::answer found = classify::run(what, prepared(picture.value));
   if (!found.error.empty()) return refuse(found.error);
+  if (!std::all_of(found.scores.begin(), found.scores.end(), [](float x) { return std::isfinite(x); }))
+    return refuse(what.model + ": scores that are no finite numbers" +
+                  (what.weights.empty() ? "" : " come of the weights of " + what.weights));
   if (!norms.empty() && found.norms.empty())
     return refuse("--norms: " + what.model + " does not show its last feature map");
   if (!gates.empty() && found.gates.empty()) return refuse("--gates: " + what.model + " has no forget gate to show");

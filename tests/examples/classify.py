@@ -3,11 +3,14 @@
 
 Usage: classify.py CLASSIFY
 """
+import json
+import math
 import pathlib
 import struct
 import subprocess
 import sys
 import tempfile
+import zlib
 
 root = pathlib.Path(__file__).resolve().parents[2]
 
@@ -35,6 +38,51 @@ with tempfile.TemporaryDirectory() as folder:
     assert size_of(norms) == (7 * 32, 7 * 32) and size_of(gates) == (8 + 12 * 32, 200)
 same = [run("--top", "1", "--backend", backend).stdout for backend in ("cpu", "cpu_serial")]
 assert same[0].split()[0] == same[1].split()[0], same
+
+
+def png(path, width, height, byte):
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    lines = (b"\0" + bytes([byte]) * width) * height
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b""))
+    return str(path)
+
+
+def vim_of_zeros(path, head):
+    """Weights of Vim-T, all of them zero but the head's, which are `head`."""
+    C, D, N, R = 192, 384, 16, 12
+    shapes = {"patch_embed.proj.weight": [C, 3, 16, 16], "patch_embed.proj.bias": [C], "cls_token": [1, 1, C],
+              "pos_embed": [1, 197, C], "norm_f.weight": [C], "head.weight": [1000, C], "head.bias": [1000]}
+    for i in range(24):
+        layer = {"norm.weight": [C], "mixer.in_proj.weight": [2 * D, C], "mixer.out_proj.weight": [C, D]}
+        for b in ("", "_b"):
+            layer |= {f"mixer.conv1d{b}.weight": [D, 1, 4], f"mixer.conv1d{b}.bias": [D], f"mixer.x_proj{b}.weight": [R + 2 * N, D],
+                      f"mixer.dt_proj{b}.weight": [D, R], f"mixer.dt_proj{b}.bias": [D], f"mixer.A{b}_log": [D, N],
+                      f"mixer.D{b}": [D]}
+        shapes |= {f"layers.{i}.{name}": shape for name, shape in layer.items()}
+    header, data = {}, b""
+    for name, shape in shapes.items():
+        number = struct.pack("<e", head if name.startswith("head") else 0)
+        begin, data = len(data), data + number * math.prod(shape)
+        header[name] = {"dtype": "F16", "shape": shape, "data_offsets": [begin, len(data)]}
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + data)
+    return str(path)
+
+
+with tempfile.TemporaryDirectory() as folder:
+    # Of a long, thin picture the middle is seen; of one colour, what a square of it has.
+    files = [png(pathlib.Path(folder) / f"{width}x{height}.png", width, height, 99)
+             for width, height in ((8, 8), (100000, 1), (1, 100000), (3001, 300))]
+    answers = [run("--model", "vim_t", "--top", "3", file) for file in files]
+    assert all(done.returncode == 0 and done.stdout == answers[0].stdout != "" for done in answers), answers
+    weights = vim_of_zeros(pathlib.Path(folder) / "w.safetensors", 1)
+    done = run("--model", "vim_t", "--top", "1", "--weights", weights, files[0])
+    assert done.returncode == 0 and "0.10 %" in done.stdout, done
+    weights = vim_of_zeros(pathlib.Path(folder) / "w.safetensors", math.nan)
+    done = run("--model", "vim_t", "--weights", weights, files[0])
+    assert done.returncode == 2 and done.stdout == "" and "finite" in done.stderr and done.stderr.count("\n") == 1, done
 for refused in (["--model", "no_such"], ["--weights", "no such file"], ["--weights", str(root / "README.md")], ["no such picture"],
                 ["--top", "0"], ["--model", "vim_t", "--gates", "x.png"]):
     done = run(*refused)

@@ -189,6 +189,17 @@ TEST_CASE("picture: a JPEG that is cut or damaged") {
   CHECK(reason(in.file("a.jpg", "\xff\xd8\xff\xd9")).substr(0, 18) == "is a broken JPEG (");
 }
 
+TEST_CASE("middle: a part of a picture, as far from both edges") {
+  picture from{5, 3, {}};
+  for (int i = 0; i < 5 * 3 * 3; ++i) from.value.push_back(float(i));
+  const picture some = middle(from, 3, 1), all = middle(from, 5, 3);
+  CHECK(some.width == 3);
+  CHECK(some.height == 1);
+  CHECK(some.value == std::vector<float>{18, 19, 20, 21, 22, 23, 24, 25, 26});
+  CHECK(all.value == from.value);
+  CHECK(middle(from, 2, 2).value == std::vector<float>{3, 4, 5, 6, 7, 8, 18, 19, 20, 21, 22, 23});
+}
+
 TEST_CASE("resize: the same size copies, and a constant stays itself") {
   const picture p = of(5, 3, [](auto x, auto y, int c) { return static_cast<float>(x + 10 * y + 100 * c); });
   CHECK(resize(p, 5, 3).value == p.value);
