@@ -4,6 +4,7 @@
 
 #include <functional>  // whose std::bind is not to be found
 #include <string>      // string
+#include <vector>      // vector
 
 #include "numbers.hpp"
 

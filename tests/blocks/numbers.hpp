@@ -6,7 +6,6 @@
 #include <cstddef>  // byte, size_t
 #include <cstdint>  // uint64_t
 #include <limits>   // infinity
-#include <vector>   // vector
 
 #include <sextant/blocks/module.hpp>
 #include <sextant/workspace.hpp>

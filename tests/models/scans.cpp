@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>  // reverse
+#include <vector>     // vector
 
 #include <sextant/blocks/cpu/operations.hpp>
 #include <sextant/models/vim.hpp>

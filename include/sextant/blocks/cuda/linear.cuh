@@ -31,8 +31,8 @@ int alignment_of(std::initializer_list<const void*> addresses, std::initializer_
 
 /// y = act(x W^T + b) (.) times + plus. One product of cuBLASLt, sums in float (double for double; no TF32), with the bias, relu
 /// and, for tokens of 16 bits, gelu (by its tanh formula, which is off by 5e-4 at most) in its epilogue, and plus where no function
-/// comes before it; what is left is one more pass over y. y may be plus where neither times nor a function comes before it, and is never
-/// times: anything else is errc::unsupported. Deterministic. No workspace but that of `on.products`.
+/// comes before it; what is left is one more pass over y. y may be plus where neither times nor a function comes before
+/// it, and is never times: anything else is errc::unsupported. Deterministic. No workspace but that of `on.products`.
 template <class E>
 status linear(const block_stream& on, std::type_identity_t<blocks::rows<const E>> x,
               const blocks::modules::linear<E>& w, std::type_identity_t<blocks::rows<E>> y,
