@@ -60,13 +60,15 @@ def compile_time():
     return lines + [f"| {what.replace('#include', 'with')} | {s:.2f} |" for what, s in record["seconds"].items()]
 
 
-def ablation(machine):
-    return ["```", *(results / machine / "ablation.txt").read_text(encoding="utf-8").splitlines(), "```"]
+def printed(file):
+    """What a program printed, as it is."""
+    return ["```", *(results / file).read_text(encoding="utf-8").splitlines(), "```"]
 
 
 FIGURES = {
     "peers": peers, "growth": growth, "compile_time": compile_time,
-    "ablation": lambda: ablation("cpu"), "ablation_h200": lambda: ablation("h200"),
+    "ablation": lambda: printed("cpu/ablation.txt"), "ablation_h200": lambda: printed("h200/ablation.txt"),
+    "networks_h200": lambda: printed("h200/networks.txt"),
     "gpu": lambda: gpu_report.summary(results), "gpu_prefill": lambda: gpu_report.prefill(results),
     "gpu_decode": lambda: gpu_report.decode(results), "gpu_ablation": lambda: gpu_report.ablation(results),
     "gpu_growth": lambda: gpu_report.growth(results), "gpu_second_order": lambda: gpu_report.second_order(results),
