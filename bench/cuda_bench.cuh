@@ -144,13 +144,4 @@ template <class Design> void add_ablation(const char* called, const Design& desi
   test::each_flip_of(called, design, add);
 }
 
-/// The name of the GPU goes into the results' context.
-inline const bool gpu_named = [] {
-  cudaDeviceProp gpu{};
-  const bool found = cudaGetDeviceProperties(&gpu, 0) == cudaSuccess;
-  benchmark::AddCustomContext("gpu", found ? gpu.name : "none");
-  (void)cudaGetLastError();
-  return found;
-}();
-
 }  // namespace sextant::bench

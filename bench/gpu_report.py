@@ -123,6 +123,34 @@ def small(results):
     return lines + ["", versions(shown)] if shown else lines
 
 
+def networks(results):
+    """Whole networks: pictures a second, and the memory that they take."""
+    record = load(results, "networks")
+    if not record:
+        return ["Not measured yet."]
+    lines = [f"Median milliseconds of replays of a graph; {where([record])}.", "",
+             "| network | precision | batch | pixels to a side | ms | pictures a second | MB |", "|---|---|---|---|---|---|---|"]
+    for row in record["rows"]:
+        name, precision, batch, side = row["name"].split("/")
+        lines.append(f"| `{name}` | {precision} | {batch[1:]} | {side} | {ms(row['median_ms'])} | {row['images']:,.0f} "
+                     f"| {row['memory_mb']:.0f} |")
+    return lines
+
+
+def blocks(results):
+    """The operations of blocks beside their floors."""
+    record = load(results, "blocks")
+    if not record:
+        return ["Not measured yet."]
+    lines = [f"Median milliseconds; {where([record])}.", "",
+             "| operation | precision | size | ms | floor | of the floor |", "|---|---|---|---|---|---|"]
+    for row in record["rows"]:
+        name, precision, *size = row["name"].split("/")
+        lines.append(f"| `{name}` | {precision} | {' '.join(size)} | {ms(row['median_ms'])} | {ms(row['floor_ms'])} "
+                     f"| {100 * row['of_floor']:.0f} % |")
+    return lines
+
+
 def ablation_rows(record):
     """(row, times the preset, times that it may take) for a preset, which comes first, and its flipped designs."""
     preset = record["rows"][0]

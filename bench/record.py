@@ -71,6 +71,11 @@ def cpu_rows(run):
             for name, t in times.items()]
 
 
+# Counters that a row of a GPU has where its benchmark has them, and decimals that are kept of them.
+COUNTERS = {"floor_ms": 5, "of_floor": 4, "bytes": 0, "flops": 0, "exps": 0, "workspace": 0, "launches": 2, "images": 1,
+            "memory_mb": 1}
+
+
 def cuda_rows(run):
     """A benchmark's time is the median of its replays; of repeated benchmarks, the median one."""
     times, rows = collections.defaultdict(list), {}
@@ -78,13 +83,13 @@ def cuda_rows(run):
         times[name].append(b)
     for name, all_of_it in times.items():
         b = sorted(all_of_it, key=lambda one: one["real_time"])[len(all_of_it) // 2]
-        title, form, binds = (b.get("label", "").split("; ") + ["", ""])[:3]
+        *titles, binds = b.get("label", "").split("; ")
+        title, form = (titles + ["", ""])[:2]
         rows[name] = {"name": name, "label": title, "form": form, "binds": binds.removeprefix("bound by "),
-                      "median_ms": round(b["real_time"], 5), "best_ms": round(min(o["best_ms"] for o in all_of_it), 5),
-                      "floor_ms": round(b["floor_ms"], 5), "of_floor": round(b["of_floor"], 4), "bytes": b["bytes"],
-                      "flops": b["flops"], "exps": b["exps"], "workspace": b.get("workspace")}
-        if "launches" in b:
-            rows[name]["launches"] = round(b["launches"], 2)
+                      "median_ms": round(b["real_time"], 5), "best_ms": round(min(o["best_ms"] for o in all_of_it), 5)}
+        for counter, places in COUNTERS.items():
+            if counter in b:
+                rows[name][counter] = round(b[counter], places) if places else b[counter]
     return list(rows.values())
 
 
