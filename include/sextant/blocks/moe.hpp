@@ -120,7 +120,8 @@ status forward_block(const On& on, const moe_block<E>& w, const rows<const E>& u
                      const rows<const E>& plus, buffers& memory) {
   const index_t n = u.template extent<axis::row>();
   if (w.sizes.experts < 1) return {errc::shape, "moe: one expert or more"};
-  if (n >= index_t(1) << 30) return {errc::shape, "moe: fewer than 2^30 tokens"};
+  if (n >= index_t(1) << 30 || w.sizes.experts * w.sizes.capacity(n) >= index_t(1) << 31)
+    return {errc::shape, "moe: fewer than 2^30 tokens, and fewer than 2^31 places of all experts"};
   if (n == 0) return {};
   const std::size_t before = memory.used();
   const detail::moe_arrays<E> at(w.sizes, n, memory);

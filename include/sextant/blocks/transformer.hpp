@@ -33,6 +33,8 @@ bool takes_feed_forward(const On&, const rows<const E>&, const modules::linear<E
                         const rows<const E>&, const rows<E>&) {
   return false;
 }
+
+/// @cond
 template <class On, class E>
 bool takes_feed_forward(const measuring<On>& m, const rows<const E>& u, const modules::linear<E>& fc1,
                         const modules::linear<E>& fc2, const rows<const E>& plus, const rows<E>& y) {
@@ -40,6 +42,7 @@ bool takes_feed_forward(const measuring<On>& m, const rows<const E>& u, const mo
 }
 template <class On, class... More> status feed_forward(const measuring<On>&, const More&...) { return {}; }
 template <class On, class... More> status layer_norm_feed_forward(const measuring<On>&, const More&...) { return {}; }
+/// @endcond
 
 /// y = x + MLP(u); y may be x.
 template <class On, class E>
