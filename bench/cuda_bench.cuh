@@ -9,6 +9,7 @@
 #include <vector>     // vector
 
 #include "device_call.cuh"
+#include "gpu_name.cuh"
 #include "replay.cuh"
 #include "roofline.hpp"
 #include "shape_text.hpp"

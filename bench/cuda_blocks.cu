@@ -4,6 +4,7 @@
 
 #include <sextant/blocks/cuda/operations.cuh>
 
+#include "gpu_name.cuh"
 #include "replay.cuh"
 #include "roofline.hpp"
 

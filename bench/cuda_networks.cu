@@ -11,6 +11,7 @@
 #include <sextant/cuda/forward.cuh>
 #include <sextant/models/vision.hpp>
 
+#include "gpu_name.cuh"
 #include "replay.cuh"
 
 namespace sextant::bench {

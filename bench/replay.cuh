@@ -5,7 +5,6 @@
 #include <cstddef>    // size_t
 #include <stdexcept>  // runtime_error
 
-#include <benchmark/benchmark.h>
 #include <cuda_runtime.h>
 
 namespace sextant::bench {
@@ -65,14 +64,5 @@ class replay {
   std::size_t nodes_ = 0;
   handles made_;
 };
-
-/// The name of the GPU goes into the results' context.
-inline const bool gpu_named = [] {
-  cudaDeviceProp gpu{};
-  const bool found = cudaGetDeviceProperties(&gpu, 0) == cudaSuccess;
-  benchmark::AddCustomContext("gpu", found ? gpu.name : "none");
-  (void)cudaGetLastError();
-  return found;
-}();
 
 }  // namespace sextant::bench
