@@ -2,16 +2,11 @@
 /// @file  Mamba-2's block on the CPU against its formula in double, in one call and continued from its state.
 #include <doctest/doctest.h>
 
-#include <cmath>        // exp, log1p, sqrt
-#include <cstdint>      // uint64_t
-#include <type_traits>  // remove_cvref_t
-#include <vector>       // vector
+#include <cmath>  // exp, log1p, sqrt
 
-#include <sextant/blocks/cpu/operations.hpp>
 #include <sextant/blocks/mamba2.hpp>
-#include <sextant/sextant.hpp>
 
-#include "numbers.hpp"
+#include "sequence_block.hpp"
 
 using namespace sextant;
 using namespace sextant::tests;
@@ -22,19 +17,6 @@ using blocks::mamba2_block;
 using blocks::mamba2_sizes;
 static_assert(blocks::parameters(mamba2_block<float>({.model = 768})) == 3'764'552);
 static_assert(blocks::keys(mamba2_block<float>({.model = 768})) == 8);
-
-double silu(double x) { return x / (1 + std::exp(-x)); }
-
-using numbers = std::vector<double>;
-
-template <class E> numbers product(const numbers& x, index_t n, const blocks::modules::linear<E>& w) {
-  numbers y(std::size_t(n * w.outputs()));
-  for (index_t i = 0; i < n; ++i)
-    for (index_t o = 0; o < w.outputs(); ++o)
-      for (index_t k = 0; k < w.inputs(); ++k)
-        y[std::size_t(i * w.outputs() + o)] += x[std::size_t(i * w.inputs() + k)] * double(w.weight(o, k));
-  return y;
-}
 
 /// The block of one sequence.
 template <class E> numbers block(const mamba2_block<E>& w, const numbers& u, index_t T) {
@@ -78,59 +60,7 @@ template <class E> numbers block(const mamba2_block<E>& w, const numbers& u, ind
 }
 
 template <class E> void check(const mamba2_sizes& s, index_t B, index_t T, bool with_plus) {
-  CAPTURE(s.model);
-  CAPTURE(B);
-  CAPTURE(T);
-  dice d{std::uint64_t(s.model + 100 * T)};
-  with_weights block_of(mamba2_block<E>(s), d);
-  blocks::for_each_tensor(block_of.module, [&](const blocks::path&, const auto& t) {
-    using element = typename std::remove_cvref_t<decltype(t)>::element;
-    element* const to = blocks::detail::memory_of(t);
-    blocks::detail::for_each_number(t, [&](index_t at, index_t, index_t) {
-      const double x = double(to[at]);
-      if (t.as == blocks::kept::minus_exp) to[at] = element(-std::exp(x));
-      else if (t.rank == 2) to[at] = element(x * 2 / std::sqrt(double(t.shape[1])));
-    });
-  });
-  const auto& w = block_of.module;
-  table<E> u(B * T, s.model, 3, d), plus(B * T, s.model, 1, d), y(B * T, s.model, 2);
-  const cpu::parallel sizes{{}, 2};
-  scratch memory(blocks::workspace_bytes(sizes, w, B, T));
-  blocks::rows<const E> more{};
-  if (with_plus) more = plus;
-  REQUIRE(forward(cpu::parallel{memory, 2}, w, u, B, y, more));
-  numbers expected;
-  for (index_t b = 0; b < B; ++b) {
-    numbers one;
-    for (index_t i = 0; i < T; ++i)
-      for (index_t c = 0; c < s.model; ++c) one.push_back(u.value(b * T + i, c));
-    for (const double value : block(w, one, T)) expected.push_back(value);
-  }
-  const double bound = std::is_same_v<E, float> ? 1e-5 : std::is_same_v<E, double> ? 1e-12 : 2e-2;
-  CHECK(error_of(y, [&](index_t i, index_t c) {
-          return expected[std::size_t(i * s.model + c)] + (with_plus ? plus.value(i, c) : 0);
-        }) <= bound);
-  CHECK(y.gaps_untouched());
-
-  // In two parts and then step by step, with a state.
-  table<E> conv(B * (s.width - 1), s.convolved(), 1), again(B * T, s.model, 2);
-  for (index_t i = 0; i < conv.n; ++i)
-    for (index_t c = 0; c < conv.length; ++c) conv.at(i, c) = E(0.0);
-  using real = blocks::accumulator_of<E>;
-  std::vector<real> S(std::size_t(B * s.state * s.inner()));
-  const blocks::sequence_state<E> state{conv.sequences(B, s.width - 1), {S.data(), {B, s.heads(), s.state, s.head}}};
-  for (index_t t = 0; t < T;) {
-    const index_t count = t == 0 ? (T + 1) / 2 : 1;
-    table<E> part(B * count, s.model), result(B * count, s.model);
-    for (index_t i = 0; i < B * count; ++i)
-      for (index_t c = 0; c < s.model; ++c) part.at(i, c) = u.at(i / count * T + t + i % count, c);
-    scratch some(blocks::workspace_bytes(sizes, w, B, count));
-    REQUIRE(forward(cpu::parallel{some, 2}, w, part, B, result, {}, state));
-    for (index_t i = 0; i < B * count; ++i)
-      for (index_t c = 0; c < s.model; ++c) again.at(i / count * T + t + i % count, c) = result.at(i, c);
-    t += count;
-  }
-  CHECK(error_of(again, [&](index_t i, index_t c) { return expected[std::size_t(i * s.model + c)]; }) <= bound);
+  check_block(mamba2_block<E>(s), B, T, with_plus, block<E>);
 }
 
 }  // namespace
