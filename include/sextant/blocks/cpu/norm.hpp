@@ -70,6 +70,15 @@ void gated_rms_norm_row(const E* x, const E* z, index_t count, const Real* weigh
   });
 }
 
+/// row(i) for every row of y, if its rows have numbers.
+template <class On, class E, class Row> status each_row(const On& on, const blocks::rows<E>& y, const Row& row) {
+  if (y.template extent<axis::value>() == 0) return {};
+  each_run(on, y.template extent<axis::row>(), rows_of_norm, [&](index_t first, index_t last, int) {
+    for (index_t i = first; i < last; ++i) row(i);
+  });
+  return {};
+}
+
 }  // namespace detail
 
 /// y = (x - mean) / sqrt(variance + eps) (.) weight + bias, row by row. y may be x.
@@ -78,12 +87,9 @@ status layer_norm(const On& on, std::type_identity_t<blocks::rows<const E>> x, c
                   std::type_identity_t<blocks::rows<E>> y) {
   if (const status found = blocks::shapes::norm<E>(x, w, y); !found) return found;
   using Real = blocks::accumulator_of<E>;
-  if (w.channels() == 0) return {};
-  each_run(on, x.template extent<axis::row>(), detail::rows_of_norm, [&](index_t first, index_t last, int) {
-    for (index_t i = first; i < last; ++i)
-      detail::layer_norm_row(&x(i, 0), w.channels(), w.weight.data(), w.bias.data(), Real(w.eps), &y(i, 0));
+  return detail::each_row(on, y, [&](index_t i) {
+    detail::layer_norm_row(&x(i, 0), w.channels(), w.weight.data(), w.bias.data(), Real(w.eps), &y(i, 0));
   });
-  return {};
 }
 
 /// y = x / sqrt(mean(x^2) + eps) (.) weight, row by row. y may be x.
@@ -92,12 +98,9 @@ status rms_norm(const On& on, std::type_identity_t<blocks::rows<const E>> x, con
                 std::type_identity_t<blocks::rows<E>> y) {
   if (const status found = blocks::shapes::norm<E>(x, w, y); !found) return found;
   using Real = blocks::accumulator_of<E>;
-  if (w.channels() == 0) return {};
-  each_run(on, x.template extent<axis::row>(), detail::rows_of_norm, [&](index_t first, index_t last, int) {
-    for (index_t i = first; i < last; ++i)
-      detail::rms_norm_row(&x(i, 0), w.channels(), w.weight.data(), Real(w.eps), &y(i, 0));
+  return detail::each_row(on, y, [&](index_t i) {
+    detail::rms_norm_row(&x(i, 0), w.channels(), w.weight.data(), Real(w.eps), &y(i, 0));
   });
-  return {};
 }
 
 /// sum = x + delta, y = layer_norm(sum), row by row: what a residual stream of type S does before the next layer. The
@@ -108,15 +111,11 @@ status add_layer_norm(const On& on, std::type_identity_t<blocks::rows<const S>> 
                       blocks::rows<S> sum, std::type_identity_t<blocks::rows<E>> y) {
   if (const status found = blocks::shapes::add_norm<E, S>(x, delta, w, sum, y); !found) return found;
   using Real = blocks::accumulator_of<E>;
-  if (w.channels() == 0) return {};
-  each_run(on, y.template extent<axis::row>(), detail::rows_of_norm, [&](index_t first, index_t last, int) {
-    for (index_t i = first; i < last; ++i) {
-      detail::add_row<Real>(&x(i, 0), &delta(i, 0), w.channels(), &sum(i, 0));
-      detail::layer_norm_row<S, E, Real>(&sum(i, 0), w.channels(), w.weight.data(), w.bias.data(), Real(w.eps),
-                                         &y(i, 0));
-    }
+  return detail::each_row(on, y, [&](index_t i) {
+    detail::add_row<Real>(&x(i, 0), &delta(i, 0), w.channels(), &sum(i, 0));
+    detail::layer_norm_row<S, E, Real>(&sum(i, 0), w.channels(), w.weight.data(), w.bias.data(), Real(w.eps),
+                                       &y(i, 0));
   });
-  return {};
 }
 
 /// sum = x + delta, y = rms_norm(sum), likewise.
@@ -126,14 +125,10 @@ status add_rms_norm(const On& on, std::type_identity_t<blocks::rows<const S>> x,
                     blocks::rows<S> sum, std::type_identity_t<blocks::rows<E>> y) {
   if (const status found = blocks::shapes::add_norm<E, S>(x, delta, w, sum, y); !found) return found;
   using Real = blocks::accumulator_of<E>;
-  if (w.channels() == 0) return {};
-  each_run(on, y.template extent<axis::row>(), detail::rows_of_norm, [&](index_t first, index_t last, int) {
-    for (index_t i = first; i < last; ++i) {
-      detail::add_row<Real>(&x(i, 0), &delta(i, 0), w.channels(), &sum(i, 0));
-      detail::rms_norm_row<S, E, Real>(&sum(i, 0), w.channels(), w.weight.data(), Real(w.eps), &y(i, 0));
-    }
+  return detail::each_row(on, y, [&](index_t i) {
+    detail::add_row<Real>(&x(i, 0), &delta(i, 0), w.channels(), &sum(i, 0));
+    detail::rms_norm_row<S, E, Real>(&sum(i, 0), w.channels(), w.weight.data(), Real(w.eps), &y(i, 0));
   });
-  return {};
 }
 
 /// y = u / sqrt(mean(u^2) + eps) (.) weight with u = x (.) silu(z), the mean that of each of `groups` equal parts of a
@@ -144,14 +139,11 @@ status gated_rms_norm(const On& on, std::type_identity_t<blocks::rows<const E>> 
                       std::type_identity_t<blocks::rows<E>> y, index_t groups = 1) {
   if (const status found = blocks::shapes::gated_norm<E>(x, z, w, y, groups); !found) return found;
   using Real = blocks::accumulator_of<E>;
-  if (w.channels() == 0) return {};
   const index_t C = w.channels() / groups;
-  each_run(on, y.template extent<axis::row>(), detail::rows_of_norm, [&](index_t first, index_t last, int) {
-    for (index_t i = first; i < last; ++i)
-      for (index_t g = 0; g < groups; ++g)
-        detail::gated_rms_norm_row(&x(i, g * C), &z(i, g * C), C, w.weight.data() + g * C, Real(w.eps), &y(i, g * C));
+  return detail::each_row(on, y, [&](index_t i) {
+    for (index_t g = 0; g < groups; ++g)
+      detail::gated_rms_norm_row(&x(i, g * C), &z(i, g * C), C, w.weight.data() + g * C, Real(w.eps), &y(i, g * C));
   });
-  return {};
 }
 
 }  // namespace sextant::cpu::inline SEXTANT_CPU_ISA
