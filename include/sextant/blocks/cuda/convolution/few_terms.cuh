@@ -64,22 +64,10 @@ __global__ void __launch_bounds__(128) few_terms_kernel(const __grid_constant__ 
     for (int o = 0; o < outputs_of_thread; o += count) {
       const int channel = first_output + o;
       if (channel >= c.outputs) break;
-      real numbers[count], more[count];
+      real numbers[count];
 #pragma unroll
       for (int e = 0; e < count; ++e) numbers[e] = sums[m][o + e];
-      const auto add = [&](const E* from) {
-        load_reals<Whole>(from, more);
-#pragma unroll
-        for (int e = 0; e < count; ++e) numbers[e] += more[e];
-      };
-      if (c.bias != nullptr) add(c.bias + channel);
-      activate<E>(c.act, numbers);
-      if (c.plus != nullptr)
-        add(c.plus + picture * c.of_plus.batch + row * c.of_plus.row + (column + m) * c.of_plus.column + channel);
-      if (c.also != nullptr)
-        add(c.also + picture * c.of_also.batch + row * c.of_also.row + (column + m) * c.of_also.column + channel);
-      store_reals<Whole>(c.y + picture * c.of_y.batch + row * c.of_y.row + (column + m) * c.of_y.column + channel,
-                         numbers);
+      finish<Whole>(c, picture, row, column + m, channel, numbers);
     }
   }
 }
@@ -156,21 +144,10 @@ __global__ void __launch_bounds__(128, few_terms_blocks)
     for (int upper = 0; upper < 2; ++upper) {
       const int column = first_column + 16 * m + 8 * upper + lane / 4;
       if (column >= c.columns) continue;
-      float numbers[8], more[8];
+      float numbers[8];
 #pragma unroll
       for (int e = 0; e < 8; ++e) numbers[e] = sums[m][e / 2][2 * upper + e % 2];
-      const auto add = [&](const E* from) {
-        load_reals<true>(from, more);
-#pragma unroll
-        for (int e = 0; e < 8; ++e) numbers[e] += more[e];
-      };
-      if (c.bias != nullptr) add(c.bias + channel);
-      activate<E>(c.act, numbers);
-      if (c.plus != nullptr)
-        add(c.plus + picture * c.of_plus.batch + row * c.of_plus.row + column * c.of_plus.column + channel);
-      if (c.also != nullptr)
-        add(c.also + picture * c.of_also.batch + row * c.of_also.row + column * c.of_also.column + channel);
-      store_reals<true>(c.y + picture * c.of_y.batch + row * c.of_y.row + column * c.of_y.column + channel, numbers);
+      finish<true>(c, picture, row, column, channel, numbers);
     }
 }
 

@@ -5,54 +5,12 @@
 #include <algorithm>  // min
 #include <cstdint>    // uint32_t
 
-#include <sextant/blocks/cuda/piece.cuh>
+#include <sextant/blocks/cuda/convolution/call.cuh>
 #include <sextant/cuda/ptx/async_copy.cuh>
 #include <sextant/cuda/ptx/matrix_copy.cuh>
 #include <sextant/cuda/ptx/warp_mma.cuh>
 
 namespace sextant::gpu::blockwise {
-
-/// A call as the kernels of convolutions see it. Strides count elements.
-template <class E> struct convolution_call {
-  struct picture_strides {
-    index_t batch, row, column;
-  };
-  const E *x, *weight, *bias, *plus, *also;  ///< `also`: a second tensor to add, x itself
-  E* y;
-  picture_strides of_x, of_y, of_plus, of_also;
-  int height, width, inputs, rows, columns, outputs;  ///< of x, of y
-  int kernel, stride, padding;
-  index_t pictures;
-  activation act;
-
-  template <class View> static picture_strides strides_of(const View& v) {
-    return {v.stride(0), v.stride(1), v.stride(2)};
-  }
-  static convolution_call of(const image<const E>& x, const modules::convolution<E>& w, const image<E>& y,
-                             const after_convolution<E>& after) {
-    return {.x = x.data(),
-            .weight = w.weight.data(),
-            .bias = w.bias.data(),
-            .plus = after.plus.data(),
-            .also = after.plus_input ? x.data() : nullptr,
-            .y = y.data(),
-            .of_x = strides_of(x),
-            .of_y = strides_of(y),
-            .of_plus = strides_of(after.plus),
-            .of_also = strides_of(x),
-            .height = int(x.extent(1)),
-            .width = int(x.extent(2)),
-            .inputs = int(x.extent(3)),
-            .rows = int(y.extent(1)),
-            .columns = int(y.extent(2)),
-            .outputs = int(y.extent(3)),
-            .kernel = int(w.kernel),
-            .stride = int(w.stride),
-            .padding = int(w.padding),
-            .pictures = x.extent(0),
-            .act = after.act};
-  }
-};
 
 /// How blocks divide a call: tiles of 8 x 16 pixels of y, 32 `Groups` channels of it to a block.
 struct convolution_tiles {
@@ -205,21 +163,10 @@ __global__ void __launch_bounds__(convolution_tiles::threads)
         for (int group = 0; group < Groups; ++group) {
           const int channel = first_output + 32 * group + 8 * r;
           if (channel >= c.outputs) continue;
-          float numbers[8], more[8];
+          float numbers[8];
 #pragma unroll
           for (int e = 0; e < 8; ++e) numbers[e] = sums[m][4 * group + e / 2][2 * upper + e % 2];
-          const auto add = [&](const E* from) {
-            load_reals<true>(from, more);
-#pragma unroll
-            for (int e = 0; e < 8; ++e) numbers[e] += more[e];
-          };
-          if (c.bias != nullptr) add(c.bias + channel);
-          activate<E>(c.act, numbers);
-          if (c.plus != nullptr)
-            add(c.plus + picture * c.of_plus.batch + i * c.of_plus.row + j * c.of_plus.column + channel);
-          if (c.also != nullptr)
-            add(c.also + picture * c.of_also.batch + i * c.of_also.row + j * c.of_also.column + channel);
-          store_reals<true>(c.y + picture * c.of_y.batch + i * c.of_y.row + j * c.of_y.column + channel, numbers);
+          finish<true>(c, picture, i, j, channel, numbers);
         }
       }
   }
