@@ -2,21 +2,12 @@
 /// @file  ablation: the six distinctions between linear attention and Mamba, one row each, on a real picture: as whole
 ///        networks, or as token mixers.
 #include <CLI/CLI.hpp>
-#include <cctype>    // tolower
 #include <cstdio>    // fputs
 #include <iostream>  // cout
 
 #include "options.hpp"
 
 namespace {
-
-bool matches(const char* pattern, const char* name) {
-  if (*pattern == 0) return true;
-  if (*pattern == '*') return matches(pattern + 1, name) || (*name != 0 && matches(pattern, name + 1));
-  return *name != 0 &&
-         std::tolower(static_cast<unsigned char>(*pattern)) == std::tolower(static_cast<unsigned char>(*name)) &&
-         matches(pattern + 1, name + 1);
-}
 
 int refuse(const std::string& why) {
   std::fputs(("ablation: " + why + "\n").c_str(), stderr);
@@ -31,8 +22,6 @@ std::string one_line(std::string text) {
 }
 
 }  // namespace
-
-bool ablation::selects(const std::string& pattern, const char* name) { return matches(("*" + pattern).c_str(), name); }
 
 int main(int argc, char** argv) {
   ablation::options asked;

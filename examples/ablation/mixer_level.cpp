@@ -1,9 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 /// @file  The level of the mixer: the six switches between linear attention and Mamba on the tokens of a picture.
-#include <algorithm>  // find
-
-#include <sextant/cpu/backend.hpp>
-#include <sextant/cpu/isa.hpp>
 #include <sextant/tensor/precision.hpp>
 
 #include "gpu.hpp"
@@ -54,22 +50,18 @@ ablation::answer ablation::mixer_level(const options& asked) {
   request what;
   what.form = asked.form;
   what.repeat = asked.repeat > 0 ? asked.repeat : 20;
-  for (const variant& row : variants) what.wanted.push_back(selects(asked.only, row.name));
-  if (std::find(what.wanted.begin(), what.wanted.end(), true) == what.wanted.end())
-    return {{}, "--only '" + asked.only + "' is in the name of no row; --list prints them"};
-  if (asked.list) {
-    std::string names;
-    for (std::size_t i = 0; i < what.wanted.size(); ++i)
-      if (what.wanted[i]) names += std::string(variants[i].name) + '\n';
-    return {names, {}};
-  }
+  std::vector<const char*> names;
+  for (const variant& row : variants) names.push_back(row.name);
+  const chosen_rows chosen = choose(asked, names);
+  if (chosen.at_once) return *chosen.at_once;
+  what.wanted = chosen.wanted;
   if (asked.batch > 0) return {{}, "--batch is of whole networks: --level network"};
   if (asked.on_gpu())
     if (const std::string why = why_no_gpu(); !why.empty()) return {{}, "backend cuda: " + why};
   const picture_result picture = load_picture(asked.picture);
   if (!picture) return {{}, picture.error};
   const std::vector<float> from_picture = tokens(picture.value, token_channels, default_seed, asked.tokens);
-  what.where = asked.on_gpu() ? place::cuda : asked.backend == "cpu_serial" ? place::cpu_serial : place::cpu;
+  what.where = place_of(asked);
 
   results found;
   {
@@ -85,15 +77,6 @@ ablation::answer ablation::mixer_level(const options& asked) {
   auto shown = columns();
   if (asked.on_gpu())
     for (const auto& column : gpu_columns()) shown.push_back(column);
-  if (asked.format == "json") return {as_json(shown, found.rows), {}};
-  if (asked.format == "csv") return {as_csv(shown, found.rows), {}};
-  shown.erase(shown.begin() + 1);  // the design's long name is for programs
-  const std::string threads =
-      std::to_string(asked.backend == "cpu_serial" ? 1 : sextant::cpu::workers(sextant::cpu::parallel{}));
-  const std::string machine =
-      asked.on_gpu() ? gpu_name() : std::string(sextant::cpu::instruction_set) + ", " + threads + " threads";
-  return {"Sextant on " + asked.backend + " (" + machine + "), " + asked.precision + ", " +
-              std::to_string(asked.tokens) + " tokens of " + std::to_string(token_channels) + " channels from " +
-              asked.picture + '\n' + as_table(shown, found.rows),
-          {}};
+  return show(asked, shown, found.rows,
+              std::to_string(asked.tokens) + " tokens of " + std::to_string(token_channels) + " channels from " + asked.picture);
 }

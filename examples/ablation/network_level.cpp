@@ -1,13 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /// @file  The level of networks: the paper's tables 1 and 2 rebuilt, and MILA-T, on a picture.
-#include <algorithm>  // find
-#include <cmath>      // fabs, fmax
+#include <cmath>  // fabs, fmax
 
-#include <sextant/cpu/backend.hpp>
-#include <sextant/cpu/isa.hpp>
 #include <sextant/tensor/precision.hpp>
 
-#include "gpu.hpp"
 #include "network_gpu.hpp"
 #include "network_run.hpp"
 #include "options.hpp"
@@ -62,15 +58,11 @@ double error_of(const std::vector<double>& y, const std::vector<double>& judge) 
 
 ablation::answer ablation::network_level(const options& asked) {
   network_request what;
-  for (const network_row& one : network_rows) what.wanted.push_back(selects(asked.only, one.name));
-  if (std::find(what.wanted.begin(), what.wanted.end(), true) == what.wanted.end())
-    return {{}, "--only '" + asked.only + "' is in the name of no row; --list prints them"};
-  if (asked.list) {
-    std::string names;
-    for (std::size_t i = 0; i < what.wanted.size(); ++i)
-      if (what.wanted[i]) names += std::string(network_rows[i].name) + '\n';
-    return {names, {}};
-  }
+  std::vector<const char*> names;
+  for (const network_row& one : network_rows) names.push_back(one.name);
+  const chosen_rows chosen = choose(asked, names);
+  if (chosen.at_once) return *chosen.at_once;
+  what.wanted = chosen.wanted;
   if (asked.form != "automatic" || asked.tokens != picture_tokens)
     return {{}, "--form and --tokens are of single mixers: --level mixer"};
   if (asked.on_gpu()) {
@@ -82,7 +74,7 @@ ablation::answer ablation::network_level(const options& asked) {
   const picture_result loaded = load_picture(asked.picture);
   if (!loaded) return {{}, loaded.error};
   const std::vector<float> picture = normalised(loaded.value);
-  what.where = asked.on_gpu() ? place::cuda : asked.backend == "cpu_serial" ? place::cpu_serial : place::cpu;
+  what.where = place_of(asked);
   what.repeat = asked.repeat > 0 ? asked.repeat : 7;
   what.batch = asked.batch > 0 ? asked.batch : asked.on_gpu() ? 128 : 1;
 
@@ -103,16 +95,6 @@ ablation::answer ablation::network_level(const options& asked) {
   for (std::size_t i = 0; i < found.rows.size(); ++i)
     found.rows[i].error = error_of(found.rows[i].scores, judged.rows[i].scores);
 
-  auto shown = columns();
-  if (asked.format == "json") return {as_json(shown, found.rows), {}};
-  if (asked.format == "csv") return {as_csv(shown, found.rows), {}};
-  shown.erase(shown.begin() + 1);  // the design's long name is for programs
-  const std::string threads =
-      std::to_string(asked.backend == "cpu_serial" ? 1 : sextant::cpu::workers(sextant::cpu::parallel{}));
-  const std::string machine =
-      asked.on_gpu() ? gpu_name() : std::string(sextant::cpu::instruction_set) + ", " + threads + " threads";
-  return {"Sextant on " + asked.backend + " (" + machine + "), " + asked.precision +
-              ", networks on 224x224 pixels of " + asked.picture + ", batch " + std::to_string(what.batch) + '\n' +
-              as_table(shown, found.rows),
-          {}};
+  return show(asked, columns(), found.rows,
+              "networks on 224x224 pixels of " + asked.picture + ", batch " + std::to_string(what.batch));
 }

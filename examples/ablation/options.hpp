@@ -2,9 +2,13 @@
 /// @file  What the command line asks for, and the two levels that answer it.
 #pragma once
 
-#include <cstddef>  // ptrdiff_t
-#include <string>   // string
+#include <cstddef>   // ptrdiff_t
+#include <optional>  // optional
+#include <string>    // string
+#include <vector>    // vector
 
+#include "run.hpp"
+#include "table.hpp"
 #include "tokens.hpp"
 
 namespace ablation {
@@ -24,8 +28,28 @@ struct answer {
   std::string text, error;
 };
 
-/// Whether a row's name contains the pattern, whatever the case; * stands for anything.
-bool selects(const std::string& pattern, const char* name);
+/// Which rows --only asks for: those whose names contain it, whatever the case; * stands for anything.
+struct chosen_rows {
+  std::vector<bool> wanted;
+  std::optional<answer> at_once{};  ///< of --list, or that there are none
+};
+chosen_rows choose(const options& asked, const std::vector<const char*>& names);
+
+/// Where the rows run.
+place place_of(const options& asked);
+
+/// How a table begins: backend, machine and precision.
+std::string heading(const options& asked);
+
+/// The rows in the format that is asked for; a table says of what it is.
+template <class Row>
+answer show(const options& asked, std::vector<column<Row>> columns, const std::vector<Row>& rows,
+            const std::string& subject) {
+  if (asked.format == "json") return {as_json(columns, rows), {}};
+  if (asked.format == "csv") return {as_csv(columns, rows), {}};
+  columns.erase(columns.begin() + 1);  // the design's long name is for programs
+  return {heading(asked) + subject + '\n' + as_table(columns, rows), {}};
+}
 
 /// The rows as token mixers on the tokens of a picture.
 answer mixer_level(const options& asked);
