@@ -57,11 +57,7 @@ status forward_block(const On& on, const Design& design, const gated_block<Desig
   const On lent = memory.lend(on);
   const auto pictures = [&](const rows<E>& of) { return image_of(of, p.batch, p.height, p.width); };
   const status done = in_order(
-      [&] {
-        if (!moved) return status{};
-        return depthwise_3x3(lent, image<const E>(pictures(x)), w.cpe, pictures(s),
-                             after_convolution<E>{.plus_input = true});
-      },
+      [&] { return add_position(lent, w.cpe, x, s, p); },
       [&] { return layer_norm(lent, rows<const E>(s), w.norm, u); },
       [&] { return linear(lent, rows<const E>(u), w.in_and_gate, both); },
       [&] {

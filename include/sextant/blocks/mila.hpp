@@ -78,10 +78,7 @@ status forward_block(const On& on, const Design& design, const mila_block<Design
       },
       [&] { return mix(on, design.with(output::silu{}), w.attention, u, u, act, main, p, memory); },
       [&] { return linear(lent, rows<const E>(main), w.out_proj, first, after_linear<E>{.plus = first}); },
-      [&] {
-        if (!moved) return status{};
-        return depthwise_3x3(lent, image<const E>(pictures(s)), w.cpe2, pictures(x), residual);
-      });
+      [&] { return add_position(lent, w.cpe2, s, x, p); });
   if (done) {
     memory.back_to(after_norm);
     done = add_normed_mlp(on, w.norm2, w.feed_forward, u, x, x, memory);

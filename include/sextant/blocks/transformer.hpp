@@ -73,6 +73,15 @@ status add_normed_mlp(const On& on, const modules::layer_norm<E>& norm, const ml
                   [&] { return add_mlp(on, w, u, x, y, memory); });
 }
 
+/// s = x + CPE x, a convolution that tells pixels where they are; nothing where a block has none, whose s is x.
+template <class On, class E>
+status add_position(const On& on, const modules::depthwise<E>& cpe, const rows<E>& x, const rows<E>& s,
+                    const picture_sizes& p) {
+  if (cpe.channels() == 0) return {};
+  return depthwise_3x3(on, image<const E>(image_of(x, p.batch, p.height, p.width)), cpe,
+                       image_of(s, p.batch, p.height, p.width), after_convolution<E>{.plus_input = true});
+}
+
 /// x += mixer(LN x) W; x += MLP(LN x): 12 C^2 + 13 C parameters where q, k and v are C -> C.
 template <class Design, class E> struct transformer_block {
   static constexpr bool has_gate = sextant::detail::has_output_gate<Design>;
@@ -132,13 +141,8 @@ status forward_block(const On& on, const Design& design, const transformer_block
   if (placed && w.options.absolute_positions != p.tokens())
     return {errc::shape, "absolute positions: as many rows as a picture has tokens"};
   const On lent = memory.lend(on);
-  const auto pictures = [&](const rows<E>& of) { return image_of(of, p.batch, p.height, p.width); };
   const status done = in_order(
-      [&] {
-        if (!moved) return status{};
-        return depthwise_3x3(lent, image<const E>(pictures(x)), w.cpe, pictures(s),
-                             after_convolution<E>{.plus_input = true});
-      },
+      [&] { return add_position(lent, w.cpe, x, s, p); },
       [&] { return layer_norm(lent, rows<const E>(s), w.norm1, u); },
       [&] { return placed ? add(lent, rows<const E>(u), w.ape.value, u) : status{}; },
       [&] {

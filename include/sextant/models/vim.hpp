@@ -4,6 +4,7 @@
 
 #include <sextant/blocks/mamba.hpp>
 #include <sextant/blocks/scan_order.hpp>
+#include <sextant/models/pictures.hpp>
 
 namespace sextant::models {
 
@@ -136,13 +137,11 @@ status run(const vim& net, const On& on, const vim_weights<E>& w, const blocks::
 
 /// Bytes of workspace that forward() needs.
 template <class E, class On> std::size_t workspace_bytes(const vim& net, const On& on, index_t batch) {
-  return blocks::bytes_needed(on, [&](const auto& measuring, blocks::buffers& memory) {
-    const blocks::rows<E> nowhere = memory.take<E>(0, 0);
-    const index_t side = net.sizes.picture;
-    return run(net, measuring, blocks::bound_nowhere(net.weights<E>()),
-               blocks::image<const E>(nowhere.data(), {batch, side, side, 3}),
-               blocks::rows<E>(nowhere.data(), {batch, net.sizes.classes}), memory);
-  });
+  const auto w = blocks::bound_nowhere(net.weights<E>());
+  return bytes_of_run<E>(on, batch, net.sizes.picture, net.sizes.picture, net.sizes.classes,
+                         [&](const auto& measuring, const auto& picture, const auto& logits, blocks::buffers& memory) {
+                           return run(net, measuring, w, picture, logits, memory);
+                         });
 }
 
 /// Class scores: picture [B, picture, picture, 3], normalised, logits [B, classes].
@@ -150,13 +149,11 @@ template <class On, class E>
 status forward(const vim& net, const On& on, const vim_weights<E>& w,
                const std::type_identity_t<blocks::image<const E>>& picture,
                const std::type_identity_t<blocks::rows<E>>& logits) {
-  const index_t side = net.sizes.picture;
-  if (picture.template extent<axis::row>() != side || picture.template extent<axis::column>() != side ||
-      picture.template extent<axis::value>() != 3 || logits.template extent<axis::value>() != net.sizes.classes ||
-      picture.template extent<axis::batch>() != logits.template extent<axis::row>())
-    return {errc::shape, "vim: pictures are [B, picture, picture, 3], as the positions want, logits [B, classes]"};
+  if (const status found = fit(picture, logits, net.sizes.classes); !found) return found;
   if (picture.template extent<axis::batch>() == 0) return {};
-  if (picture.size() == 0) return {errc::shape, "vim: a picture has one pixel at least"};
+  const index_t side = net.sizes.picture;
+  if (picture.template extent<axis::row>() != side || picture.template extent<axis::column>() != side)
+    return {errc::shape, "vim: pictures have as many pixels to a side as the table of positions wants"};
   blocks::buffers memory(on.memory);
   return run(net, on, w, picture, logits, memory);
 }

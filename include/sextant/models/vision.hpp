@@ -7,6 +7,7 @@
 #include <sextant/blocks/mila.hpp>
 #include <sextant/blocks/transformer.hpp>
 #include <sextant/design/presets.hpp>
+#include <sextant/models/pictures.hpp>
 #include <sextant/models/vision_parts.hpp>
 
 /// Whole networks, each one constexpr value: a design and sizes.
@@ -163,23 +164,17 @@ status run(const vision<Design>& net, const On& on, const vision_weights<Design,
     done = forward_downsampling(on, stage.down, x, y, p, memory);
     x = y, p = half;
   }
-  const rows<E> mean = memory.take<E>(p.batch, x.template extent<axis::value>());
-  if (!memory.fits()) return too_little_memory;
-  const On lent = memory.lend(on);
-  return in_order([&] { return done; }, [&] { return layer_norm(lent, rows<const E>(x), w.norm, x); },
-                  [&] { return token_mean(lent, tokens<const E>(tokens_of(x, p.batch, p.tokens())), mean); },
-                  [&] { return linear(lent, rows<const E>(mean), w.head, logits, after_linear<E>{}); });
+  return done ? forward_head(on, w.norm, w.head, x, p, logits, memory) : done;
 }
 
 /// Bytes of workspace that forward() needs for pictures of this size.
 template <class E, class Design, class On>
 std::size_t workspace_bytes(const vision<Design>& net, const On& on, index_t batch, index_t height, index_t width) {
-  return blocks::bytes_needed(on, [&](const auto& measuring, blocks::buffers& memory) {
-    const blocks::rows<E> nowhere = memory.take<E>(0, 0);
-    return run(net, measuring, blocks::bound_nowhere(net.template weights<E>()),
-               blocks::image<const E>(nowhere.data(), {batch, height, width, 3}),
-               blocks::rows<E>(nowhere.data(), {batch, net.sizes.classes}), memory, no_observer{});
-  });
+  const auto w = blocks::bound_nowhere(net.template weights<E>());
+  return bytes_of_run<E>(on, batch, height, width, net.sizes.classes,
+                         [&](const auto& measuring, const auto& picture, const auto& logits, blocks::buffers& memory) {
+                           return run(net, measuring, w, picture, logits, memory, no_observer{});
+                         });
 }
 
 /// Class scores: picture [B, H, W, 3], normalised, logits [B, classes]. Pictures of any size; where one does not divide
@@ -190,11 +185,8 @@ template <class Design, class On, class E, class Observer = no_observer>
 status forward(const vision<Design>& net, const On& on, const vision_weights<Design, E>& w,
                const std::type_identity_t<blocks::image<const E>>& picture,
                const std::type_identity_t<blocks::rows<E>>& logits, const Observer& observe = {}) {
-  if (picture.template extent<axis::value>() != 3 || logits.template extent<axis::value>() != net.sizes.classes ||
-      picture.template extent<axis::batch>() != logits.template extent<axis::row>())
-    return {errc::shape, "network: pictures are [B, H, W, 3], logits [B, classes]"};
+  if (const status found = fit(picture, logits, net.sizes.classes); !found) return found;
   if (picture.template extent<axis::batch>() == 0) return {};
-  if (picture.size() == 0) return {errc::shape, "network: a picture has one pixel at least"};
   blocks::buffers memory(on.memory);
   return run(net, on, w, picture, logits, memory, observe);
 }

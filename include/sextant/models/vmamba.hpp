@@ -3,6 +3,7 @@
 #pragma once
 
 #include <sextant/blocks/cross_scan.hpp>
+#include <sextant/models/pictures.hpp>
 
 namespace sextant::models {
 
@@ -145,23 +146,17 @@ status run(const vmamba& net, const On& on, const vmamba_weights<E>& w, const bl
         [&] { return layer_norm(memory.lend(on), rows<const E>(y), stage.norm, y); });
     x = y, p = next;
   }
-  const rows<E> mean = memory.take<E>(B, x.template extent<axis::value>());
-  if (!memory.fits()) return too_little_memory;
-  const On lent = memory.lend(on);
-  return in_order([&] { return done; }, [&] { return layer_norm(lent, rows<const E>(x), w.norm, x); },
-                  [&] { return token_mean(lent, tokens<const E>(tokens_of(x, B, p.tokens())), mean); },
-                  [&] { return linear(lent, rows<const E>(mean), w.head, logits, after_linear<E>{}); });
+  return done ? forward_head(on, w.norm, w.head, x, p, logits, memory) : done;
 }
 
 /// Bytes of workspace that forward() needs for pictures of this size.
 template <class E, class On>
 std::size_t workspace_bytes(const vmamba& net, const On& on, index_t batch, index_t height, index_t width) {
-  return blocks::bytes_needed(on, [&](const auto& measuring, blocks::buffers& memory) {
-    const blocks::rows<E> nowhere = memory.take<E>(0, 0);
-    return run(net, measuring, blocks::bound_nowhere(net.weights<E>()),
-               blocks::image<const E>(nowhere.data(), {batch, height, width, 3}),
-               blocks::rows<E>(nowhere.data(), {batch, net.sizes.classes}), memory);
-  });
+  const auto w = blocks::bound_nowhere(net.weights<E>());
+  return bytes_of_run<E>(on, batch, height, width, net.sizes.classes,
+                         [&](const auto& measuring, const auto& picture, const auto& logits, blocks::buffers& memory) {
+                           return run(net, measuring, w, picture, logits, memory);
+                         });
 }
 
 /// Class scores: picture [B, H, W, 3] of any size, normalised, logits [B, classes].
@@ -169,11 +164,8 @@ template <class On, class E>
 status forward(const vmamba& net, const On& on, const vmamba_weights<E>& w,
                const std::type_identity_t<blocks::image<const E>>& picture,
                const std::type_identity_t<blocks::rows<E>>& logits) {
-  if (picture.template extent<axis::value>() != 3 || logits.template extent<axis::value>() != net.sizes.classes ||
-      picture.template extent<axis::batch>() != logits.template extent<axis::row>())
-    return {errc::shape, "vmamba: pictures are [B, H, W, 3], logits [B, classes]"};
+  if (const status found = fit(picture, logits, net.sizes.classes); !found) return found;
   if (picture.template extent<axis::batch>() == 0) return {};
-  if (picture.size() == 0) return {errc::shape, "vmamba: a picture has one pixel at least"};
   blocks::buffers memory(on.memory);
   return run(net, on, w, picture, logits, memory);
 }
