@@ -10,6 +10,8 @@
 #include <string_view>  // string_view
 #include <vector>       // vector
 
+#include <sextant/interop/untrusted.hpp>
+
 namespace sextant::npy::detail {
 
 static_assert(std::endian::native == std::endian::little, "sextant/interop/npy.hpp needs a little-endian machine");
@@ -25,20 +27,10 @@ struct header {
   std::uint64_t count = 0;  ///< elements
 };
 
-/// The product of a shape; false where it, or the size in bytes, or any axis alone overflows. Axes of length 0 don't
-/// excuse the others: code that computes strides must not overflow either.
+/// The number of elements of a shape; false where it, or the size in bytes, or any axis alone overflows.
 inline bool element_count(const std::vector<std::ptrdiff_t>& shape, std::size_t item_bytes, std::uint64_t& count) {
-  constexpr auto limit = static_cast<std::uint64_t>(std::numeric_limits<std::ptrdiff_t>::max());
-  std::uint64_t bytes = item_bytes;
-  bool empty = false;
-  for (const std::ptrdiff_t extent : shape) {
-    if (extent < 0) return false;
-    const auto n = static_cast<std::uint64_t>(extent);
-    if (n == 0) empty = true;
-    else if (bytes > limit / n) return false;
-    else bytes *= n;
-  }
-  count = empty ? 0 : bytes / item_bytes;
+  if (!sextant::detail::size_of_shape(shape, item_bytes, count)) return false;
+  count /= item_bytes;
   return true;
 }
 
@@ -50,11 +42,7 @@ inline std::string shape_text(const std::vector<std::ptrdiff_t>& shape) {
 }
 
 /// A piece of somebody's file, fit to stand in an error of one line.
-inline std::string quoted(std::string_view text) {
-  std::string out = "'";
-  for (const char c : text.substr(0, 40)) out += c >= ' ' && c <= '~' ? c : '.';
-  return out + (text.size() > 40 ? "...'" : "'");
-}
+inline std::string quoted(std::string_view text) { return sextant::detail::quoted(text, 40); }
 
 /// A reader of the one Python dictionary that a header may be.
 class header_reader {

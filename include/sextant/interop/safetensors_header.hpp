@@ -12,6 +12,7 @@
 #include <vector>       // vector
 
 #include <sextant/interop/safetensors_numbers.hpp>
+#include <sextant/interop/untrusted.hpp>
 
 namespace sextant::safetensors::detail {
 
@@ -42,12 +43,7 @@ struct index {
 };
 
 /// A piece of somebody's file, fit to stand in an error of one line.
-inline std::string shown(std::string_view text) {
-  constexpr std::size_t longest = 120;
-  std::string out = "'";
-  for (const char c : text.substr(0, longest)) out += c >= ' ' && c <= '~' ? c : '.';
-  return out + (text.size() > longest ? "...'" : "'");
-}
+inline std::string shown(std::string_view text) { return sextant::detail::quoted(text, 120); }
 
 /// A shape as the header has it: [], [3], [2, 3].
 inline std::string shape_text(std::span<const index_t> shape) {
@@ -59,19 +55,11 @@ inline std::string shape_text(std::span<const index_t> shape) {
 /// The number of elements of a shape and the bytes they take; false where any of these overflows, an axis of length 0
 /// notwithstanding, or the last byte is not filled.
 inline bool sizes(std::span<const index_t> shape, dtype type, std::uint64_t& count, std::uint64_t& bytes) {
-  constexpr auto limit = std::uint64_t(std::numeric_limits<index_t>::max());
-  std::uint64_t total = std::uint64_t(bits(type));
-  bool empty = false;
-  for (const index_t extent : shape) {
-    if (extent < 0) return false;
-    const auto n = std::uint64_t(extent);
-    if (n == 0) empty = true;
-    else if (total > limit / n) return false;
-    else total *= n;
-  }
-  if (empty) return count = bytes = 0, true;
-  count = total / std::uint64_t(bits(type)), bytes = total / 8;
-  return total % 8 == 0;
+  const auto of_one = std::uint64_t(bits(type));
+  std::uint64_t all = 0;
+  if (!sextant::detail::size_of_shape(shape, of_one, all)) return false;
+  count = all / of_one, bytes = all / 8;
+  return all % 8 == 0;
 }
 
 /// Length in bytes of the UTF-8 character at the start of `text`, which is not empty; 0 where there is none: overlong
