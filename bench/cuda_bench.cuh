@@ -4,7 +4,7 @@
 
 #include <benchmark/benchmark.h>
 
-#include <algorithm>  // clamp, max, min, sort
+#include <algorithm>  // clamp, max, min
 #include <string>     // string
 #include <vector>     // vector
 
@@ -43,15 +43,9 @@ void time_on_gpu(benchmark::State& state, const test::shape& s, bool states, con
     for (int i = 0; i < 2; ++i) ms = replay(1, one).ms();
     const int turns = std::max(1, int(replay_ms / (ms * double(sets.size()) + 1e-6)));
     const replay many(ms > replay_ms ? 1 : std::min(int(sets.size()) * turns, 192), one);
-    for (int i = 0; i < (ms > replay_ms ? 1 : 3); ++i) (void)many.ms();
     std::vector<double> times;
     for (auto _ : state) {
-      double spent = 0;
-      while (int(times.size()) < most_replays && (times.size() < 3 || spent < most_ms)) {
-        times.push_back(many.ms());
-        spent += std::max(times.back(), replay_ms);
-      }
-      std::sort(times.begin(), times.end());
+      times = many.sorted_ms(ms > replay_ms ? 1 : 3, most_replays, most_ms);
       state.SetIterationTime(times[times.size() / 2] * 1e-3);
     }
     const resource_times floor = times_of(least, h200(least.bytes));

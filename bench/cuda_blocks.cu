@@ -8,7 +8,7 @@
 #include "replay.cuh"
 #include "roofline.hpp"
 
-#include <algorithm>  // clamp, max, min, sort
+#include <algorithm>  // clamp, max, min
 #include <memory>     // unique_ptr
 #include <string>     // string, to_string
 #include <vector>     // vector
@@ -76,9 +76,7 @@ void add_operation(const std::string& title, const work& least, const Make& make
                                    const replay many(int(std::max<index_t>(wanted, 64) / wanted * wanted), one);
                                    std::vector<double> times;
                                    for (auto _ : state) {
-                                     for (int i = 0; i < 2; ++i) (void)many.ms();
-                                     for (int i = 0; i < 15; ++i) times.push_back(many.ms());
-                                     std::sort(times.begin(), times.end());
+                                     times = many.sorted_ms(2, 15);
                                      state.SetIterationTime(times[times.size() / 2] * 1e-3);
                                    }
                                    const resource_times floor = times_of(least, h200(least.bytes));

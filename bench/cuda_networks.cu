@@ -2,7 +2,6 @@
 /// @file  Whole networks on a GPU in bfloat16: MILA-T, the ablation's baseline and its row with a forget gate; pictures a second.
 #include <benchmark/benchmark.h>
 
-#include <algorithm>  // sort
 #include <string>     // string, to_string
 #include <vector>     // vector
 
@@ -77,9 +76,7 @@ void time_network(benchmark::State& state, const models::vision<Design>& net, in
     const replay many(1, one);
     std::vector<double> times;
     for (auto _ : state) {
-      for (int i = 0; i < 3; ++i) (void)many.ms();
-      for (int i = 0; i < 25; ++i) times.push_back(many.ms());
-      std::sort(times.begin(), times.end());
+      times = many.sorted_ms(3, 25);
       state.SetIterationTime(times[times.size() / 2] * 1e-3);
     }
     state.counters["images"] = 1e3 * double(B) / times[times.size() / 2];

@@ -123,32 +123,32 @@ def small(results):
     return lines + ["", versions(shown)] if shown else lines
 
 
-def networks(results):
-    """Whole networks: pictures a second, and the memory that they take."""
-    record = load(results, "networks")
+def listed(results, program, what, columns, cells):
+    """A record as a table, a line a row."""
+    record = load(results, program)
     if not record:
         return ["Not measured yet."]
-    lines = [f"Median milliseconds of replays of a graph; {where([record])}.", "",
-             "| network | precision | batch | pixels to a side | ms | pictures a second | MB |", "|---|---|---|---|---|---|---|"]
-    for row in record["rows"]:
+    lines = [f"{what}; {where([record])}.", "", "| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
+    return lines + ["| " + " | ".join(cells(row)) + " |" for row in record["rows"]]
+
+
+def networks(results):
+    """Whole networks: pictures a second, and the memory that they take."""
+    def cells(row):
         name, precision, batch, side = row["name"].split("/")
-        lines.append(f"| `{name}` | {precision} | {batch[1:]} | {side} | {ms(row['median_ms'])} | {row['images']:,.0f} "
-                     f"| {row['memory_mb']:.0f} |")
-    return lines
+        return f"`{name}`", precision, batch[1:], side, ms(row["median_ms"]), f"{row['images']:,.0f}", f"{row['memory_mb']:.0f}"
+    return listed(results, "networks", "Median milliseconds of replays of a graph",
+                  ("network", "precision", "batch", "pixels to a side", "ms", "pictures a second", "MB"), cells)
 
 
 def blocks(results):
     """The operations of blocks beside their floors."""
-    record = load(results, "blocks")
-    if not record:
-        return ["Not measured yet."]
-    lines = [f"Median milliseconds; {where([record])}.", "",
-             "| operation | precision | size | ms | floor | of the floor |", "|---|---|---|---|---|---|"]
-    for row in record["rows"]:
+    def cells(row):
         name, precision, *size = row["name"].split("/")
-        lines.append(f"| `{name}` | {precision} | {' '.join(size)} | {ms(row['median_ms'])} | {ms(row['floor_ms'])} "
-                     f"| {100 * row['of_floor']:.0f} % |")
-    return lines
+        return (f"`{name}`", precision, " ".join(size), ms(row["median_ms"]), ms(row["floor_ms"]),
+                f"{100 * row['of_floor']:.0f} %")
+    return listed(results, "blocks", "Median milliseconds", ("operation", "precision", "size", "ms", "floor", "of the floor"),
+                  cells)
 
 
 def ablation_rows(record):

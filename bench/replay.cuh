@@ -2,8 +2,10 @@
 /// @file  Calls of a CUDA graph, timed by two events around their replay.
 #pragma once
 
+#include <algorithm>  // sort
 #include <cstddef>    // size_t
 #include <stdexcept>  // runtime_error
+#include <vector>     // vector
 
 #include <cuda_runtime.h>
 
@@ -39,6 +41,18 @@ class replay {
     must(cudaEventSynchronize(made_.stop));
     must(cudaEventElapsedTime(&all, made_.start, made_.stop));
     return double(all) / count_;
+  }
+  /// The times of several replays, sorted, after some that warm up: at most so many, and 3 or more of them while all
+  /// together take less than most_ms.
+  std::vector<double> sorted_ms(int warm_up, int most, double most_ms = 1e9) const {
+    for (int i = 0; i < warm_up; ++i) (void)ms();
+    std::vector<double> times;
+    for (double spent = 0; int(times.size()) < most && (times.size() < 3 || spent < most_ms);) {
+      times.push_back(ms());
+      spent += times.back() * count_;
+    }
+    std::sort(times.begin(), times.end());
+    return times;
   }
 
  private:

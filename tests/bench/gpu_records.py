@@ -52,6 +52,12 @@ with tempfile.TemporaryDirectory() as folder:
     call(bench / "record.py", "--peers", results / "new.json", "--results", results)
     holds("| `gla` | B1 T512 H16 K128 V128 | 2 | 0.03 | quick | 0.024 | 1.25 |",
           call(bench / "report.py", "--results", results, "--print", "gpu_small").stdout)
+    holds("| `mila_t` | bf16 | 128 | 224 | 6.400 | 20,000 | 490 |",
+          call(bench / "report.py", "--results", results, "--print", "gpu_networks").stdout)
+    holds("| `linear:gelu` | bf16 | 100352 128-512 | 0.05 | 0.04 | 80 % |",
+          call(bench / "report.py", "--results", results, "--print", "gpu_blocks").stdout)
+    (row,) = json.loads((results / "h200" / "blocks.json").read_text(encoding="utf-8"))["rows"]
+    assert row["binds"] == "matrix units" and row["label"] == ""
     # Once and a half the floor allows more than 1.15; the same floor does not.
     flipped = call(bench / "report.py", "--results", results, "--print", "gpu_ablation").stdout
     holds("| chunked | 0.290 | 0.150 | 1.45 | 1.72 | yes |", flipped)

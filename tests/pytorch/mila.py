@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from parts import Mlp, conv3x3, depthwise, heads, rotated
+from parts import Mlp, Staged, conv3x3, depthwise, heads, rotated
 
 
 class Attention(nn.Module):
@@ -87,15 +87,6 @@ class Stage(nn.Module):
         return x if self.downsample is None else self.downsample(x)
 
 
-class Mila(nn.Module):
+class Mila(Staged):
     def __init__(self, E=64, depths=(2, 4, 8, 4), h=(2, 4, 8, 16), classes=1000):
-        super().__init__()
-        self.patch_embed = Stem(E)
-        self.layers = nn.ModuleList(Stage(E << s, h[s], depths[s], s == 3) for s in range(4))
-        self.norm, self.head = nn.LayerNorm(8 * E), nn.Linear(8 * E, classes)
-
-    def forward(self, x):
-        x = self.patch_embed(x)
-        for stage in self.layers:
-            x = stage(x)
-        return self.head(self.norm(x.flatten(2).transpose(1, 2)).mean(1))
+        super().__init__(Stem(E), (Stage(E << s, h[s], depths[s], s == 3) for s in range(4)), 8 * E, classes)

@@ -65,6 +65,21 @@ class Mlp(nn.Module):
         return self.fc2(F.gelu(self.fc1(x)))
 
 
+class Staged(nn.Module):
+    """A stem, stages of pictures [b, C, H, W], and class scores of the mean of the normalised tokens."""
+
+    def __init__(self, patch_embed, stages, C, classes):
+        super().__init__()
+        self.patch_embed, self.layers = patch_embed, nn.ModuleList(stages)
+        self.norm, self.head = nn.LayerNorm(C), nn.Linear(C, classes)
+
+    def forward(self, x):
+        x = self.patch_embed(x)
+        for stage in self.layers:
+            x = stage(x)
+        return self.head(self.norm(x.flatten(2).transpose(1, 2)).mean(1))
+
+
 def randomise(module, seed):
     """Weights with which no part of a network is idle and nothing overflows: not those of a beginning."""
     g = torch.Generator().manual_seed(seed)

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from parts import Mlp, conv3x3, depthwise, heads, rotated
+from parts import Mlp, Staged, conv3x3, depthwise, heads, rotated
 
 
 class Gate(nn.Module):
@@ -153,20 +153,12 @@ class PatchEmbed(nn.Module):
         return self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
-class Swin(nn.Module):
+class Swin(Staged):
     def __init__(self, row="baseline", picture=224, E=96, depths=(2, 2, 6, 2), h=(3, 6, 12, 24), classes=1000):
-        super().__init__()
-        self.patch_embed, stages = PatchEmbed(E), []
+        stages = []
         for s in range(4):
             C, side = E << s, picture // 4 >> s
             block = ((lambda: GatedBlock(C, h[s], row == "block_sub")) if row.startswith("block")
                      else lambda: TransformerBlock(C, h[s], row, side * side))
             stages.append(Stage([block() for _ in range(depths[s])], Merging(C) if s < 3 else None))
-        self.layers = nn.ModuleList(stages)
-        self.norm, self.head = nn.LayerNorm(8 * E), nn.Linear(8 * E, classes)
-
-    def forward(self, x):
-        x = self.patch_embed(x)
-        for stage in self.layers:
-            x = stage(x)
-        return self.head(self.norm(x.flatten(2).transpose(1, 2)).mean(1))
+        super().__init__(PatchEmbed(E), stages, 8 * E, classes)
