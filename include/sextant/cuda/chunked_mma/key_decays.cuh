@@ -152,7 +152,7 @@ __device__ void finish_rows(const Map& map, const pair_turns& turns, const block
         const index_t place = gates.s.place(t + row) - gates.origin;
         const auto angle = [&](int pair) {
           const auto by = std::uint64_t(turns.coordinate(place, gates.key_head, pair));
-          return pair_turns::angle<Token>(by * memory.angles[pair]);
+          return cosine_and_sine<sizeof(Token) == 4>(by * memory.angles[pair]);
         };
         const float2 low = angle(key / 2), high = angle(key / 2 + 1);
         q = turned(q, low, high), k = turned(k, low, high);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <sextant/cuda/chunked_mma/gates.cuh>
+#include <sextant/cuda/tile/rotation.cuh>
 
 namespace sextant::gpu::mma {
 
@@ -61,14 +62,9 @@ struct pair_turns {
 
   /// The turns of pair `pair` of all pairs of a key head, in units of 2^-64.
   __device__ std::uint64_t of_pair(index_t key_head, index_t pair) const {
-    constexpr double two_pi = 6.28318530717958647693;
-    double exponent = 2 * double(pair) / double(c.width);
-    if (c.position == position_kind::rotary_2d) {
-      const index_t quarter = c.key_heads * c.width / 4;
-      exponent = double((key_head * (c.width / 2) + pair) % quarter) / double(quarter);
-    }
-    const double turns = exp(-log(c.rotary_base) * exponent) / two_pi;
-    return __double2ull_rn((turns - floor(turns)) * 18446744073709551616.0);
+    if (c.position != position_kind::rotary_2d) return turns_per_unit(c.rotary_base, double(pair), double(c.width / 2));
+    const index_t quarter = c.key_heads * c.width / 4;
+    return turns_per_unit(c.rotary_base, double((key_head * (c.width / 2) + pair) % quarter), double(quarter));
   }
   /// What turns pair `pair` of the token at `place` of its sequence, with rotary_1d counted from position 0.
   __device__ index_t coordinate(index_t place, index_t key_head, index_t pair) const {
@@ -77,22 +73,7 @@ struct pair_turns {
     const unsigned at = unsigned(place), width = unsigned(c.grid_width);  // a sequence is shorter than 2^30
     return by_row ? at / width : at % width;
   }
-  /// Cosine and sine of so many turns.
-  template <class Token> static __device__ __forceinline__ float2 angle(std::uint64_t turns) {
-    const float half_turns = float(int(turns >> 32)) * 0x1p-31f;  // in [-1, 1]
-    float2 of;
-    if constexpr (sizeof(Token) == 2) {
-      of.x = __cosf(half_turns * 3.14159265f), of.y = __sinf(half_turns * 3.14159265f);
-    } else {
-      sincospif(half_turns, &of.y, &of.x);
-    }
-    return of;
-  }
 };
-__device__ __forceinline__ float4 turned(float4 x, float2 low, float2 high) {
-  return {x.x * low.x - x.y * low.y, x.x * low.y + x.y * low.x, x.z * high.x - x.w * high.y,
-          x.z * high.y + x.w * high.x};
-}
 
 /// v_t I_t of an input gate per channel, in the place of its raw numbers, which are gone; v stays as it is. bfloat16 keeps
 /// what rounding takes away.
