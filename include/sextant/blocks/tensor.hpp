@@ -4,6 +4,7 @@
 
 #include <cstddef>      // byte, size_t
 #include <cstdint>      // uintptr_t
+#include <span>         // span
 #include <type_traits>  // remove_const_t, remove_cvref_t
 
 #include <sextant/config.hpp>
@@ -66,6 +67,7 @@ template <class View> struct tensor {
     for (int r = 0; r < rank; ++r) n *= shape[r];
     return n;
   }
+  constexpr std::span<const index_t> public_shape() const { return std::span<const index_t>(shape, std::size_t(rank)); }
   /// Trainable numbers of the public module. The weight brings BatchNorm's weight along, the bias its bias.
   constexpr index_t parameters() const { return (public_one ? size() : 0) + (normalised ? shape[0] : 0); }
   /// Entries of a state_dict: BatchNorm's are weight, running_var, num_batches_tracked; bias, running_mean.

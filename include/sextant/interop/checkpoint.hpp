@@ -80,7 +80,7 @@ class loader {
     }
     const std::string name = name_of(at, t.name);
     safetensors::tensor found;
-    if (t.public_one && !find(name, {t.shape, std::size_t(t.rank)}, found)) return;
+    if (t.public_one && !find(name, t.public_shape(), found)) return;
     auto* const memory = memory_of(t);
     for_each_number(t, [&](index_t place, index_t channel, index_t i) {
       if (!error.empty()) return;
@@ -183,7 +183,7 @@ void save_tensor(std::vector<saved>& all, const std::string& prefix, const path&
       save_numbers(all, norm + "bias", shape, t.public_one ? std::vector<element>(channels, element(0.0)) : numbers);
     }
   }
-  if (t.public_one) save_numbers(all, prefix + name_of(at, t.name), {t.shape, std::size_t(t.rank)}, numbers);
+  if (t.public_one) save_numbers(all, prefix + name_of(at, t.name), t.public_shape(), numbers);
 }
 
 }  // namespace detail
