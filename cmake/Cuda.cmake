@@ -1,6 +1,9 @@
 # The language CUDA for Sextant's own programs: enabled where SEXTANT_CUDA is ON, and where it is AUTO and there is an nvcc
 # that will do; there SEXTANT_CUDA becomes OFF otherwise. Only for the top-level project.
 set(SEXTANT_CUDA_AT_LEAST 12.0)
+set(SEXTANT_CUDA_CODE ON CACHE STRING
+    "Make code of the kernels of tests and examples; OFF: nvcc reads all of them, without code; AUTO: ON where a GPU is")
+set_property(CACHE SEXTANT_CUDA_CODE PROPERTY STRINGS OFF ON AUTO)
 
 if(NOT CMAKE_CUDA_COMPILER)
   find_program(SEXTANT_NVCC nvcc HINTS ENV CUDACXX ENV CUDA_PATH PATHS /usr/local/cuda PATH_SUFFIXES bin)
@@ -35,5 +38,24 @@ if(SEXTANT_CUDA)
   if(CMAKE_CUDA_COMPILER_VERSION VERSION_LESS SEXTANT_CUDA_AT_LEAST)
     message(FATAL_ERROR "SEXTANT_CUDA is on, but ${CMAKE_CUDA_COMPILER} is ${CMAKE_CUDA_COMPILER_VERSION}: it needs "
                         "${SEXTANT_CUDA_AT_LEAST} or later, or set SEXTANT_CUDA=OFF.")
+  endif()
+
+  # Nothing of what takes nvcc longest, code of every instance of a kernel, would be used where there is no GPU: there its
+  # front end reads all of them, with warnings as errors, and tests/kernels makes the code of the named designs.
+  set(SEXTANT_CUDA_READ_ONLY)
+  if(SEXTANT_CUDA_CODE STREQUAL "AUTO")
+    execute_process(COMMAND nvidia-smi -L RESULT_VARIABLE without_gpu OUTPUT_QUIET ERROR_QUIET)
+  elseif(SEXTANT_CUDA_CODE)
+    set(without_gpu 0)
+  else()
+    set(without_gpu 1)
+  endif()
+  if(NOT without_gpu STREQUAL "0")
+    include(CheckCompilerFlag)
+    check_compiler_flag(CUDA -fdevice-syntax-only SEXTANT_HAS_DEVICE_SYNTAX_ONLY)
+    if(SEXTANT_HAS_DEVICE_SYNTAX_ONLY)
+      message(STATUS "Kernels are read without making code: their tests will be skipped (SEXTANT_CUDA_CODE=ON makes it).")
+      set(SEXTANT_CUDA_READ_ONLY -fdevice-syntax-only)
+    endif()
   endif()
 endif()

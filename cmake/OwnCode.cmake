@@ -21,6 +21,7 @@ if(TARGET sextant::openmp)
 endif()
 if(TARGET sextant::cuda)
   target_link_libraries(sextant_own_code INTERFACE sextant::cuda)
+  target_compile_options(sextant_own_code INTERFACE "$<$<COMPILE_LANG_AND_ID:CUDA,NVIDIA>:${SEXTANT_CUDA_READ_ONLY}>")
   # .cpp files may make calls for a GPU too; kernels stand in .cu files.
   target_include_directories(sextant_own_code SYSTEM INTERFACE
     $<$<COMPILE_LANGUAGE:CXX>:${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES}>)

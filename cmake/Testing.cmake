@@ -48,6 +48,10 @@ function(sextant_test_executable target label source suffix)
   endif()
   target_compile_options(${target} PRIVATE "$<$<COMPILE_LANGUAGE:CXX>:${SEXTANT_TEST_FLAGS}>"
                                            "$<$<COMPILE_LANGUAGE:CUDA>:${SEXTANT_CUDA_TEST_FLAGS}>")
+  # Not optimised: these take longer to compile than to run.
+  if(label MATCHES "^(design|golden|interop|reference|tensor)$" OR source MATCHES "laws/(gates_of|shared_heads|scale|steps|derivative)")
+    target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-O0>)
+  endif()
   target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
   target_compile_definitions(${target} PRIVATE SEXTANT_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
                                                SEXTANT_BINARY_DIR="${PROJECT_BINARY_DIR}")

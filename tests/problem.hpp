@@ -2,11 +2,12 @@
 /// @file  One problem for any design: random tensors in float64, the same ones in any precision, and the error of an answer.
 #pragma once
 
-#include <cmath>    // fabs, isnan
-#include <cstddef>  // byte
-#include <cstdint>  // uint64_t
-#include <limits>   // quiet_NaN
-#include <vector>   // vector
+#include <algorithm>  // max
+#include <cmath>      // fabs, fmax, isnan
+#include <cstddef>    // byte
+#include <cstdint>    // uint64_t
+#include <limits>     // quiet_NaN
+#include <vector>     // vector
 
 #include <sextant/reference/recurrent.hpp>
 #include <sextant/sextant.hpp>
@@ -212,8 +213,8 @@ template <class A, class B> double relative_error(const std::vector<A>& a, const
   for (std::size_t i = 0; i < a.size(); ++i) {
     const double x = double(a[i]), y = double(b[i]);
     if (!(std::fabs(x - y) <= std::numeric_limits<double>::max())) return std::numeric_limits<double>::quiet_NaN();
-    difference = std::fmax(difference, std::fabs(x - y));
-    size = std::fmax(size, std::fabs(y));
+    difference = std::max(difference, std::fabs(x - y));
+    size = std::max(size, std::fabs(y));
   }
   return size > 0 ? difference / size : difference;
 }
