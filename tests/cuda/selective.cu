@@ -26,6 +26,15 @@ constexpr auto normalised = gated.with(norm::sum_undecayed{.eps = 1e-3}, map::el
 // Gates of keys, of which there are at most 16.
 constexpr auto of_keys =
     gla.with(norm::sum_undecayed{.eps = 1e-3}, input::softplus<per::channel>{}, map::relu{}, order::reversed{});
+// No forget gate, beside an input gate per channel; and one of a head.
+constexpr auto without_forgetting = gated.with(forget::one{});
+constexpr auto of_head = linear_attention.with(forget::log_decay<per::head>{}, input::softplus<per::channel>{},
+                                               norm::sum_undecayed{.eps = 1e-3}, order::reversed{});
+// Positions, beside a normaliser too, which reads what is not turned.
+constexpr auto along = gated.with(position::rotary_1d{});
+constexpr auto along_normalised = normalised.with(position::rotary_1d{}, order::reversed{});
+constexpr auto across = mamba.with(position::rotary_2d{});
+constexpr auto across_normalised = own_gate.with(position::rotary_2d{});
 // Rates alone.
 constexpr auto by_rate =
     linear_attention.with(invented::channel_rates{}, input::sigmoid{}, norm::none{}, map::identity{});
@@ -79,16 +88,64 @@ double error_after(const Design& design, const shape& s, const wishes& w, const 
   return compare(answer, judge).worst();
 }
 
+/// The error with the first token at `position`.
+template <class Precision, class Design, class How = by_family<gpu::selective>>
+void hold_from(index_t position, const Design& design, const shape& s, wishes w, const How& how = {}) {
+  INFO(precision_name<Precision>, ": T ", s.T, ", K ", s.K, ", V ", s.V, ", from ", position);
+  w.positive_keys = divides<Design>;
+  const auto begins = [position](auto& p) { p.x.first_position = position; };
+  CHECK(error_after<Precision>(design, s, w, begins, how) <= bound<Precision>(s.T));
+}
+
 }  // namespace
+
+TEST_CASE("rotary positions: wherever a sequence begins, in segments, packed, backwards, of rows and columns") {
+  if (!has_gpu()) return;
+  struct size {
+    index_t T, K, V, position;
+  };
+  constexpr size sizes[] = {{0, 8, 8, 0},      {1, 16, 8, 7},        {7, 8, 24, -40},  {65, 16, 40, 0},
+                            {130, 24, 16, 99}, {77, 64, 8, 1000000}, {203, 48, 40, -3}};
+  for (const auto& [T, K, V, position] : sizes) {
+    const shape s{.B = 2, .T = T, .K = K, .V = V};
+    hold_from<fp32>(position, along, s, {.initial_state = true});
+    hold_from<bf16>(position, along, s, {.initial_state = true});
+    hold_from<fp32>(position, along_normalised, s, {});
+    hold_from<bf16>(position, along_normalised, s, {});
+  }
+  hold_from<bf16>(5, along, {.B = 4, .T = 37, .K = 16, .V = 2120}, {});
+  hold_from<fp32>(0, along, {.B = 1, .T = 4096, .K = 16, .V = 8}, {});
+  for (const int count : {2, 3, 8}) {
+    hold_from<fp32>(11, along, {.B = 2, .T = 200, .K = 16, .V = 40}, {.initial_state = true}, in_segments{count});
+    hold_from<bf16>(11, along.with(order::reversed{}), {.B = 1, .T = 333, .K = 16, .V = 24}, {}, in_segments{count});
+  }
+  const wishes packed{.initial_state = true, .offsets = {0, 0, 1, 17, 17, 90, 154, 155}};
+  hold_from<fp32>(3, along, {.B = 1, .T = 155, .K = 16, .V = 40}, packed);
+  hold_from<bf16>(3, along_normalised, {.B = 1, .T = 155, .K = 32, .V = 40}, packed);
+  for (const index_t width : {1, 7, 20}) {
+    hold<fp32>(across, {.B = 2, .T = 140, .K = 16, .V = 40, .grid_width = width}, {.initial_state = true});
+    hold<bf16>(across, {.B = 1, .T = 140, .K = 48, .V = 24, .grid_width = width}, {});
+    hold<bf16>(across, {.B = 1, .T = 140, .K = 16, .V = 24, .grid_width = width}, {}, in_segments{3});
+    hold<bf16>(across_normalised, {.B = 1, .T = 140, .Hk = 2, .H = 4, .K = 8, .V = 24, .grid_width = width}, {});
+  }
+}
+
+TEST_CASE("no forget gate, and one of a head: where channels fill the GPU") {
+  if (!has_gpu()) return;
+  const shape s{.B = 2, .T = 133, .K = 16, .V = 4400};
+  hold<fp32>(without_forgetting, s, {.initial_state = true});
+  hold<bf16>(without_forgetting, s, {.initial_state = true});
+  hold<bf16>(of_head, {.B = 2, .T = 133, .Hk = 2, .H = 2, .K = 8, .V = 2200}, {});
+}
 
 TEST_CASE("every size: tokens around rounds of 8, keys and channels of whole pieces") {
   if (!has_gpu()) return;
   struct size {
     index_t T, K, V;
   };
-  constexpr size sizes[] = {{0, 8, 8},    {1, 16, 16},  {7, 8, 24},   {8, 16, 32},   {9, 24, 40},  {15, 64, 8},
-                            {16, 48, 64}, {17, 16, 72}, {63, 16, 40}, {64, 64, 136}, {65, 40, 32}, {77, 32, 48},
-                            {130, 16, 200}};
+  constexpr size sizes[] = {{0, 8, 8},    {1, 16, 16},  {7, 8, 24},    {8, 16, 32},  {9, 24, 40},
+                            {15, 64, 8},  {16, 48, 64}, {17, 16, 72},  {63, 16, 40}, {64, 64, 136},
+                            {65, 40, 32}, {77, 32, 48}, {130, 16, 200}};
   each([&]<class Precision>(const auto& design) {
     using Design = std::remove_cvref_t<decltype(design)>;
     for (const auto& [T, K, V] : sizes)

@@ -20,13 +20,20 @@ namespace sextant::gpu {
 struct selective {
   static constexpr const char* form = "recurrent";
 
+  /// Whether gates vary over channels: a forget gate, for which there is no other form; or an input gate alone, which
+  /// matrix products are told of number by number. Of tokens of float, gates of a head are left to sums of their logarithms.
+  template <class Design, class Precision>
+  static constexpr bool has_a_reason =
+      !lanes::same_for_all<typename Design::forget_type> ||
+      (granularity<typename Design::input_type> == per::channel &&
+       (std::is_same_v<typename Design::forget_type, forget::one> || sizeof(typename Precision::token) == 2));
+
   template <class Design, class Precision>
   static constexpr bool runs =
-      lanes::decay_kind_of<typename Design::forget_type>() !=
+      has_a_reason<Design, Precision>&& lanes::decay_kind_of<typename Design::forget_type>() !=
           lanes::decay_kind::other&& std::is_same_v<typename Precision::accumulator, float> &&
       !std::is_same_v<typename Precision::token, double> &&
       !std::is_same_v<typename Design::order_type, order::global> &&
-      std::is_same_v<typename Design::position_type, position::none> &&
       !sextant::detail::is_local<Design> && sextant::detail::pointwise_map<typename Design::map_type> &&
       (std::is_same_v<typename Design::norm_type, norm::none> ||
        std::is_same_v<typename Design::norm_type, norm::sum_undecayed>);
@@ -38,6 +45,12 @@ struct selective {
       return false;
     if (x.v.template extent<axis::head>() > 65535 || sequences_of(x) > 65535) return false;  // the most that a grid has
     if (device_attribute(cudaDevAttrComputeCapabilityMajor) < 8) return false;
+    if constexpr (lanes::same_for_all<typename Design::forget_type>) {
+      // few keys, and channels that fill the GPU: elsewhere products are faster
+      if (x.k.template extent<axis::key>() > 16 ||
+          blocks_of(x, 8) < 4 * device_attribute(cudaDevAttrMultiProcessorCount))
+        return false;
+    }
     bool fits = rows_fit(x.q) && rows_fit(x.k) && rows_fit(x.v) && rows_fit(x.y);
     if constexpr (traits::step_of_channel) fits = fits && rows_fit(x.dt);
     if constexpr (traits::forget_of_channel || traits::forget_of_key) fits = fits && rows_fit(x.forget);
@@ -61,7 +74,8 @@ struct selective {
   /// cannot be cut, of more than 16 keys among them, have one.
   template <class Design, class Precision>
   static status run_cut(const Design& design, const sequence_of<Design, Precision>& x, const stream& on, int segments) {
-    if constexpr (lanes::design_traits<Design, Precision>::forget_of_key) {
+    if constexpr (lanes::design_traits<Design, Precision>::forget_of_key ||
+                  lanes::same_for_all<typename Design::forget_type>) {
       return run_warps<16, 4, 2>(design, x, on, 1);
     } else {
       // tokens of float take twice the room in shared memory: fewer channels to a warp

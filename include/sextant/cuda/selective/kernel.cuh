@@ -153,7 +153,7 @@ template <class Design, class Precision, int Keys, int Lanes, int Own> struct wa
 #pragma unroll
     for (int t = 0; t < round; ++t) {
       if (t == round / 2) {
-        mapping.store(keys_after, after.rows);
+        mapping.store(keys_after, after.rows, r + 1);
         store(table_after, after);
         __syncwarp();
         if constexpr (Outputs && late) finish<true>(gates, now, sums_of_keys, after, round, inside && r > 0, step);
@@ -239,7 +239,7 @@ template <class Design, class Precision, int Keys, int Lanes, int Own> struct wa
       }
     const channel_gates<layout> gates(design, x, at.h, first_channel, 2 * pair, V);
     const bool inside = first_channel + 2 * pair < V;
-    const key_mapping<layout> mapping(design, x, at.h, lane);
+    const key_mapping<layout> mapping(design, x, at, lane);
     if constexpr (layout::normalises) sums.begin(x.initial_state, at.n, at.h, K, lane);
 
     if (K < Keys) {  // keys beyond K: zeros that no copy overwrites
@@ -251,7 +251,7 @@ template <class Design, class Precision, int Keys, int Lanes, int Own> struct wa
     for (int i = 0; i < stages - 1; ++i) feed.send(i), feed.store_numbers(i);
     ptx::await_copies<1>();
     __syncwarp();
-    mapping.store(mapping.load(m.ring[0]), m.of[0].rows);
+    mapping.store(mapping.load(m.ring[0]), m.of[0].rows, 0);
     array<float4, tended> table;
     prepare(gates, 0, table);
     store(table, m.of[0]);

@@ -3,36 +3,44 @@
 #pragma once
 
 #include <sextant/cuda/selective/gates.cuh>
+#include <sextant/cuda/selective/key_turns.cuh>
 #include <sextant/cuda/tile/approximate.cuh>
 
 namespace sextant::gpu::lanes {
 
-/// Maps a round's k and q, the first 16 lanes k, the others q, of which lane i takes 4 numbers in every 64; and evaluates
-/// forget gates of keys.
+/// Maps and turns a round's k and q, the first 16 lanes k, the others q, of which lane i takes 4 numbers in every 64; and
+/// evaluates forget gates of keys.
 template <class Layout> struct key_mapping {
   using token = typename Layout::token;
   using design = typename Layout::design;
   using arrivals = typename Layout::arrivals;
   static constexpr int keys = Layout::keys, half = 16, at_once = 4;
   static constexpr int takes = Layout::round * keys / (half * at_once);  ///< times 4 numbers of a lane
-  static_assert(half * at_once % keys == 0 || keys % (half * at_once) == 0);
+  static constexpr int apart = half * at_once / keys;                    ///< tokens between those
+  static_assert(half * at_once % keys == 0);
+  using turns_type = std::conditional_t<Layout::turns, key_turns<Layout, takes, apart>, no_turns>;
 
   const design& d;
   const int K, lane;
   const int key;  ///< the first of the lane's 4, in all rows
   const float k_scale;
+  const int t;  ///< the first of its tokens in a round
+  const turns_type turns;
   array<float, at_once> rate;  ///< of the forget gate, for these
 
   template <class Sequence>
-  __device__ __forceinline__ key_mapping(const design& its_design, const Sequence& x, index_t h, int its_lane)
+  __device__ __forceinline__ key_mapping(const design& its_design, const Sequence& x, const block_place& at,
+                                         int its_lane)
       : d{its_design},
         K{int(x.k.template extent<axis::key>())},
         lane{its_lane},
         key{its_lane * at_once % keys},
-        k_scale{key_scale<float>(d.feature_map, K)} {
+        k_scale{key_scale<float>(d.feature_map, K)},
+        t{its_lane % half * at_once / keys},
+        turns{its_design, x, at, key, t} {
     if constexpr (Layout::forget_of_key)
 #pragma unroll
-      for (int i = 0; i < at_once; ++i) rate[i] = forget_of_design<Layout>::rate(x, h, 0, key + i < K ? key + i : 0);
+      for (int i = 0; i < at_once; ++i) rate[i] = forget_of_design<Layout>::rate(x, at.h, 0, key + i < K ? key + i : 0);
   }
 
   /// phi of one number: for tokens of 16 bits by instructions that are good to 2^-22.
@@ -55,10 +63,11 @@ template <class Layout> struct key_mapping {
       s.F = load_together<at_once>(from.tokens + Layout::forget_keys_at + lane * at_once);
     return s;
   }
-  /// Those, mapped, where they belong among the rows `to`.
-  __device__ __forceinline__ void store(const share_of_round& s, float* to) const {
+  /// Those of round r, mapped and turned, where they belong among the rows `to`.
+  __device__ __forceinline__ void store(const share_of_round& s, float* to, int r) const {
     const bool of_q = lane >= half;
-    const int t = lane % half * at_once / keys;
+    [[maybe_unused]] array<array<float2, 2>, takes> angles;
+    if constexpr (Layout::turns) turns.angles(r, angles);
     float* const row = to + t * Layout::row + (of_q ? keys : 0) + key;
     const float scale_before = of_q ? 1.0f : k_scale;
 #pragma unroll
@@ -68,8 +77,11 @@ template <class Layout> struct key_mapping {
       if constexpr (!Layout::plain_map)
 #pragma unroll
         for (int j = 0; j < at_once; ++j) numbers[j] = key + j < K ? mapped(numbers[j] * scale_before) : 0.0f;
-      store_together(row + i * (half * at_once / keys) * Layout::row,
-                     together<float, 4>{{numbers[0], numbers[1], numbers[2], numbers[3]}});
+      float4 all{numbers[0], numbers[1], numbers[2], numbers[3]};
+      float* const its_row = row + i * apart * Layout::row;
+      if constexpr (Layout::keeps_unturned) *reinterpret_cast<float4*>(its_row + Layout::unturned_at) = all;
+      if constexpr (Layout::turns) all = turned(all, angles[i][0], angles[i][1]);
+      *reinterpret_cast<float4*>(its_row) = all;
     }
     if constexpr (Layout::forget_of_key) {
       static_assert(Layout::round * keys == 32 * at_once);
@@ -107,9 +119,9 @@ template <class Layout> struct key_sums {
       const int key = i * 32 + lane % across;
 #pragma unroll
       for (int t = 0; t < Layout::round; ++t) {
-        z[i] += t < count ? rows[t * Layout::row + key] : 0.0f;
+        z[i] += t < count ? rows[t * Layout::row + Layout::unturned_at + key] : 0.0f;
         if (t / tokens * tokens == first)
-          qz[t % tokens] = fmaf(rows[t * Layout::row + Layout::keys + key], z[i], qz[t % tokens]);
+          qz[t % tokens] = fmaf(rows[t * Layout::row + Layout::unturned_at + Layout::keys + key], z[i], qz[t % tokens]);
       }
     }
     // each step halves the tokens that a lane sums for, until each lane is left with one

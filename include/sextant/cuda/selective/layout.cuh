@@ -14,8 +14,9 @@ template <class Element, int Count> using array = Element[static_cast<std::size_
 
 /// How a forget gate that varies over channels or keys is evaluated.
 enum class decay_kind {
+  one,      ///< there is none
   fixed,    ///< reads no token: computed once, in registers
-  channel,  ///< the same for all keys: once per token and channel, with v
+  channel,  ///< the same for all keys, also for all channels: once per token and channel, with v
   state,    ///< of a number per channel and a rate per key: once per token, channel and key
   row,      ///< the same for all channels, of a tensor per key: once per token and key, with k
   other,    ///< of a tensor per key and channel; or of none of these
@@ -23,12 +24,16 @@ enum class decay_kind {
 
 template <class Gate> consteval decay_kind decay_kind_of() {
   constexpr per raw = raw_granularity<Gate>, rate = rate_granularity<Gate>, both = granularity<Gate>;
+  if (std::is_same_v<Gate, forget::one>) return decay_kind::one;
   if (raw == per::key && both == per::key) return decay_kind::row;
-  if ((both != per::channel && both != per::key_channel) || raw == per::key || raw == per::key_channel)
-    return decay_kind::other;
+  if (both == per::key || raw == per::key || raw == per::key_channel) return decay_kind::other;
   if (raw == per::nothing) return decay_kind::fixed;
   return rate == per::key || rate == per::key_channel ? decay_kind::state : decay_kind::channel;
 }
+
+/// Whether a forget gate is the same for all channels and keys, if there is one: matrix products can do what it asks for.
+template <class Gate>
+inline constexpr bool same_for_all = granularity<Gate> == per::nothing || granularity<Gate> == per::head;
 
 /// What a design reads of its tokens.
 template <class Design, class Precision> struct design_traits {
@@ -52,6 +57,8 @@ template <class Design, class Precision> struct design_traits {
   static constexpr bool learned = sextant::detail::is_learned<Design>;
   static constexpr bool reversed = std::is_same_v<typename Design::order_type, order::reversed>;
   static constexpr bool normalises = sextant::detail::normalises<typename Design::norm_type>;
+  static constexpr bool turns_1d = sextant::detail::turns_1d<Design>, turns_2d = sextant::detail::turns_2d<Design>;
+  static constexpr bool turns = turns_1d || turns_2d;
   static constexpr bool plain_map = std::is_same_v<typename Design::map_type, map::identity>;
   /// Tokens of 16 bits carry errors of 2^-9 or 2^-12: functions that are off by less will do.
   static constexpr bool exact = sizeof(token) == 4;
@@ -77,8 +84,11 @@ struct warp_layout : design_traits<Design, Precision> {
     return n == 0 && t % 2 == int(base::has_gate);
   }
   /// Floats of phi(k), phi(q) and, where it is the same for all channels, F of one token; of 16 keys as many always, against
-  /// bank conflicts.
-  static constexpr int row = Keys == 16 ? 48 : 2 * Keys;
+  /// bank conflicts. Behind them phi(k) and phi(q) before they are turned, where a normaliser reads them.
+  static constexpr int turned_row = Keys == 16 ? 48 : 2 * Keys;
+  static constexpr bool keeps_unturned = base::turns && base::normalises;
+  static constexpr int row = turned_row + (keeps_unturned ? 2 * Keys : 0);
+  static constexpr int unturned_at = keeps_unturned ? turned_row : 0;
 
   // Which lane is (p, q). Bit 0 is of p, so that neighbours read the same of k and q, and bit 1 of q, so that lanes two apart
   // read the same of their channels: then 16 lanes that read 16 bytes each are served at once.
@@ -143,6 +153,7 @@ struct warp_layout : design_traits<Design, Precision> {
 struct block_place {
   int n, h, key_head;     ///< sequence, head, head of q and k
   int block;              ///< of channels, of the head's
+  index_t origin;         ///< where the sequence begins
   index_t first, length;  ///< where its tokens lie
   bool packed;            ///< in the only batch there is
 
@@ -155,6 +166,7 @@ struct block_place {
       first = from < 0 ? 0 : from > length ? length : from;
       length = (to < first ? first : to > length ? length : to) - first;
     }
+    origin = first;
   }
   __device__ __forceinline__ int batch() const { return packed ? 0 : n; }
   /// Leaves `count` tokens from `from` on, in the order of time.

@@ -64,6 +64,7 @@ template <class Layout> struct lane_states {
         if constexpr (decay == decay_kind::state)
           F[c][i] = forget(number[c], rate[c][i], Layout::by_polynomial(t, i * own + c), shift(t, i));
         else if constexpr (decay == decay_kind::fixed) F[c][i] = rate[c][i];
+        else if constexpr (decay == decay_kind::one) F[c][i] = 1;
         else F[c][i] = number[c];
       }
   }
@@ -71,7 +72,8 @@ template <class Layout> struct lane_states {
   template <bool Outputs, class Rows>
   __device__ __forceinline__ void update(const of_states& F, const Rows& rows, const of_own& w, of_own& part) {
     meet<Outputs>(rows, part, [&](int c, int i, float k) {
-      return fmaf(F[c][i], in_two_parts ? fmaf(change[c][i], S[c][i], S[c][i]) : S[c][i], k * w[c]);
+      if constexpr (decay == decay_kind::one) return fmaf(k, w[c], S[c][i]);
+      else return fmaf(F[c][i], in_two_parts ? fmaf(change[c][i], S[c][i], S[c][i]) : S[c][i], k * w[c]);
     });
   }
   /// The same, with what of F is nearly 1 as its difference from 1: for gates of which `x` answers the logarithm.
