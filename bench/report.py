@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes the measured figures of bench/results/ into the pages, between their marks.
+"""Writes the measured figures of bench/results/ into the pages, between their marks, and the plots of docs/plots/.
 
     python3 bench/report.py                       writes
     python3 bench/report.py --check               exits 1 where a page holds other figures than the results
@@ -15,6 +15,7 @@ import re
 import sys
 
 import gpu_report
+import plots
 
 root = pathlib.Path(__file__).resolve().parents[1]
 results = root / "bench" / "results"
@@ -88,6 +89,13 @@ def write_pages(check):
             changed.append(page.name)
             if not check:
                 page.write_text(new, encoding="utf-8")
+    for name, draw in plots.PLOTS.items():
+        path, new = root / "docs" / "plots" / name, draw(results)
+        if new is not None and (path.read_text(encoding="utf-8") if path.exists() else None) != new:
+            changed.append(name)
+            if not check:
+                path.parent.mkdir(exist_ok=True)
+                path.write_text(new, encoding="utf-8")
     print("changed: " + (", ".join(changed) or "nothing"))
     return 1 if changed and check else 0
 
