@@ -26,8 +26,10 @@ struct keyed_wgmma {
            reads_own<forget_type> && raw_granularity<forget_type> == per::key &&
            (granularity<typename Design::input_type> == per::nothing ||
             granularity<typename Design::input_type> == per::head) &&
-           std::is_same_v<typename Design::norm_type, norm::none> && !is_local<Design> && !turns_1d<Design> &&
-           !turns_2d<Design> && pointwise_map<typename Design::map_type> &&
+           (std::is_same_v<typename Design::norm_type, norm::none> ||
+            (std::is_same_v<typename Design::norm_type, norm::sum> &&
+             granularity<typename Design::input_type> == per::nothing && !turns_1d<Design>)) &&
+           !is_local<Design> && !turns_2d<Design> && pointwise_map<typename Design::map_type> &&
            !std::is_same_v<typename Design::order_type, order::global>;
   }();
 
@@ -41,7 +43,9 @@ struct keyed_wgmma {
       if (K % 64 != 0) return false;  // a map may make anything of keys that are not there
     if constexpr (!sextant::detail::is_any<typename Design::forget_type, forget::log_sigmoid<per::key>,
                                            forget::log_decay<per::key>>)
-      if (K % 64 != 0) return false;  // and so may a gate of one's own
+      if (K % 64 != 0) return false;                                        // and so may a gate of one's own
+    if constexpr (sextant::detail::normalises<typename Design::norm_type>)  // blocks of a head begin with one z
+      if (V > 128 && x.final_state.z && x.final_state.z.data() == x.initial_state.z.data()) return false;
     if (B * H * ((V + 127) / 128) >= (index_t(1) << 30) || T >= (index_t(1) << 30)) return false;
     if (!wgmma::can_be_mapped(x.q) || !wgmma::can_be_mapped(x.k) || !wgmma::can_be_mapped(x.forget)) return false;
     if (!wgmma::can_be_mapped(x.v) || !wgmma::can_be_mapped(x.y)) return false;
@@ -58,8 +62,7 @@ struct keyed_wgmma {
   template <class Design, class Precision>
   static std::size_t workspace_bytes(const Design& design, const sequence_of<Design, Precision>& x) {
     return with_plan(design, x, [&](auto plan) {
-      using states = wgmma::keyed_states<decltype(plan)::keys>;
-      return states::count(segments_of(plan, x), blocks_of(x)) * sizeof(float);
+      return wgmma::states_of_keys<decltype(plan)>::count(segments_of(plan, x), blocks_of(x)) * sizeof(float);
     });
   }
   template <class Design, class Precision>
@@ -79,6 +82,8 @@ struct keyed_wgmma {
     const int H = int(x.v.template extent<axis::head>()), K = int(x.k.template extent<axis::key>());
     const int V = int(x.v.template extent<axis::value>()), T = int(x.v.template extent<axis::time>());
     const int chunks = (T + Plan::rows - 1) / Plan::rows, segments = segments_of(Plan{}, x), blocks = blocks_of(x);
+    double eps = 0;
+    if constexpr (Plan::normalised) eps = design.norm.eps;
     wgmma::keyed_call<Design, Precision> call{design,
                                               x,
                                               T,
@@ -93,7 +98,8 @@ struct keyed_wgmma {
                                               segments,
                                               (chunks + segments - 1) / segments,
                                               segments <= wgmma::most_added_up,
-                                              reinterpret_cast<float*>(on.memory.data)};
+                                              reinterpret_cast<float*>(on.memory.data),
+                                              float(eps)};
     wgmma::keyed_maps maps{};
     status made = wgmma::map_boxes(maps.q, x.q, Plan::step_rows);
     if (made) made = wgmma::map_boxes(maps.k, x.k, Plan::step_rows);
@@ -108,9 +114,9 @@ struct keyed_wgmma {
       if (made) made = launch_kernel<Plan>(blocks * (segments - 1), on, call, maps);
       call.answers = true;
       if (made && !call.adds_up)
-        made = launch(&wgmma::pass_on_keys_kernel<Plan::keys>,
-                      dim3(unsigned(wgmma::keyed_states<Plan::keys>::state_numbers / 256), unsigned(blocks)), dim3(256),
-                      0, on.handle, call.handed, segments);
+        made = launch(&wgmma::pass_on_keys_kernel<Plan::keys, Plan::normalised>,
+                      dim3(unsigned((wgmma::states_of_keys<Plan>::handed_numbers + 255) / 256), unsigned(blocks)),
+                      dim3(256), 0, on.handle, call.handed, segments);
       if (!made) return made;
     }
     return launch_kernel<Plan>(blocks * segments, on, call, maps);

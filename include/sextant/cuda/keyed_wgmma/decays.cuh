@@ -6,6 +6,7 @@
 #include <utility>  // integer_sequence
 
 #include <sextant/cuda/keyed_wgmma/gates.cuh>
+#include <sextant/cuda/keyed_wgmma/rotations.cuh>
 #include <sextant/cuda/ptx/shared_words.cuh>
 
 namespace sextant::gpu::wgmma {
@@ -18,6 +19,7 @@ inline constexpr float keyed_reach = 64.0f;
 template <class Plan> struct step_decays {
   static constexpr int count = Plan::step_rows / 2, keys = 4;
   float since_end[std::size_t(count)][std::size_t(keys)], whole[std::size_t(keys)];
+  float entered[std::size_t(keys)];  // for a normaliser: the sum of k_i 2^(G - G_i) of a lane's rows
 
   /// A lane's first key.
   static __device__ __forceinline__ int key_of(int lane) { return keys * (lane % 16); }
@@ -97,10 +99,12 @@ template <class Plan> struct step_decays {
       ptx::store_words<k_rest_at + bytes(i)>(at, __float_as_uint(its[1]), __float_as_uint(its[3]));
     });
   }
-  /// Queries and keys of the step, in place and beside.
+  /// Queries and keys of the step that begins with token `first`, in place and beside.
   template <class Features>
-  __device__ __forceinline__ void decay_rows(const Features& features, std::uint32_t lane_at, int lane) const {
+  __device__ __forceinline__ void decay_rows(const Features& features, std::uint32_t lane_at, int first, int lane) {
     constexpr int at_once = 2;
+    auto rotations = features.template rotations<false>(lane, first + first_row(lane) + row_of(0));
+    begin_sums();
     each_group<at_once>([&](auto group) {
       uint2 q[at_once], k[at_once];  // all of them on their way before the first is needed
       each_of<at_once>(group, [&](auto which, int n) {
@@ -113,15 +117,18 @@ template <class Plan> struct step_decays {
         const std::uint32_t at = place(lane_at, i);
         const float(&its)[std::size_t(keys)] = since_end[i];
         const float opposite[] = {-its[0], -its[1], -its[2], -its[3]};
-        store_query<bytes(i)>(features, at, q[n], its);
-        store_key<bytes(i)>(features, at, k[n], opposite, features.admitted_in(first_row(lane) + row_of(i)));
+        store_query<bytes(i)>(features, rotations, at, q[n], its);
+        store_key<bytes(i)>(features, rotations, at, k[n], opposite, features.admitted_in(first_row(lane) + row_of(i)));
+        rotations.go_on();
       });
     });
   }
   /// The same from stashed sums, row after row, with little code: keys, and if `queries` says so these times 2^G_i.
   template <class Features>
-  __device__ __forceinline__ void decay_stashed_rows(const Features& features, std::uint32_t lane_at, int lane,
-                                                     bool queries) const {
+  __device__ __forceinline__ void decay_stashed_rows(const Features& features, std::uint32_t lane_at, int first,
+                                                     int lane, bool queries) {
+    auto rotations = features.template rotations<true>(lane, first + first_row(lane));
+    begin_sums();
 #pragma unroll 1
     for (int row = 0; row < count; ++row) {
       const std::uint32_t at = (lane_at ^ std::uint32_t(row << 4)) + std::uint32_t(128 * row);
@@ -132,9 +139,10 @@ template <class Plan> struct step_decays {
       const float opposite[] = {-its[0], -its[1], -its[2], -its[3]};
       if (queries) {
         const float since_start[] = {its[0] + whole[0], its[1] + whole[1], its[2] + whole[2], its[3] + whole[3]};
-        store_query<0>(features, at, ptx::load_words<q_at>(at), since_start);
+        store_query<0>(features, rotations, at, ptx::load_words<q_at>(at), since_start);
       }
-      store_key<0>(features, at, k, opposite, features.admitted_in(first_row(lane) + row));
+      store_key<0>(features, rotations, at, k, opposite, features.admitted_in(first_row(lane) + row));
+      rotations.go_on();
     }
   }
 
@@ -150,31 +158,48 @@ template <class Plan> struct step_decays {
       for (int key = 0; key < keys; ++key) its[key] = part(its[key], key);
     }
   }
-  /// What `of` makes of two numbers, times 2^exponent, in two parts of 16 bits.
+  __device__ __forceinline__ void begin_sums() {
+    if constexpr (Plan::normalised)
+#pragma unroll
+      for (int key = 0; key < keys; ++key) entered[key] = 0.0f;
+  }
+  /// What `of` makes of two numbers, turned, times 2^exponent.
   template <class Of>
-  static __device__ __forceinline__ uint2 decayed(std::uint32_t word, float exponent_x, float exponent_y,
-                                                  const Of& of) {
+  static __device__ __forceinline__ float2 decayed(const lane_rotations<Plan>& rotations, int pair, std::uint32_t word,
+                                                   float exponent_x, float exponent_y, const Of& of) {
+    float x, y;
+    detail::widen_pair<typename Plan::token>(word, x, y);
+    x = of(x), y = of(y);
+    rotations.turn(pair, x, y);
+    return {x * ptx::exp2_approx(exponent_x), y * ptx::exp2_approx(exponent_y)};
+  }
+  /// Two numbers in two parts of 16 bits.
+  static __device__ __forceinline__ uint2 in_parts(float2 x) {
     using token = typename Plan::token;
-    float x, y, high_x, high_y;
-    detail::widen_pair<token>(word, x, y);
-    x = of(x) * ptx::exp2_approx(exponent_x), y = of(y) * ptx::exp2_approx(exponent_y);
-    const std::uint32_t high = detail::round_pair<token>(x, y);
+    float high_x, high_y;
+    const std::uint32_t high = detail::round_pair<token>(x.x, x.y);
     detail::widen_pair<token>(high, high_x, high_y);
-    return {high, detail::round_pair<token>(x - high_x, y - high_y)};
+    return {high, detail::round_pair<token>(x.x - high_x, x.y - high_y)};
   }
   template <int Bytes, class Features>
-  static __device__ __forceinline__ void store_query(const Features& features, std::uint32_t at, uint2 q,
+  static __device__ __forceinline__ void store_query(const Features& features, const lane_rotations<Plan>& rotations,
+                                                     std::uint32_t at, uint2 q,
                                                      const float (&exponents)[std::size_t(keys)]) {
     const auto query = [&](float x) { return features.query(x); };
-    const uint2 x = decayed(q.x, exponents[0], exponents[1], query),
-                y = decayed(q.y, exponents[2], exponents[3], query);
+    const uint2 x = in_parts(decayed(rotations, 0, q.x, exponents[0], exponents[1], query)),
+                y = in_parts(decayed(rotations, 1, q.y, exponents[2], exponents[3], query));
     ptx::store_words<q_at + Bytes>(at, x.x, y.x), ptx::store_words<q_rest_at + Bytes>(at, x.y, y.y);
   }
   template <int Bytes, class Features>
-  static __device__ __forceinline__ void store_key(const Features& features, std::uint32_t at, uint2 k,
-                                                   const float (&exponents)[std::size_t(keys)], float admitted) {
-    const auto key = [&](float x) { return Features::gated ? features.key(x) * admitted : features.key(x); };
-    const uint2 x = decayed(k.x, exponents[0], exponents[1], key), y = decayed(k.y, exponents[2], exponents[3], key);
+  __device__ __forceinline__ void store_key(const Features& features, const lane_rotations<Plan>& rotations,
+                                            std::uint32_t at, uint2 k, const float (&exponents)[std::size_t(keys)],
+                                            float admitted) {
+    const auto key = [&](float x) { return Features::weighs ? features.key(x) * admitted : features.key(x); };
+    const float2 low = decayed(rotations, 0, k.x, exponents[0], exponents[1], key),
+                 high = decayed(rotations, 1, k.y, exponents[2], exponents[3], key);
+    if constexpr (Plan::normalised)
+      entered[0] += low.x, entered[1] += low.y, entered[2] += high.x, entered[3] += high.y;
+    const uint2 x = in_parts(low), y = in_parts(high);
     ptx::store_words<k_at + Bytes>(at, x.x, y.x), ptx::store_words<k_rest_at + Bytes>(at, x.y, y.y);
   }
   template <class Visit, int... I>

@@ -4,6 +4,7 @@
 
 #include <sextant/cuda/keyed_wgmma/plan.cuh>
 #include <sextant/cuda/keyed_wgmma/producer.cuh>
+#include <sextant/cuda/keyed_wgmma/rotations.cuh>
 #include <sextant/cuda/keyed_wgmma/segments.cuh>
 #include <sextant/cuda/keyed_wgmma/state.cuh>
 #include <sextant/cuda/keyed_wgmma/weights.cuh>
@@ -40,6 +41,7 @@ __global__ void __launch_bounds__(Plan::threads, 1)
   } else if (threadIdx.x == 0) {
     barriers.skipped = 0;
   }
+  fill_turns<Plan>(call, barriers);
   __syncthreads();
 
   // Each role finds out by itself where it works: what lived across the branches would cost all of them registers.

@@ -26,6 +26,12 @@ template <class Design, class Precision, int Keys> struct keyed_plan {
   static constexpr bool skips = sextant::detail::is_learned<Design>;
   static constexpr bool output_gate = sextant::detail::has_output_gate<Design>;
   static constexpr bool reversed = std::is_same_v<typename Design::order_type, order::reversed>;
+  static constexpr bool turns = sextant::detail::turns_1d<Design>;
+  static constexpr bool normalised = sextant::detail::normalises<typename Design::norm_type>;
+  /// Keys are multiplied by a number of their token: the input gate, or 0 where a map makes something of a token that is not
+  /// there, which a normaliser would count.
+  static constexpr bool weighs_keys = admits || (maps && normalised);
+  static_assert(!normalised || (!admits && !turns), "a normaliser sums keys that are neither gated nor turned");
 
   static constexpr int producer_group = 0, first_decay_group = 1, decay_groups = 2;
   static constexpr int first_state_group = first_decay_group + decay_groups;
@@ -80,9 +86,30 @@ template <class Plan> __device__ __forceinline__ keyed_stage<Plan>& stage_of(uns
 }
 template <class Plan> inline constexpr int keyed_stages = int((226 * 1024 - 512) / keyed_stage<Plan>::bytes);
 
-/// Barriers of a block. Phase n of a stage's barriers belongs to the n-th chunk in that stage. Where lanes have written or
+/// What turns the pairs of keys of a block's head, the same for every step.
+template <class Plan, bool = Plan::turns> struct key_turns {
+  alignas(16) std::uint64_t of_pair[std::size_t(Plan::keys / 2)];  // for each token, see turns_per_unit()
+  alignas(16) float2 one[std::size_t(Plan::keys / 2)];             // as cosine and sine, from one position to the next
+};
+template <class Plan> struct key_turns<Plan, false> {};
+
+/// What the warps of a normaliser tell each other: z_n, which the state's keys sum up to before step n, the last two of them.
+template <class Plan, bool = Plan::normalised> struct key_sums {
+  static constexpr int warps = 4 * Plan::decay_groups;
+
+  alignas(16) float z[2][Plan::keys];
+  alignas(
+      16) std::uint16_t shown[std::size_t(warps)][2][64];  // a warp's z as its products read it, and what rounding took
+  float of_rows[std::size_t(warps)][Plan::step_rows];      // a warp's share of q z
+  alignas(16) float factors[std::size_t(keyed_stages<Plan>)][Plan::steps]
+                           [Plan::step_rows];  // of rows of y: scale / (q z + eps)
+  ptx::mbarrier known[2][Plan::slabs];         // phase m of number i: z_n of n = 2 m + 2 - i
+};
+template <class Plan> struct key_sums<Plan, false> {};
+
+/// Barriers of a block, and what else its warps tell each other beside the stages. Phase n of a stage's barriers belongs to the n-th chunk in that stage. Where lanes have written or
 /// read themselves, all of them arrive, so that a detector of races can follow.
-template <class Plan> struct keyed_barriers {
+template <class Plan> struct keyed_barriers : key_turns<Plan>, key_sums<Plan> {
   static constexpr int stages = keyed_stages<Plan>;
   ptx::mbarrier landed[std::size_t(stages)];    // q, k, v and raw decays are there
   ptx::mbarrier decayed[std::size_t(stages)];   // queries, keys and weights with their decays are there
@@ -100,6 +127,8 @@ template <class Plan> struct keyed_barriers {
       finished[i].init(32 * finishing_warps);
       released[i].init(1);
     }
+    if constexpr (Plan::normalised)
+      for (int i = 0; i < 2 * Plan::slabs; ++i) this->known[i / Plan::slabs][i % Plan::slabs].init(32);
     ptx::publish_mbarriers();
   }
 };
@@ -116,6 +145,7 @@ template <class Design, class Precision> struct keyed_call {
   int segments, segment_chunks;  ///< of a sequence; of a segment, the last one may have fewer
   bool adds_up;                  ///< with few segments: each adds up itself what those before it hand over
   float* handed;                 ///< with several segments: what they hand over, see keyed_states
+  float eps;                     ///< of a normaliser
 };
 
 /// The tensors of a call as boxes of a chunk's tokens, of queries a step's, by 64 numbers of one head.

@@ -38,8 +38,42 @@ __device__ __forceinline__ std::uint32_t columns_at(std::uint32_t tile, int lane
 template <int Bytes> __device__ __forceinline__ void load_rows(std::uint32_t (&to)[4], std::uint32_t at, int i) {
   ptx::load_matrices(to, (at ^ std::uint32_t(i << 5)) + Bytes);
 }
+/// What else is made of the queries of a unit, 16 keys at a time: nothing.
+struct no_sums {
+  __device__ __forceinline__ void add(int, const std::uint32_t (&)[4], const std::uint32_t (&)[4]) {}
+};
+/// The sums q z over the 64 keys of a unit, z as two rows of 16 bits, what it is rounded to and what rounding took: those are
+/// the columns 2 (lane % 4) and the next one of a second factor whose columns repeat them.
+template <class Token> struct query_sums {
+  std::uint32_t at;  // where a lane's row for load_matrices() begins
+  float sums[4] = {}, rests[4] = {};
+  std::uint32_t z[4] = {};
+
+  /// += over keys 16 i to 16 i + 15; i = 0, 1, 2, 3.
+  __device__ __forceinline__ void add(int i, const std::uint32_t (&q)[4], const std::uint32_t (&q_rest)[4]) {
+    if (i % 2 == 0) ptx::load_matrices(z, at + std::uint32_t(32 * i));
+    ptx::multiply_add<Token>(sums, q, z[i % 2 * 2], z[i % 2 * 2 + 1]);
+    ptx::multiply_add<Token>(rests, q_rest, z[i % 2 * 2], z[i % 2 * 2 + 1]);
+  }
+  /// Of row lane / 4, or lane / 4 + 8.
+  __device__ __forceinline__ float of_row(int i) const {
+    return sums[2 * i] + (sums[2 * i + 1] + (rests[2 * i] + rests[2 * i + 1]));
+  }
+};
+/// Nothing but what else is made of them.
+template <class Token, class Sums>
+__device__ __forceinline__ void query_alone(std::uint32_t unit, int lane, Sums& also) {
+  const std::uint32_t rows = rows_at(unit, lane);
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    std::uint32_t q[4], q_rest[4];
+    load_rows<q_at>(q, rows, i), load_rows<q_rest_at>(q_rest, rows, i);
+    also.add(i, q, q_rest);
+  }
+}
 /// q k^T over the 64 keys of a unit, both in two parts.
-template <class Token> __device__ __forceinline__ step_scores decayed_scores(std::uint32_t unit, int lane) {
+template <class Token, class Sums>
+__device__ __forceinline__ step_scores decayed_scores(std::uint32_t unit, int lane, Sums& also) {
   const std::uint32_t rows = rows_at(unit, lane), columns = columns_at(unit, lane);
   step_scores sums, rests;
 #pragma unroll
@@ -48,6 +82,7 @@ template <class Token> __device__ __forceinline__ step_scores decayed_scores(std
     load_rows<q_at>(q, rows, i), load_rows<k_at>(k, columns, i);
     load_rows<q_rest_at>(q_rest, rows, i), load_rows<k_rest_at>(k_rest, columns, i);
     sums.add<Token>(q, k), rests.add<Token>(q, k_rest), rests.add<Token>(q_rest, k);
+    also.add(i, q, q_rest);
   }
   sums += rests;
   return sums;
@@ -57,18 +92,22 @@ template <class Token> __device__ __forceinline__ step_scores decayed_scores(std
 /// some of the pairs of different tokens, then half of a token's with itself, and sums over the unit's keys, whose sums of
 /// logarithms are stashed; `room` has place for 120 numbers.
 template <class Plan, class Features>
-__device__ __forceinline__ step_scores score_pairs(const Features& features, std::uint32_t unit, float* room,
+__device__ __forceinline__ step_scores score_pairs(const Features& features, std::uint32_t unit, float* room, int first,
                                                    int lane) {
   using token = typename Plan::token;
   constexpr int pairs = Plan::step_rows * (Plan::step_rows - 1) / 2, of_lane = (pairs + 31) / 32;
   const auto row_at = [&](int row) { return unit + std::uint32_t(row * 128 + ((row & 7) << 4)); };
-  const auto product = [&](std::uint32_t i, std::uint32_t j, float decay_x, float decay_y, float& sum) {
+  const auto product = [&](std::uint32_t i, std::uint32_t j, const auto& turn, float decay_x, float decay_y,
+                           float& sum) {
     float2 q, k;
     detail::widen_pair<token>(ptx::load_word<q_at>(i), q.x, q.y);
     detail::widen_pair<token>(ptx::load_word<k_at>(j), k.x, k.y);
-    sum = fmaf(features.query(q.x) * decay_x, features.key(k.x), sum);
-    sum = fmaf(features.query(q.y) * decay_y, features.key(k.y), sum);
+    q.x = features.query(q.x), q.y = features.query(q.y), k.x = features.key(k.x), k.y = features.key(k.y);
+    turn(q, i), turn(k, j);
+    sum = fmaf(q.x * decay_x, k.x, sum);
+    sum = fmaf(q.y * decay_y, k.y, sum);
   };
+  const auto stay = [](float2&, std::uint32_t) {};
   std::uint32_t asks[of_lane], asked[of_lane];  // where rows begin
   float sums[of_lane];
 #pragma unroll
@@ -80,12 +119,17 @@ __device__ __forceinline__ step_scores score_pairs(const Features& features, std
   }
 #pragma unroll 1
   for (std::uint32_t key = 0; key < 128; key += 4) {
+    const auto turn = [&](float2& x, std::uint32_t at) {
+      if constexpr (Plan::turns)
+        x = turned(x, rotation_of(features.call, features.turns, features.first_pair + int(key) / 4,
+                                  first + int(at - unit) / 128));
+    };
 #pragma unroll
     for (int m = 0; m < of_lane; ++m) {
       const std::uint32_t i = asks[m] ^ key, j = asked[m] ^ key;
       const float x = __uint_as_float(ptx::load_word<q_rest_at>(i)) - __uint_as_float(ptx::load_word<q_rest_at>(j));
       const float y = __uint_as_float(ptx::load_word<k_rest_at>(i)) - __uint_as_float(ptx::load_word<k_rest_at>(j));
-      product(i, j, ptx::exp2_approx(x), ptx::exp2_approx(y), sums[m]);
+      product(i, j, turn, ptx::exp2_approx(x), ptx::exp2_approx(y), sums[m]);
     }
   }
 #pragma unroll
@@ -96,9 +140,10 @@ __device__ __forceinline__ step_scores score_pairs(const Features& features, std
   float own = 0.0f;
   const std::uint32_t row = row_at(lane % 16) ^ std::uint32_t(lane / 16 * 64);
 #pragma unroll 1
-  for (std::uint32_t key = 0; key < 64; key += 4) product(row ^ key, row ^ key, 1.0f, 1.0f, own);
+  for (std::uint32_t key = 0; key < 64; key += 4)
+    product(row ^ key, row ^ key, stay, 1.0f, 1.0f, own);  // both turned by the same
   own += __shfl_xor_sync(~0u, own, 16);
-  if constexpr (Features::gated) own *= features.admitted;
+  if constexpr (Features::weighs) own *= features.admitted;
   const float its_own[] = {__shfl_sync(~0u, own, lane / 4), __shfl_sync(~0u, own, lane / 4 + 8)};
   __syncwarp();
   step_scores scores;

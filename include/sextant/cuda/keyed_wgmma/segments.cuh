@@ -30,10 +30,11 @@ template <class Plan> int keyed_segments_for(int chunks, int blocks, int multipr
 /// The states that the segments of a sequence begin with, in memory of the device. Record 0 is the initial state: a copy,
 /// since the last segment may write the final one in its place. Record j is at first what segment j - 1 makes of zeros,
 /// and once states are passed on, what comes of all before it. Numbers lie as warpgroups hold them, so that neighbouring
-/// threads have neighbours; behind them is what is left in record j of each key of record j - 1.
-template <int Keys> struct keyed_states {
+/// threads have neighbours; behind them is what is left in record j of each key of record j - 1, and behind that the normaliser's z.
+template <int Keys, bool Normalised = false> struct keyed_states {
   static constexpr int slices = 2, slice_numbers = 64 * Keys, state_numbers = slices * slice_numbers;
-  static constexpr int record_numbers = state_numbers + Keys;
+  static constexpr int handed_numbers = state_numbers + (Normalised ? Keys : 0);  ///< of the state and z
+  static constexpr int record_numbers = handed_numbers + Keys;
 
   float* handed;
   int segments, number;  // number: of the block among those of its segment
@@ -44,8 +45,11 @@ template <int Keys> struct keyed_states {
   }
   __device__ float* record(int j) const { return handed + (std::int64_t(number) * segments + j) * record_numbers; }
   __device__ float* left(int j) const { return record(j) + state_numbers; }
-  /// The key of number i of a record.
+  __device__ float* sums(int j) const { return left(j) + Keys; }
+  /// Where number i of the state and z lies in a record, and its key.
+  static __device__ int place_of(int i) { return Normalised && i >= state_numbers ? i + Keys : i; }
   static __device__ int key_of(int i) {
+    if (Normalised && i >= state_numbers) return i - state_numbers;
     const int held = i % slice_numbers / 128, lane = i % 32;
     return held / 4 * 8 + 2 * (lane % 4) + held % 2;
   }
@@ -67,11 +71,17 @@ template <int Keys> struct keyed_states {
   }
 };
 
+/// Those of a plan.
+template <class Plan> using states_of_keys = keyed_states<Plan::keys, Plan::normalised>;
+
 /// Passes states on: record j += left_j record (j - 1). Blocks of 256 threads, a thread for each number.
-template <int Keys> __global__ void __launch_bounds__(256) pass_on_keys_kernel(float* handed, int segments) {
+template <int Keys, bool Normalised>
+__global__ void __launch_bounds__(256) pass_on_keys_kernel(float* handed, int segments) {
   constexpr int at_once = 8;
-  const keyed_states<Keys> its{handed, segments, int(blockIdx.y)};
-  const int i = int(blockIdx.x) * 256 + int(threadIdx.x), key = its.key_of(i);
+  using states = keyed_states<Keys, Normalised>;
+  const states its{handed, segments, int(blockIdx.y)};
+  const int number = int(blockIdx.x) * 256 + int(threadIdx.x), key = its.key_of(number), i = its.place_of(number);
+  if (Normalised && number >= states::handed_numbers) return;
   float state = its.record(0)[i];
   for (int first = 1; first < segments; first += at_once) {
     float added[at_once], left[at_once];
@@ -149,7 +159,7 @@ __device__ void follow_factors(const Call& call, const keyed_block<Plan>& block,
   }
   if (2 * thread >= Plan::keys) return;
   if (forgets) left = {0.0f, 0.0f};
-  const keyed_states<Plan::keys> states{call.handed, call.segments, block.number};
+  const states_of_keys<Plan> states{call.handed, call.segments, block.number};
   reinterpret_cast<float2*>(states.left(block.segment + 1))[thread] = left;
 }
 

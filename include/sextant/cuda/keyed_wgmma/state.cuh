@@ -36,7 +36,7 @@ template <class Plan, class Call> struct keyed_state_group {
   /// Walks through a segment: answers all queries, or hands over what it makes of zeros, and the first one the initial state.
   __device__ __forceinline__ void run(const keyed_block<Plan>& block) const {
     float S[std::size_t(numbers)], skip[2] = {0.0f, 0.0f};
-    const keyed_states<Plan::keys> states{call.handed, call.segments, block.number};
+    const states_of_keys<Plan> states{call.handed, call.segments, block.number};
     if (call.answers && call.segments > 1) {
       states.load(S, call.adds_up ? 0 : block.segment, slice, thread);
       if (call.adds_up) {
@@ -69,7 +69,7 @@ template <class Plan, class Call> struct keyed_state_group {
     asm volatile("mov.u32 %0, %%ctaid.x;" : "=r"(number));
     const keyed_block<Plan> at{call, number};
     if (!call.answers)
-      keyed_states<Plan::keys>{call.handed, call.segments, at.number}.store(S, at.segment + 1, slice, thread);
+      states_of_keys<Plan>{call.handed, call.segments, at.number}.store(S, at.segment + 1, slice, thread);
     else if (call.x.final_state.S && at.segment + 1 == call.segments)
       each(at, call.x.final_state.S, [&](int i, float* its) { *its = S[i]; });
   }
@@ -156,16 +156,27 @@ template <class Plan, class Call> struct keyed_state_group {
     ptx::commit_products();
     if constexpr (Answers) {
       ptx::wait_products<1>();
-      answer(Y, V, skip, stage, step, values);
+      answer(Y, V, skip, stage, at, step, values);
     }
     ptx::wait_products<0>();
   }
   /// y of a step, into the place of v.
   __device__ __forceinline__ void answer(const float (&Y)[16], const std::uint32_t (&V)[4], const float (&skip)[2],
-                                         keyed_stage<Plan>& stage, int step, std::uint32_t values) const {
+                                         keyed_stage<Plan>& stage, int at, int step, std::uint32_t values) const {
     float y[8];
+    if constexpr (Plan::normalised) {
+      const float* const factors = barriers.factors[at][step];
 #pragma unroll
-    for (int i = 0; i < 8; ++i) y[i] = (Y[i] + Y[8 + i]) * call.scale;
+      for (int i = 0; i < 8; i += 4) {
+        const float2 by = *reinterpret_cast<const float2*>(factors + 2 * i + 2 * (lane % 4));
+        y[i] = (Y[i] + Y[8 + i]) * by.x, y[i + 1] = (Y[i + 1] + Y[9 + i]) * by.y;
+        y[i + 2] = (Y[i + 2] + Y[10 + i]) * by.x, y[i + 3] = (Y[i + 3] + Y[11 + i]) * by.y;
+      }
+    } else {
+      (void)at;
+#pragma unroll
+      for (int i = 0; i < 8; ++i) y[i] = (Y[i] + Y[8 + i]) * call.scale;
+    }
     if constexpr (Plan::skips) {
 #pragma unroll
       for (int i = 0; i < 4; ++i) {

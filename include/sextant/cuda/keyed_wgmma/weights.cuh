@@ -2,6 +2,7 @@
 /// @file  Decays per key on Hopper, the warps that make queries, keys and weights with their decays: one for a step and slab.
 #pragma once
 
+#include <sextant/cuda/keyed_wgmma/normaliser.cuh>
 #include <sextant/cuda/keyed_wgmma/scores.cuh>
 
 namespace sextant::gpu::wgmma {
@@ -43,7 +44,8 @@ __device__ void prepare_chunks(const Call& call, const keyed_block<Plan>& block,
   const int meeting = Plan::pair_meeting + warp / 2;
   const key_gates<typename Plan::design_type::forget_type, Call, 4> gates(call, block.head,
                                                                           64 * slab + step_decays<Plan>::key_of(lane));
-  step_features<Plan, Call> features(call, block.head);
+  step_features<Plan, Call> features(call, barriers, block.head, slab);
+  const step_normaliser<Plan, Call> normaliser{call, barriers, warp, slab, Plan::step_of(step)};
   const auto first_of = [&](int c) { return block.first_token(call, c) + step * Plan::step_rows; };
   features.fetch(block.batch, first_of(team), block.head, lane);
   for (int c = team; c < block.chunks; c += Plan::teams) {
@@ -61,20 +63,27 @@ __device__ void prepare_chunks(const Call& call, const keyed_block<Plan>& block,
     step_scores scores;
     asm volatile("" : "+r"(lane), "+r"(unit));
     if (call.answers && !steep) {
-      decays.decay_rows(features, decays.lane_at(unit, lane), lane);
+      decays.decay_rows(features, decays.lane_at(unit, lane), first_of(c), lane);
     } else {
       decays.stash(decays.lane_at(unit, lane));
       __syncwarp();
-      if (call.answers) scores = score_pairs<Plan>(features, unit, stage.factors[step][0] + slab * Plan::keys, lane);
-      decays.decay_stashed_rows(features, decays.lane_at(unit, lane), lane, call.answers);
+      if (call.answers)
+        scores = score_pairs<Plan>(features, unit, stage.factors[step][0] + slab * Plan::keys, first_of(c), lane);
+      decays.decay_stashed_rows(features, decays.lane_at(unit, lane), first_of(c), lane, call.answers);
     }
     asm volatile("" : "+r"(lane), "+r"(unit));
     float4 left, one = make_float4(1.0f, 1.0f, 1.0f, 1.0f);
     left.x = ptx::exp2_approx(decays.whole[0]), left.y = ptx::exp2_approx(decays.whole[1]);
     left.z = ptx::exp2_approx(decays.whole[2]), left.w = ptx::exp2_approx(decays.whole[3]);
+    if constexpr (Plan::normalised) normaliser.move_on(block, decays, c, steep, lane);
     if (call.answers) {
       __syncwarp();
-      if (!steep) scores = decayed_scores<token>(unit, lane);
+      auto found = [&] {
+        if constexpr (Plan::normalised) return normaliser.products(lane);
+        else return no_sums{};
+      }();
+      if (!steep) scores = decayed_scores<token>(unit, lane, found);
+      else if constexpr (Plan::normalised) query_alone<token>(unit, lane, found);
       keep_earlier<Plan>(scores, lane);
       if constexpr (Plan::slabs == 2) {
         // Each of the two warps adds up one tile: what the other one needs goes through the place of the factors.
@@ -88,11 +97,18 @@ __device__ void prepare_chunks(const Call& call, const keyed_block<Plan>& block,
         its[0] = (slab == 0 ? kept[0] : given[0]) + other.x, its[1] = (slab == 0 ? kept[1] : given[1]) + other.y;
         its[2] = (slab == 0 ? kept[2] : given[2]) + other.z, its[3] = (slab == 0 ? kept[3] : given[3]) + other.w;
         store_weights<Plan>(stage.weights[step], its, slab, lane);
+        if constexpr (Plan::normalised) normaliser.tell(found, its[0] + its[1], its[2] + its[3], lane);
         ptx::synchronise(meeting, 64);
       } else {
         store_weights<Plan>(stage.weights[step], scores.of[0], 0, lane);
         store_weights<Plan>(stage.weights[step], scores.of[1], 1, lane);
+        if constexpr (Plan::normalised) {
+          const float(&low)[4] = scores.of[0], (&high)[4] = scores.of[1];
+          normaliser.tell(found, low[0] + low[1] + (high[0] + high[1]), low[2] + low[3] + (high[2] + high[3]), lane);
+          __syncwarp();
+        }
       }
+      if constexpr (Plan::normalised) normaliser.divide(at, step, lane);
     }
     // Half of the lanes write what is multiplied before, the others what is multiplied behind.
     reinterpret_cast<float4*>(stage.factors[step][lane / 16])[16 * slab + lane % 16] =
