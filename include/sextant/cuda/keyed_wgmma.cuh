@@ -13,7 +13,8 @@ namespace sextant::gpu {
 /// into segments, in two or three launches: k, v and decays pass twice, as far as they are not forgotten, and the workspace holds the
 /// states between segments. See docs/kernels/keyed_wgmma.md.
 ///
-/// Takes K of 8 to 128 and any V, multiples of 8, rows without gaps at multiples of 16 bytes, not packed.
+/// Takes K of 8 to 128 and any V, multiples of 8, rows without gaps at multiples of 16 bytes, not packed. With a normaliser and
+/// more than 128 channels its final state may not take the place of the initial one.
 struct keyed_wgmma {
   static constexpr const char* form = "chunked";
 

@@ -97,18 +97,20 @@ template <class Plan> struct key_turns<Plan, false> {};
 template <class Plan, bool = Plan::normalised> struct key_sums {
   static constexpr int warps = 4 * Plan::decay_groups;
 
+  using two_rows = std::uint16_t[2][64];
+  using step_factors = float[Plan::steps][Plan::step_rows];
+
   alignas(16) float z[2][Plan::keys];
-  alignas(
-      16) std::uint16_t shown[std::size_t(warps)][2][64];  // a warp's z as its products read it, and what rounding took
-  float of_rows[std::size_t(warps)][Plan::step_rows];      // a warp's share of q z
-  alignas(16) float factors[std::size_t(keyed_stages<Plan>)][Plan::steps]
-                           [Plan::step_rows];  // of rows of y: scale / (q z + eps)
-  ptx::mbarrier known[2][Plan::slabs];         // phase m of number i: z_n of n = 2 m + 2 - i
+  alignas(16) two_rows shown[std::size_t(warps)];      // a warp's z as products read it: rounded, and the rest
+  float of_rows[std::size_t(warps)][Plan::step_rows];  // a warp's share of q z
+  alignas(16) step_factors factors[std::size_t(keyed_stages<Plan>)];  // of rows of y: scale / (q z + eps)
+  ptx::mbarrier known[2][Plan::slabs];                                // phase m of number i: z_n of n = 2 m + 2 - i
 };
 template <class Plan> struct key_sums<Plan, false> {};
 
-/// Barriers of a block, and what else its warps tell each other beside the stages. Phase n of a stage's barriers belongs to the n-th chunk in that stage. Where lanes have written or
-/// read themselves, all of them arrive, so that a detector of races can follow.
+/// Barriers of a block, and what else its warps tell each other beside the stages. Phase n of a stage's barriers belongs to the
+/// n-th chunk in that stage. Where lanes have written or read themselves, all of them arrive, so that a detector of races can
+/// follow.
 template <class Plan> struct keyed_barriers : key_turns<Plan>, key_sums<Plan> {
   static constexpr int stages = keyed_stages<Plan>;
   ptx::mbarrier landed[std::size_t(stages)];    // q, k, v and raw decays are there

@@ -30,7 +30,8 @@ template <class Plan> int keyed_segments_for(int chunks, int blocks, int multipr
 /// The states that the segments of a sequence begin with, in memory of the device. Record 0 is the initial state: a copy,
 /// since the last segment may write the final one in its place. Record j is at first what segment j - 1 makes of zeros,
 /// and once states are passed on, what comes of all before it. Numbers lie as warpgroups hold them, so that neighbouring
-/// threads have neighbours; behind them is what is left in record j of each key of record j - 1, and behind that the normaliser's z.
+/// threads have neighbours; behind them is what is left in record j of each key of record j - 1, and behind that the
+/// normaliser's z.
 template <int Keys, bool Normalised = false> struct keyed_states {
   static constexpr int slices = 2, slice_numbers = 64 * Keys, state_numbers = slices * slice_numbers;
   static constexpr int handed_numbers = state_numbers + (Normalised ? Keys : 0);  ///< of the state and z
