@@ -50,11 +50,11 @@ template <class Decay> auto all_decays(const Decay& decay) {
 
 TEST_CASE("a normaliser: any number of tokens, keys and channels, with and without a state") {
   if (!has_hopper()) return;
-  for (const index_t T : {1, 2, 15, 16, 17, 31, 32, 33, 64, 65, 127, 200, 449})
+  for (const index_t T : {1, 2, 15, 16, 17, 31, 32, 33, 64, 65, 127, 200})
     for (const index_t K : {64, 128}) {
-      holds_at(average, {.B = 2, .T = T, .Hk = 2, .H = 2, .K = K, .V = 128}, {.initial_state = T % 2 == 1});
-      holds_at(average_of_decays, {.B = 1, .T = T, .Hk = 3, .H = 3, .K = K, .V = 64}, {.initial_state = T % 2 == 0});
-      holds_at(average_back, {.B = 2, .T = T, .Hk = 1, .H = 2, .K = K, .V = 128}, {.initial_state = T % 2 == 1});
+      holds_at(average, {.B = 2, .T = T, .Hk = 1, .H = 1, .K = K, .V = 128}, {.initial_state = T % 2 == 1});
+      holds_at(average_of_decays, {.B = 1, .T = T, .Hk = 2, .H = 2, .K = K, .V = 24}, {.initial_state = T % 2 == 0});
+      holds_at(average_back, {.B = 1, .T = T, .Hk = 1, .H = 2, .K = K, .V = 64}, {.initial_state = T % 2 == 1});
     }
   for (const index_t K : {8, 40, 72, 120})
     for (const index_t V : {8, 72, 136, 256})
@@ -63,12 +63,12 @@ TEST_CASE("a normaliser: any number of tokens, keys and channels, with and witho
 
 TEST_CASE("positions: any number of tokens, keys and channels, wherever the sequence begins") {
   if (!has_hopper()) return;
-  for (const index_t T : {1, 2, 15, 16, 17, 31, 32, 33, 64, 65, 127, 200, 449})
+  for (const index_t T : {1, 2, 15, 16, 17, 31, 32, 33, 64, 65, 127, 200})
     for (const index_t K : {64, 128}) {
-      holds_at(turning, {.B = 2, .T = T, .Hk = 2, .H = 2, .K = K, .V = 128}, {.initial_state = T % 2 == 1});
-      holds_at(turning_decays, {.B = 1, .T = T, .Hk = 3, .H = 3, .K = K, .V = 64}, {.initial_state = T % 2 == 0},
+      holds_at(turning, {.B = 2, .T = T, .Hk = 1, .H = 1, .K = K, .V = 128}, {.initial_state = T % 2 == 1});
+      holds_at(turning_decays, {.B = 1, .T = T, .Hk = 2, .H = 2, .K = K, .V = 24}, {.initial_state = T % 2 == 0},
                100000);
-      holds_at(turning_back, {.B = 2, .T = T, .Hk = 1, .H = 2, .K = K, .V = 128}, {.initial_state = T % 2 == 1}, -40);
+      holds_at(turning_back, {.B = 1, .T = T, .Hk = 1, .H = 2, .K = K, .V = 64}, {.initial_state = T % 2 == 1}, -40);
     }
   for (const index_t K : {8, 40, 72, 120})
     for (const index_t V : {8, 136})
@@ -79,7 +79,7 @@ TEST_CASE("normalisers and positions: gates from next to nothing to far beyond a
   if (!has_hopper()) return;
   for (const double size : {1e-6, 0.1, 1.0, 3.0, 10.0, 1000.0})
     for (const index_t K : {64, 128}) {
-      const shape s{.B = 1, .T = 150, .Hk = 2, .H = 2, .K = K, .V = 128};
+      const shape s{.B = 1, .T = 150, .Hk = 2, .H = 2, .K = K, .V = 40};
       const wishes w{.seed = 3, .initial_state = true, .gate_size = size};
       holds_at(average_of_decays, s, w);
       holds_at(average_back, {.B = 1, .T = 150, .Hk = 1, .H = 2, .K = K, .V = 64}, w);
@@ -90,7 +90,7 @@ TEST_CASE("normalisers and positions: gates from next to nothing to far beyond a
 
 TEST_CASE("normalisers and positions: 16 tokens that decay by 44 to 1000 nats, at once or evenly, some keys or all") {
   if (!has_hopper()) return;
-  const shape s{.B = 1, .T = 100, .Hk = 1, .H = 2, .K = 128, .V = 128};
+  const shape s{.B = 1, .T = 100, .Hk = 1, .H = 1, .K = 128, .V = 32};
   const wishes w{.initial_state = true};
   const auto check = [&](const auto& design, const auto& decays) {
     CHECK(error_at(design, s, w, 5, decays) <= tolerance<bf16>);
@@ -130,15 +130,15 @@ TEST_CASE("normalisers and positions: few heads and many tokens, whether they fo
   if (!has_hopper()) return;
   for (const double size : {1e-5, 0.02, 8.0}) {
     const wishes w{.initial_state = true, .gate_size = size};
-    const shape s{.B = 1, .T = 4000, .Hk = 2, .H = 2, .K = 128, .V = 128};
-    const shape back{.B = 1, .T = 3001, .Hk = 1, .H = 1, .K = 64, .V = 64};
+    const shape s{.B = 1, .T = 4000, .Hk = 1, .H = 1, .K = 128, .V = 40};
+    const shape back{.B = 1, .T = 3001, .Hk = 1, .H = 1, .K = 64, .V = 24};
     holds_at(decaying_keys.with(norm::sum{}), s, w), holds_at(decaying_keys.with(along), s, w, 9);
     holds_at(decaying_keys.with(norm::sum{}, map::elu_plus_one{}, order::reversed{}), back, w);
     holds_at(decaying_keys.with(along, order::reversed{}), back, w, 9);
   }
   // Segments that add up themselves what those before them hand over, and many; several blocks side by side.
-  for (const index_t T : {2047, 2049, 3009}) {
-    const shape s{.B = 2, .T = T, .Hk = 3, .H = 3, .K = 72, .V = 136};
+  for (const index_t T : {513, 1025, 2049}) {
+    const shape s{.B = 2, .T = T, .Hk = 1, .H = 1, .K = 72, .V = 136};
     holds_at(average, s, {.initial_state = T % 2 == 0}), holds_at(turning, s, {.initial_state = T % 2 == 0});
   }
 }
@@ -146,7 +146,7 @@ TEST_CASE("normalisers and positions: few heads and many tokens, whether they fo
 TEST_CASE("a normaliser in place: z and the state; positions and normalisers give the same bits twenty times") {
   if (!has_hopper()) return;
   for (const index_t T : {100, 2600}) {
-    const shape s{.B = 1, .T = T, .Hk = 2, .H = 2, .K = 128, .V = 128};
+    const shape s{.B = 1, .T = T, .Hk = 1, .H = 1, .K = 128, .V = 64};
     const wishes w{.initial_state = true, .positive_keys = true};
     auto judge = make_problem<fp64, bfloat16>(average, s, w);
     reference::recurrent(judge.design, judge.x);

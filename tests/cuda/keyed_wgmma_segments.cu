@@ -62,7 +62,7 @@ TEST_CASE("segments whose beginning is forgotten at their end, in some keys or i
 TEST_CASE("gates above 1: what a segment's last tokens forget is not all forgotten") {
   if (!has_hopper()) return;
   // A segment of 256 tokens grows by 33 nats in 192 of them and loses 32 in the other 64: more is left of its first tokens.
-  const shape s{.B = 1, .T = 1024, .Hk = 2, .H = 2, .K = 64, .V = 64};
+  const shape s{.B = 1, .T = 2048, .Hk = 2, .H = 2, .K = 64, .V = 64};
   const auto grows = [&s](auto& p) {
     for (index_t i = 0; i < p.x.forget.size(); ++i) put(p.x.forget, i, i / (s.H * s.K) % 256 < 192 ? 0.171875f : -0.5f);
   };
@@ -71,7 +71,7 @@ TEST_CASE("gates above 1: what a segment's last tokens forget is not all forgott
   };
   const auto p = make_problem<bf16, bfloat16>(decaying_keys, s);
   CHECK(keyed.bytes(p.design, p.x) ==
-        gpu::wgmma::keyed_states<64>::count(4, int(s.H)) * sizeof(float));  // it is cut, and into segments of 256
+        gpu::wgmma::keyed_states<64>::count(8, int(s.H)) * sizeof(float));  // it is cut, and into segments of 256
   CHECK(error_after<bf16>(decaying_keys, s, {.initial_state = true}, grows, keyed) <= tolerance<bf16>);
   CHECK(error_after<bf16>(decaying_keys.with(order::reversed{}), s, {.initial_state = true}, grows_back, keyed) <=
         tolerance<bf16>);

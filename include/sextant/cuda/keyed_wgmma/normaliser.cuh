@@ -20,12 +20,13 @@ template <class Plan, class Call> struct step_normaliser {
   /// with the step's decay where that is multiplied before them. A __syncwarp() must follow.
   __device__ __forceinline__ void move_on(const keyed_block<Plan>& block, const step_decays<Plan>& decays, int c,
                                           bool steep, int lane) const {
+    constexpr int in_work = key_sums<Plan>::in_work;
     const int n = c * Plan::steps + order, key = 64 * slab + decays.key_of(lane);
     float z[4], left[4], shown[4], next[4];
     if (n == 0) {
       begin(block, z, key);
     } else {
-      sums.known[n % 2][slab].wait((n - 1) / 2);
+      sums.known[n % in_work][slab].wait((n - 1) / in_work);
       const float4 its = *reinterpret_cast<const float4*>(sums.z[n % 2] + key);
       z[0] = its.x, z[1] = its.y, z[2] = its.z, z[3] = its.w;
     }
@@ -37,7 +38,7 @@ template <class Plan, class Call> struct step_normaliser {
     }
     if (lane < 16)
       *reinterpret_cast<float4*>(sums.z[(n + 1) % 2] + key) = make_float4(next[0], next[1], next[2], next[3]);
-    sums.known[(n + 1) % 2][slab].arrive();
+    sums.known[(n + 1) % in_work][slab].arrive();
     if (n + 1 == block.chunks * Plan::steps && lane < 16) end(block, next, key);
     // Half of the lanes write z rounded, the others what rounding took of it.
     std::uint32_t words[2];

@@ -95,7 +95,7 @@ template <class Plan> struct key_turns<Plan, false> {};
 
 /// What the warps of a normaliser tell each other: z_n, which the state's keys sum up to before step n, the last two of them.
 template <class Plan, bool = Plan::normalised> struct key_sums {
-  static constexpr int warps = 4 * Plan::decay_groups;
+  static constexpr int warps = 4 * Plan::decay_groups, in_work = Plan::teams * Plan::steps;  // steps at a time
 
   using two_rows = std::uint16_t[2][64];
   using step_factors = float[Plan::steps][Plan::step_rows];
@@ -104,7 +104,7 @@ template <class Plan, bool = Plan::normalised> struct key_sums {
   alignas(16) two_rows shown[std::size_t(warps)];      // a warp's z as products read it: rounded, and the rest
   float of_rows[std::size_t(warps)][Plan::step_rows];  // a warp's share of q z
   alignas(16) step_factors factors[std::size_t(keyed_stages<Plan>)];  // of rows of y: scale / (q z + eps)
-  ptx::mbarrier known[2][Plan::slabs];                                // phase m of number i: z_n of n = 2 m + 2 - i
+  ptx::mbarrier known[std::size_t(in_work)][Plan::slabs];  // phases of number i: z_n of n % in_work = i, but n = 0
 };
 template <class Plan> struct key_sums<Plan, false> {};
 
@@ -130,7 +130,7 @@ template <class Plan> struct keyed_barriers : key_turns<Plan>, key_sums<Plan> {
       released[i].init(1);
     }
     if constexpr (Plan::normalised)
-      for (int i = 0; i < 2 * Plan::slabs; ++i) this->known[i / Plan::slabs][i % Plan::slabs].init(32);
+      for (int i = 0; i < this->in_work * Plan::slabs; ++i) this->known[i / Plan::slabs][i % Plan::slabs].init(32);
     ptx::publish_mbarriers();
   }
 };
