@@ -55,6 +55,24 @@ def growth():
     return lines
 
 
+def networks():
+    if not (results / "cpu" / "networks.json").exists():
+        return ["Not measured yet."]
+    record, table = load("cpu/networks.json"), {}
+    for r in record["rows"]:
+        table.setdefault((r["network"], r["batch"], r["pixels"]), {})[r["by"]] = r
+    lines = [f"Milliseconds of a call, fp32, best and median of several rounds in turns; {where(record)}; PyTorch {record['pytorch']}.", "",
+             "| network | batch | pixels | best | median | PyTorch, eager | torch.compile | eager's median / ours | torch.compile's |",
+             "|---|---|---|---|---|---|---|---|---|"]
+    for (name, batch, pixels), by in table.items():
+        peers = [by["eager"], by["torch.compile"]]
+        cells = [f"`{name}`", batch, pixels, f"{by['sextant']['best_ms']:.3g}", f"{by['sextant']['median_ms']:.3g}",
+                 *(f"{p['best_ms']:.3g}, {p['median_ms']:.3g}" for p in peers),
+                 *(f"{p['median_ms'] / by['sextant']['median_ms']:.2f}x" for p in peers)]
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
+    return lines
+
+
 def compile_time():
     record = load("cpu/compile_time.json")
     lines = [f"User seconds of {record['compiler']} -O2, the median of {record['runs']}; {record['date']}.", "", "| file | seconds |", "|---|---|"]
@@ -67,7 +85,7 @@ def printed(file):
 
 
 FIGURES = {
-    "peers": peers, "growth": growth, "compile_time": compile_time,
+    "peers": peers, "growth": growth, "compile_time": compile_time, "networks_cpu": networks,
     "ablation": lambda: printed("cpu/ablation.txt"), "ablation_h200": lambda: printed("h200/ablation.txt"),
     "networks_h200": lambda: printed("h200/networks.txt"),
     "gpu": lambda: gpu_report.summary(results), "gpu_selective": lambda: gpu_report.table(results, ("selective",), False),
