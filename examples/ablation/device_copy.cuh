@@ -2,36 +2,13 @@
 /// @file  Copies of a call's tensors in a GPU's memory.
 #pragma once
 
-#include <cuda_runtime_api.h>
-
-#include <cstddef>    // byte, size_t
-#include <stdexcept>  // runtime_error
-#include <utility>    // exchange, move
+#include <cstddef>  // byte, size_t
 
 #include <sextant/tensor/sequence.hpp>
 
+#include "device_memory.hpp"
+
 namespace ablation {
-
-/// Throws the driver's sentence where CUDA fails.
-inline void must(cudaError_t answer) {
-  if (answer != cudaSuccess) throw std::runtime_error(cudaGetErrorString(answer));
-}
-
-/// Memory of the device.
-class device_memory {
- public:
-  explicit device_memory(std::size_t bytes) {
-    if (bytes > 0) must(cudaMalloc(&data_, bytes));
-  }
-  device_memory(device_memory&& other) noexcept : data_{std::exchange(other.data_, nullptr)} {}
-  device_memory& operator=(device_memory&&) = delete;
-  ~device_memory() { cudaFree(data_); }
-
-  std::byte* data() const { return static_cast<std::byte*>(data_); }
-
- private:
-  void* data_ = nullptr;
-};
 
 /// Calls visit(view) with every tensor that a row of the table has.
 template <class Sequence, class Visit> void for_each_tensor(Sequence& x, const Visit& visit) {

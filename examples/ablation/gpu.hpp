@@ -3,13 +3,9 @@
 #pragma once
 
 #include "run.hpp"
+#include "which_gpu.hpp"
 
 namespace ablation {
-
-/// Why nothing can run on a GPU, in a sentence; empty where it can.
-std::string why_no_gpu();
-/// Which GPU it is, and how many multiprocessors it has.
-std::string gpu_name();
 
 /// Runs and times a row's call on the GPU. `x` points to a sequence of the row's design in this precision with dense tensors
 /// in the host's memory; y is written there. Sets the form and all speeds of the result; answers an empty error or what

@@ -2,11 +2,11 @@
 /// @file  The level of the mixer: the six switches between linear attention and Mamba on the tokens of a picture.
 #include <sextant/tensor/precision.hpp>
 
-#include "gpu.hpp"
 #include "options.hpp"
 #include "progress.hpp"
 #include "run.hpp"
 #include "table.hpp"
+#include "which_gpu.hpp"
 
 namespace {
 
@@ -78,5 +78,6 @@ ablation::answer ablation::mixer_level(const options& asked) {
   if (asked.on_gpu())
     for (const auto& column : gpu_columns()) shown.push_back(column);
   return show(asked, shown, found.rows,
-              std::to_string(asked.tokens) + " tokens of " + std::to_string(token_channels) + " channels from " + asked.picture);
+              std::to_string(asked.tokens) + " tokens of " + std::to_string(token_channels) + " channels from " +
+                  asked.picture);
 }

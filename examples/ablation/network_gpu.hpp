@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-/// @file  The networks on a GPU, where the build has them; no_network_gpu.cpp answers where it has not.
+/// @file  The networks on a GPU, in the precisions that the build has.
 #pragma once
+
+#include <map>  // map
 
 #include "network_run.hpp"
 
 namespace ablation {
 
-/// Why no network can run in this precision on a GPU, in a sentence; empty where it can.
-std::string why_no_network_on_gpu(const std::string& precision);
+/// run_networks() on a GPU. Times are those of the GPU between two events of a stream on which the call is replayed from a
+/// graph.
+using networks_on_gpu = network_results (*)(const network_request& what, std::span<const float> picture,
+                                            const std::function<void(const char*)>& say);
 
-/// run_networks() on the GPU in bf16. Times are those of the GPU between two events of a stream on which the call is
-/// replayed from a graph.
-network_results run_networks_on_gpu(const network_request& what, std::span<const float> picture,
-                                    const std::function<void(const char*)>& say);
+/// By the names of the precisions. Each network_*.cu of the build puts itself here before main() begins.
+std::map<std::string, networks_on_gpu>& precisions_on_gpu();
 
 }  // namespace ablation

@@ -9,6 +9,7 @@
 #include "options.hpp"
 #include "progress.hpp"
 #include "table.hpp"
+#include "which_gpu.hpp"
 
 namespace {
 
@@ -66,7 +67,7 @@ ablation::answer ablation::network_level(const options& asked) {
   if (asked.form != "automatic" || asked.tokens != picture_tokens)
     return {{}, "--form and --tokens are of single mixers: --level mixer"};
   if (asked.on_gpu()) {
-    if (const std::string why = why_no_network_on_gpu(asked.precision); !why.empty())
+    if (const std::string why = why_no_network_in(asked.precision, precisions_on_gpu()); !why.empty())
       return {{}, "backend cuda: " + why};
   } else if (asked.precision != "fp32" && asked.precision != "fp64") {
     return {{}, "on a CPU networks run in fp32 and fp64; --level mixer runs " + asked.precision};
@@ -83,7 +84,7 @@ ablation::answer ablation::network_level(const options& asked) {
     progress_line line;
     const auto say = [&](const char* name) { line.show(std::string("running ") + name + " ..."); };
     const auto judge = [&](const char* name) { line.show(std::string("running ") + name + " in float64 ..."); };
-    found = asked.on_gpu()              ? run_networks_on_gpu(what, picture, say)
+    found = asked.on_gpu()              ? precisions_on_gpu().at(asked.precision)(what, picture, say)
             : asked.precision == "fp64" ? run_networks<sextant::fp64>(what, picture, say)
                                         : run_networks<sextant::fp32>(what, picture, say);
     network_request once = what;

@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/// @file  In the place of gpu.cpp and on_gpu.cuh where the build has no CUDA.
+/// @file  In the place of on_gpu.cuh where the build has no CUDA.
 #include <sextant/tensor/precision.hpp>
 
 #include "gpu.hpp"
 
 namespace ablation {
-
-std::string why_no_gpu() { return "this build has no CUDA backend; use cpu or cpu_serial"; }
-std::string gpu_name() { return "none"; }
 
 template <class Precision> std::string measure_on_gpu(const variant&, const void*, const std::string&, int, result&) {
   return why_no_gpu();

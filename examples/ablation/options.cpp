@@ -6,7 +6,7 @@
 #include <sextant/cpu/backend.hpp>
 #include <sextant/cpu/isa.hpp>
 
-#include "gpu.hpp"
+#include "which_gpu.hpp"
 
 namespace {
 
@@ -39,8 +39,8 @@ ablation::place ablation::place_of(const options& asked) {
 
 std::string ablation::heading(const options& asked) {
   const int threads = place_of(asked) == place::cpu_serial ? 1 : sextant::cpu::workers(sextant::cpu::parallel{});
-  const std::string machine = asked.on_gpu() ? gpu_name()
-                                             : std::string(sextant::cpu::instruction_set) + ", " +
-                                                   std::to_string(threads) + " threads";
+  const std::string machine =
+      asked.on_gpu() ? gpu_name()
+                     : std::string(sextant::cpu::instruction_set) + ", " + std::to_string(threads) + " threads";
   return "Sextant on " + asked.backend + " (" + machine + "), " + asked.precision + ", ";
 }

@@ -46,8 +46,7 @@ std::vector<std::string> lines_of(const std::string& path) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::string picture_path = ablation::default_picture_path(argv[0]), backend = "cpu",
-              names_path = SEXTANT_CLASSIFY_NAMES, norms, gates;
+  std::string picture_path = ablation::default_picture_path(argv[0]), names_path = SEXTANT_CLASSIFY_NAMES, norms, gates;
   classify::request what;
   std::size_t top = 5;
   CLI::App app{
@@ -59,8 +58,11 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--weights", what.weights,
                  "a safetensors file with the public model's names (default: seeded, untrained)");
-  app.add_option("--backend", backend, "cpu (all threads) or cpu_serial")
-      ->check(CLI::IsMember({"cpu", "cpu_serial"}))
+  app.add_option("--backend", what.backend, "cpu (all threads), cpu_serial, or cuda (a GPU)")
+      ->check(CLI::IsMember({"cpu", "cpu_serial", "cuda"}))
+      ->capture_default_str();
+  app.add_option("--precision", what.precision, "of weights and tokens; on a CPU fp32")
+      ->check(CLI::IsMember({"fp32", "bf16", "fp16"}))
       ->capture_default_str();
   app.add_option("--top", top, "how many classes to print")->check(CLI::Range(1, 1000))->capture_default_str();
   app.add_option("--names", names_path, "the classes' names, one a line (default: ImageNet's)");
@@ -78,7 +80,6 @@ int main(int argc, char** argv) {
   }
   const ablation::picture_result picture = ablation::load_picture(picture_path);
   if (!picture) return refuse(picture.error);
-  what.threads = backend == "cpu_serial" ? 1 : 0;
   const classify::answer found = classify::run(what, prepared(picture.value));
   if (!found.error.empty()) return refuse(found.error);
   if (!std::all_of(found.scores.begin(), found.scores.end(), [](float x) { return std::isfinite(x); }))

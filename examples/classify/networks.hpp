@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>  // ptrdiff_t
+#include <map>      // map
 #include <span>     // span
 #include <string>   // string
 #include <vector>   // vector
@@ -15,7 +16,7 @@ inline constexpr std::ptrdiff_t picture_side = 224;
 struct request {
   std::string model = "mila_t";
   std::string weights;  ///< a safetensors file; empty: weights as the papers' code begins, from a seed
-  int threads = 0;      ///< 0: all
+  std::string backend = "cpu", precision = "fp32";
 };
 
 /// What it answers.
@@ -32,5 +33,8 @@ std::vector<std::string> models();
 
 /// Class scores of a normalised picture [224, 224, 3].
 answer run(const request& what, std::span<const float> picture);
+
+/// run() on a GPU by the names of the precisions. Each networks_gpu_*.cu of the build puts itself here before main() begins.
+std::map<std::string, answer (*)(const request& what, std::span<const float> picture)>& precisions_on_gpu();
 
 }  // namespace classify

@@ -5,6 +5,7 @@
 #include <chrono>     // steady_clock
 #include <cmath>      // exp, isfinite
 #include <cstdio>     // fputs, fwrite
+#include <exception>  // exception
 #include <memory>     // unique_ptr
 #include <new>        // bad_alloc
 #include <numeric>    // iota
@@ -63,10 +64,12 @@ int main(int argc, char** argv) {
   app.add_option("--tokens", tokens, "how many to generate")->check(CLI::NonNegativeNumber);
   app.add_option("--temperature", temperature, "0: the most likely token, always")->check(CLI::NonNegativeNumber);
   app.add_option("--top", top, "draw from so many of the most likely tokens; 0: from all");
-  app.add_option("--precision", what.precision, "fp32 or bf16");
+  app.add_option("--backend", what.backend, "cpu or cuda (a GPU)")->check(CLI::IsMember({"cpu", "cuda"}));
+  app.add_option("--precision", what.precision, "fp32 or bf16, on a GPU fp16 too")
+      ->check(CLI::IsMember({"fp32", "bf16", "fp16"}));
   app.add_option("--keys", what.keys, "of a group of a Mamba-2 file; 0: 128, if that is one group")
       ->check(CLI::NonNegativeNumber);
-  app.add_option("--threads", what.threads, "0: all")->check(CLI::NonNegativeNumber);
+  app.add_option("--threads", what.threads, "of a CPU; 0: all")->check(CLI::NonNegativeNumber);
   app.add_option("--seed", what.seed, "of the draws, and of weights without a file");
   try {
     app.parse(argc, argv);
@@ -102,8 +105,15 @@ int main(int argc, char** argv) {
 
   sextant::blocks::random_numbers random(what.seed);
   std::span<const float> logits;
+  const auto next = [&](std::span<const std::int32_t> said) -> std::string {
+    try {
+      return model->next(said, logits);
+    } catch (const std::exception& wrong) {
+      return wrong.what();
+    }
+  };
   const double start = now();
-  if (error = model->next(given, logits); !error.empty()) return refuse(error);
+  if (error = next(given); !error.empty()) return refuse(error);
   const double prefilled = now();
   for (int i = 0; i < tokens; ++i) {
     if (!std::all_of(logits.begin(), logits.end(), [](float x) { return std::isfinite(x); }))
@@ -113,7 +123,7 @@ int main(int argc, char** argv) {
     std::fwrite(text.data(), 1, text.size(), stdout);
     std::fflush(stdout);
     if (i + 1 < tokens)
-      if (error = model->next({&token, 1}, logits); !error.empty()) return refuse(error);
+      if (error = next({&token, 1}); !error.empty()) return refuse(error);
   }
   std::fputs("\n", stdout);
   std::fprintf(stderr, "prompt: %zu tokens in %.0f ms; then %.1f tokens/s; state: %zu bytes, whatever came before\n",

@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "model.hpp"
 
-#include <string_view>  // string_view
-#include <vector>       // vector
-
 #include <sextant/blocks/cpu/operations.hpp>
-#include <sextant/blocks/initialise.hpp>
-#include <sextant/interop/checkpoint.hpp>
-#include <sextant/models/language.hpp>
 #include <sextant/sextant.hpp>
+
+#include "../ablation/cpu_machine.hpp"
+#include "../ablation/which_gpu.hpp"
+#include "model_run.hpp"
 
 namespace generate {
 
@@ -54,7 +52,8 @@ std::string find_sizes(const safetensors::archive& file, index_t keys, models::l
     s.state = keys > 0 ? keys : 128;
     if (inner % heads != 0) return first + "A_log: its heads don't divide the inner channels";
     if (convolved <= inner || (convolved - inner) % (2 * s.state) != 0)
-      return first + "conv1d.weight: is not of whole groups of " + std::to_string(s.state) + " keys; say how many: --keys";
+      return first + "conv1d.weight: is not of whole groups of " + std::to_string(s.state) +
+             " keys; say how many: --keys";
     s.head = inner / heads;
     s.groups = (convolved - inner) / (2 * s.state);
     if (s.groups > 1 && keys <= 0)
@@ -69,85 +68,29 @@ std::string find_sizes(const safetensors::archive& file, index_t keys, models::l
   return {};
 }
 
-struct alignas(256) line {
-  std::byte bytes[256];
-};
-std::span<std::byte> bytes_of(std::vector<line>& lines) { return std::as_writable_bytes(std::span(lines)); }
-std::vector<line> lines_for(std::size_t bytes) { return std::vector<line>((bytes + sizeof(line) - 1) / sizeof(line)); }
-
-/// A model on the CPU whose tokens are of type E.
-template <class Net, class E> class model_on_cpu final : public model {
- public:
-  model_on_cpu(const Net& n, int threads)
-      : net(n),
-        w(n.template weights<E>()),
-        weights(lines_for(blocks::bytes(w))),
-        state(lines_for(models::state_bytes<E>(n, 1))),
-        logits(std::size_t(n.sizes.vocabulary)) {
-    on.threads = threads;
-  }
-  std::string load(const safetensors::archive& from) {
-    return blocks::load(w, bytes_of(weights), from, {.allowed = models::is_tied_head});
-  }
-  std::string begin(std::uint64_t seed) {
-    const status done = blocks::initialise(w, bytes_of(weights), seed);
-    return done ? "" : done.what;
-  }
-  std::string next(std::span<const std::int32_t> tokens, std::span<const float>& found) override {
-    const auto T = index_t(tokens.size());
-    const std::size_t needed = models::workspace_bytes<E>(net, on, 1, T);
-    if (memory.size() < needed) memory.resize(needed);
-    on.memory = memory;
-    const status done = forward(net, on, w, {tokens.data(), {1, T}}, {logits.data(), {1, net.sizes.vocabulary}},
-                                {bytes_of(state).data()});
-    if (!done) return done.what;
-    numbers.assign(logits.begin(), logits.end());
-    found = numbers;
-    return {};
-  }
-  std::string describe() const override {
-    const models::language_sizes& s = net.sizes;
-    return std::string(models::detail::is_mamba<typename Net::design_type> ? "Mamba" : "Mamba-2") + ", " +
-           std::to_string(s.layers) + " layers of " + std::to_string(s.model) + " channels" +
-           (s.experts > 0 ? " and " + std::to_string(s.experts) + " experts" : std::string{}) + ", " +
-           std::to_string(models::parameters(net)) + " parameters";
-  }
-  std::size_t state_bytes() const override { return models::state_bytes<E>(net, 1); }
-
- private:
-  Net net;
-  decltype(std::declval<Net>().template weights<E>()) w;
-  std::vector<line> weights, state;
-  std::vector<E> logits;
-  std::vector<float> numbers;
-  std::vector<std::byte> memory;
-  cpu::parallel on;
-};
-
-template <class E, class Net>
-std::unique_ptr<model> make_of(const Net& net, const request& what, const safetensors::archive& file,
-                               std::string& error) {
-  if (!what.weights.empty() && std::size_t(models::parameters(net)) > file.bytes()) {
-    error = "holds fewer bytes than a model of these sizes has numbers";
-    return {};
-  }
-  auto made = std::make_unique<model_on_cpu<Net, E>>(net, what.threads);
-  error = what.weights.empty() ? made->begin(what.seed) : made->load(file);
-  if (!error.empty()) return {};
-  return made;
-}
 template <class Net>
 std::unique_ptr<model> make_in(const Net& net, const request& what, const safetensors::archive& file,
                                std::string& error) {
-  if (what.precision == "fp32") return make_of<float>(net, what, file, error);
-  if (what.precision == "bf16") return make_of<bfloat16>(net, what, file, error);
-  error = "--precision is fp32 or bf16";
-  return {};
+  if (what.backend == "cuda") return precisions_on_gpu().at(what.precision).make(net, what, file, error);
+  const auto machine = std::make_shared<const ablation::cpu_machine>(what.threads);
+  if (what.precision == "fp32") return make_of<float>(machine, net, what, file, error);
+  return make_of<bfloat16>(machine, net, what, file, error);
 }
 
 }  // namespace
 
+std::map<std::string, makers>& precisions_on_gpu() {
+  static std::map<std::string, makers> all;
+  return all;
+}
+
 std::unique_ptr<model> make(const request& what, std::string& error) {
+  if (what.backend == "cuda") {
+    if (error = ablation::why_no_network_in(what.precision, precisions_on_gpu()); !error.empty())
+      return error.insert(0, "backend cuda: "), nullptr;
+  } else if (what.precision == "fp16") {
+    return error = "on a CPU models run in fp32 and bf16", nullptr;
+  }
   safetensors::file file;
   if (!what.weights.empty()) {
     if (error = file.open(what.weights); !error.empty()) return {};

@@ -24,7 +24,8 @@ class model {
 struct request {
   std::string weights{};            ///< a safetensors file, or "": weights begun with the seed
   std::string name = "mamba_130m";  ///< without a file: its sizes
-  std::string precision = "fp32";   ///< of weights and tokens: fp32 or bf16
+  std::string backend = "cpu";      ///< or cuda
+  std::string precision = "fp32";   ///< of weights and tokens: fp32 or bf16, on a GPU fp16 too
   std::ptrdiff_t keys = 0;          ///< of a group of a Mamba-2 file; 0: 128, if that is one group
   int threads = 0;                  ///< 0: all
   std::uint64_t seed = 1;

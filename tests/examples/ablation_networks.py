@@ -39,10 +39,12 @@ for refused in (["--form", "chunked"], ["--tokens", "7"], ["--precision", "bf16"
                 ["--level", "mixer", "--batch", "3"], ["--level", "block"]):
     done = run(*refused)
     assert done.returncode == 2 and done.stdout == "" and done.stderr.count("\n") == 1, done
-done = run("--backend", "cuda", "--precision", "bf16", "--batch", "2", "--only", "MILA-T", "--format", "json")
-if done.returncode == 0:
-    (row,) = json.loads(done.stdout)
-    assert row["error"] <= 5e-2 and row["images_per_s"] > 0, row
-else:
-    assert done.returncode == 2 and done.stdout == "" and done.stderr.count("\n") == 1, done
+for precision, bound in (("bf16", 5e-2), ("fp16", 1e-2), ("fp32", 2e-5)):
+    done = run("--backend", "cuda", "--precision", precision, "--batch", "2", "--only", "MILA-T", "--format", "json")
+    if done.returncode == 0:
+        (row,) = json.loads(done.stdout)
+        assert row["error"] <= bound and row["images_per_s"] > 0, row
+    else:
+        assert done.returncode == 2 and done.stdout == "" and done.stderr.count("\n") == 1, done
+        assert done.stderr.startswith("ablation: backend cuda: "), done
 print(len(COUNTS), "networks")

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/// @file  Which GPU there is.
-#include "gpu.hpp"
+#include "which_gpu.hpp"
 
 #include <cuda_runtime_api.h>
 
