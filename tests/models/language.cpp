@@ -133,3 +133,70 @@ TEST_CASE("language: what is refused, and tokens beyond the table") {
   CHECK(refused(y, {}) == errc::ok);
   CHECK(memory != untouched);
 }
+
+namespace {
+
+/// Calls with less and less memory than they need are refused, and the state stays what it was.
+template <class E, class Net> void refused_for_memory(const Net& net) {
+  ready<Net, E> model(net);
+  const std::vector<std::int32_t> ids = {1, 2, 3, 4, 5, 6, 7};
+  table<E> logits(1, net.sizes.vocabulary);
+  std::vector<std::byte> memory(models::state_bytes<E>(net, 1) + 256);
+  std::byte* const first = memory.data() + (256 - reinterpret_cast<std::size_t>(memory.data()) % 256);
+  REQUIRE(model(ids, 1, logits, {first}));
+  const std::vector<std::byte> before = memory;
+  for (const index_t T : {1, 7}) {
+    const models::token_ids some(ids.data(), {1, T});
+    const std::size_t needed = models::workspace_bytes<E>(net, cpu::serial{}, 1, T);
+    std::vector<std::byte> work(needed + 256);
+    std::byte* const at = work.data() + (256 - reinterpret_cast<std::size_t>(work.data()) % 256);
+    const auto run = [&](std::size_t bytes, models::language_state state) {
+      return forward(net, cpu::serial{workspace(at, bytes)}, model.w, some, logits, state).code;
+    };
+    // The least that it runs with, and everything below in steps; the call asks logits of one token, workspace_bytes of all.
+    std::size_t least = needed;
+    for (std::size_t bytes = 0; bytes < least; bytes += 128) {
+      const auto code = run(bytes, {first});
+      if (code == errc::ok) {
+        least = bytes;
+        break;
+      }
+      REQUIRE(code == errc::workspace);
+      REQUIRE(memory == before);
+    }
+    CHECK(run(needed, {first}) == errc::ok);
+    CHECK(memory != before);
+    std::copy(before.begin(), before.end(), memory.begin());
+    CHECK(run(needed, {first + 64}) == errc::shape);
+    CHECK(memory == before);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("language: a call that is refused has not moved the state") {
+  refused_for_memory<float>(small);
+  refused_for_memory<bfloat16>(small);
+  refused_for_memory<float>(small2);
+  refused_for_memory<float>(with_experts);
+  // Nor has one of a block with a state of other sizes.
+  ready<decltype(small), float> model(small);
+  const auto layer = model.w.layers[0].mixer;
+  const index_t C = layer.channels();
+  dice d{1};
+  table<float> u(2, C, 0, d), y(2, C);
+  const blocks::state_sizes s = layer.state_of_one();
+  std::vector<float> conv(std::size_t(s.before * s.channels)), S(std::size_t(s.keys * s.values));
+  scratch of_layer(workspace_bytes(cpu::serial{}, layer, 1, 2));
+  const auto with = [&](index_t heads, index_t keys, index_t values) {
+    const blocks::sequence_state<float> state{{conv.data(), {1, s.before, s.channels}},
+                                              {S.data(), {1, heads, keys, values}}};
+    return forward(cpu::serial{of_layer}, layer, u, 1, y, {}, state).code;
+  };
+  CHECK(with(1, s.keys - 1, s.values) == errc::shape);
+  CHECK(with(1, s.values, s.keys) == errc::shape);
+  CHECK(with(2, s.keys / 2, s.values) == errc::shape);
+  CHECK(conv == std::vector<float>(conv.size()));
+  CHECK(with(1, s.keys, s.values) == errc::ok);
+  CHECK(conv != std::vector<float>(conv.size()));
+}

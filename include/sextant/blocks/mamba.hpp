@@ -166,8 +166,8 @@ status mamba_way(const On& on, const mamba_block<E>& w, const mamba_arrays<E>& a
   const tokens<E> from = tokens_of(columns(at.xz, 0, inner), batch, time), to = tokens_of(at.x, batch, time);
   return in_order(
       [&] {
-        return causal_conv1d(on, Backwards ? reversed(from) : from, way.conv, Backwards ? reversed(to) : to,
-                             activation::silu, state.conv, state.conv);
+        return run_convolution(on, tokens<const E>(Backwards ? reversed(from) : from), way.conv,
+                               Backwards ? reversed(to) : to, state);
       },
       [&] { return linear(on, at.x, way.x_proj, at.projected); },
       [&] { return linear(on, columns(at.projected, 0, R), way.dt_proj, at.dt); },

@@ -122,18 +122,15 @@ status forward_block(const On& on, const mamba2_block<E>& w, const rows<const E>
   if (!memory.fits()) return too_little_memory;
   const On lent = memory.lend(on);
   const tokens<E> raw = tokens_of(columns(at.projected, inner, s.convolved()), batch, time);
-  const status done =
-      in_order([&] { return linear(lent, u, w.in_proj, at.projected); },
-               [&] {
-                 return causal_conv1d(lent, raw, w.conv, tokens_of(at.convolved, batch, time), activation::silu,
-                                      state.conv, state.conv);
-               },
-               [&] {
-                 auto x = detail::mamba2_sequence(w, at, batch, time);
-                 return run_mixer(mamba2, lent, x, state);
-               },
-               [&] { return gated_rms_norm(lent, at.y, columns(at.projected, 0, inner), w.norm, at.y, s.groups); },
-               [&] { return linear(lent, at.y, w.out_proj, y, after_linear<E>{.plus = plus}); });
+  const status done = in_order(
+      [&] { return linear(lent, u, w.in_proj, at.projected); },
+      [&] { return run_convolution(lent, tokens<const E>(raw), w.conv, tokens_of(at.convolved, batch, time), state); },
+      [&] {
+        auto x = detail::mamba2_sequence(w, at, batch, time);
+        return run_mixer(mamba2, lent, x, state);
+      },
+      [&] { return gated_rms_norm(lent, at.y, columns(at.projected, 0, inner), w.norm, at.y, s.groups); },
+      [&] { return linear(lent, at.y, w.out_proj, y, after_linear<E>{.plus = plus}); });
   memory.back_to(before);
   return done;
 }

@@ -42,6 +42,7 @@ class buffers {
     return {at, {count, length}};
   }
   std::size_t used() const { return used_; }
+  std::size_t size() const { return bytes_; }
   void back_to(std::size_t used) { used_ = used; }
   bool fits() const { return fits_; }
   /// The backend with what is left.
@@ -86,6 +87,14 @@ template <class On, class Call> std::size_t bytes_needed(const On& on, const Cal
   buffers memory(&most);
   (void)bool(call(measuring<On>{on, &most}, memory));
   return most + buffers::alignment;
+}
+/// Whether call(backend, buffers) would be refused, for what its mixers do not take or for a workspace too small: it is tried
+/// on a measuring backend, so that nothing has moved by then.
+template <class On, class Call> status would_run(const On& on, const Call& call) {
+  std::size_t most = 0;
+  buffers memory(&most);
+  if (const status found = call(measuring<On>{on, &most}, memory); !found) return found;
+  return buffers(on.memory).size() < most ? too_little_memory : status{};
 }
 /// A module's memory while something is only measured: pointers that nobody may follow.
 template <class Module> Module bound_nowhere(Module of) {

@@ -61,6 +61,20 @@ sequence_state<typename Block::token> state_at(const Block& w, index_t batch, st
   return {{reinterpret_cast<E*>(memory), {batch, s.before, s.channels}}, {S, {batch, s.heads, s.keys, s.values}}};
 }
 
+/// A causal convolution with its activation, silu: of one token by its step, where there is a state.
+template <class On, class E>
+status run_convolution(const On& on, const tokens<const E>& x, const modules::conv1d<E>& w, const tokens<E>& y,
+                       const sequence_state<E>& state) {
+  const auto token = [](const auto& of) {
+    return rows<std::remove_reference_t<decltype(*of.data())>>(
+        of.data(), {of.template extent<axis::batch>(), of.template extent<axis::value>()},
+        {of.template stride<axis::batch>(), 1});
+  };
+  if (state.conv && x.template extent<axis::time>() == 1)
+    return causal_conv1d_step(on, token(x), w, state.conv, token(y), activation::silu);
+  return causal_conv1d(on, x, w, y, activation::silu, state.conv, state.conv);
+}
+
 /// Runs a causal mixer on x, continued from a state that moves on, if there is one: one token by step().
 template <class Design, class On, class Sequence, class E>
 status run_mixer(const Design& design, const On& on, Sequence& x, const sequence_state<E>& state) {
@@ -71,7 +85,8 @@ status run_mixer(const Design& design, const On& on, Sequence& x, const sequence
 }
 
 /// y = block(u) + plus, of `batch` sequences that lie one behind another in u [B T, C]; plus may be left out, or y. With a
-/// state the sequences continue from it, and it moves on in its place: prefill, and with T = 1 decode.
+/// state the sequences continue from it, and it moves on in its place: prefill, and with T = 1 decode. A call that is refused
+/// has not moved it.
 template <class On, sequence_block Block>
 status forward(const On& on, const Block& w, std::type_identity_t<rows<const typename Block::token>> u, index_t batch,
                std::type_identity_t<rows<typename Block::token>> y,
@@ -85,8 +100,22 @@ status forward(const On& on, const Block& w, std::type_identity_t<rows<const typ
   if (n > 0 && (!u || !y)) return {errc::missing, "block: u or y was not given"};
   if (n > 0 && (!fits(u) || !fits(y) || (plus && !fits(plus))))
     return {errc::shape, "block: u, y and plus are rows of the block's channels"};
+  if (n == 0) return {};
+  if (state) {
+    const state_sizes s = w.state_of_one();
+    const auto& [conv, S] = state;
+    if (conv.extent(0) != batch || conv.extent(1) != s.before || conv.extent(2) != s.channels || S.extent(0) != batch ||
+        S.extent(1) != s.heads || S.extent(2) != s.keys || S.extent(3) != s.values)
+      return {errc::shape, "block: the state has the sizes that state_at() gives it"};
+    if (const status found = would_run(on,
+                                       [&](const auto& measuring, buffers& memory) {
+                                         return forward_block(measuring, w, u, batch, y, plus, state, memory);
+                                       });
+        !found)
+      return found;
+  }
   buffers memory(on.memory);
-  return n == 0 ? status{} : forward_block(on, w, u, batch, y, plus, state, memory);
+  return forward_block(on, w, u, batch, y, plus, state, memory);
 }
 
 /// Bytes of workspace of forward() for so many sequences of so many tokens; the weights may have no memory yet.

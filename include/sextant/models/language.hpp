@@ -204,7 +204,8 @@ status run(const language<Design>& net, const On& on, const language_weights<Des
 /// Logits of what follows: ids [B, T], logits [B, vocabulary] after the last token of each sequence, or [B T, vocabulary]
 /// after every one. With a state the sequences continue from it, and it moves on in its place: prefill, and with T = 1
 /// decode, at a cost that does not grow with the tokens before. Any backend whose operations and mixers are included; ids
-/// lie where the backend computes. Nothing is allocated; the workspace is scribbled on.
+/// lie where the backend computes. Nothing is allocated; the workspace is scribbled on. A call that is refused has not moved
+/// the state.
 template <class Design, class On, class E>
 status forward(const language<Design>& net, const On& on, const language_weights<Design, E>& w, const token_ids& ids,
                const std::type_identity_t<blocks::rows<E>>& logits, const language_state& state = {}) {
@@ -218,6 +219,16 @@ status forward(const language<Design>& net, const On& on, const language_weights
   if (!ids) return {errc::missing, "language: ids were not given"};
   if (!logits) return {errc::missing, "language: logits were not given"};
   if (w.layers.size() != net.sizes.layers) return {errc::shape, "language: the weights are another network's"};
+  if (state.memory != nullptr) {
+    if (reinterpret_cast<std::uintptr_t>(state.memory) % blocks::buffers::alignment != 0)
+      return {errc::shape, "language: a state begins at a multiple of 256 bytes"};
+    if (const status found = blocks::would_run(on,
+                                               [&](const auto& measuring, blocks::buffers& memory) {
+                                                 return run(net, measuring, w, ids, logits, state, memory);
+                                               });
+        !found)
+      return found;
+  }
   blocks::buffers memory(on.memory);
   return run(net, on, w, ids, logits, state, memory);
 }
