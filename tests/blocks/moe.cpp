@@ -105,11 +105,11 @@ TEST_CASE("moe: of equal logits the first expert's counts") {
   for (index_t t = 0; t < n; ++t)
     for (index_t e = 0; e < 3; ++e) logits.at(t, e) = t == 3 && e == 2 ? 1.0f : 0.0f;
   REQUIRE(route_to_one(cpu::serial{}, logits, routes));
-  const std::int32_t places[] = {0, 1, 2, 6, -1};
+  const std::int32_t places[] = {0, 1, 2, 3, -1};
   for (index_t t = 0; t < n; ++t) CHECK(routes.place_of[t] == places[t]);
-  CHECK(routes.taken[0] == 3);
-  CHECK(routes.taken[1] == 0);
-  CHECK(routes.token_at[6] == 3);
-  CHECK(routes.token_at[7] == -1);
+  CHECK(routes.first[1] == 3);
+  CHECK(routes.first[2] == 3);
+  CHECK(routes.first[3] == 4);
+  CHECK(routes.token_at[3] == 3);
   CHECK(routes.probability[0] == doctest::Approx(1.0 / 3));
 }

@@ -52,32 +52,38 @@ template <class E> struct moe_block {
   constexpr multiply_adds macs(index_t n) const {
     return router.macs(n) + multiply_adds{2 * n * sizes.model * sizes.hidden, 0, 0};
   }
-  /// The two layers of an expert.
-  constexpr modules::linear<E> first(index_t expert) const { return layer(w1.value, expert); }
-  constexpr modules::linear<E> second(index_t expert) const { return layer(w2.value, expert); }
-
- private:
-  static constexpr modules::linear<E> layer(const matrices& of, index_t expert) {
-    modules::linear<E> one(of.extent(2), of.extent(1), false);
-    if (of) one.weight = {of.data() + expert * of.stride(0), {of.extent(1), of.extent(2)}};
-    return one;
-  }
 };
 
-/// Where tokens go: expert e has `capacity` places, from e capacity on.
+/// The layer of one expert of [experts, outputs, inputs].
+template <class E>
+constexpr modules::linear<E> layer_of_expert(const view<const E, axis::head, axis::row, axis::column>& of,
+                                             index_t expert) {
+  modules::linear<E> one(of.template extent<axis::column>(), of.template extent<axis::row>(), false);
+  if (of)
+    one.weight = {of.data() + expert * of.template stride<axis::head>(),
+                  {of.template extent<axis::row>(), of.template extent<axis::column>()},
+                  {of.template stride<axis::row>(), 1}};
+  return one;
+}
+
+/// Where tokens go: to places in the experts' order, those of expert e from first[e] to first[e + 1], an expert's tokens in
+/// their own order. There are as many places as tokens at most, of which the last ones may stay free.
 template <class E> struct moe_routes {
-  index_t tokens = 0, experts = 0, capacity = 0;
+  index_t tokens = 0, experts = 0;
+  index_t capacity = 0;  ///< tokens that an expert takes at most
+  index_t places = 0;
   std::int32_t* chosen = nullptr;            ///< [tokens], the token's expert
   std::int32_t* place_of = nullptr;          ///< [tokens], -1: the token passes by
-  std::int32_t* token_at = nullptr;          ///< [experts capacity], -1: nobody
-  std::int32_t* taken = nullptr;             ///< [experts]
+  std::int32_t* token_at = nullptr;          ///< [places], of those that are taken
+  std::int32_t* first = nullptr;             ///< [experts + 1]
   accumulator_of<E>* probability = nullptr;  ///< [tokens], of the token's expert
 
   moe_routes(const moe_sizes& s, index_t n, buffers& from) : tokens(n), experts(s.experts), capacity(s.capacity(n)) {
+    places = experts * capacity < n ? experts * capacity : n;
     chosen = from.take<std::int32_t>(1, n).data();
     place_of = from.take<std::int32_t>(1, n).data();
-    token_at = from.take<std::int32_t>(experts, capacity).data();
-    taken = from.take<std::int32_t>(1, experts).data();
+    token_at = from.take<std::int32_t>(1, places).data();
+    first = from.take<std::int32_t>(1, experts + 1).data();
     probability = from.take<accumulator_of<E>>(1, n).data();
   }
 };
@@ -86,31 +92,43 @@ namespace detail {
 /// The arrays of a call on n tokens.
 template <class E> struct moe_arrays {
   moe_routes<E> routes;
-  rows<E> logits, sent, hidden, answers;
+  rows<E> logits, placed, hidden;  // placed: what comes to the places, then what leaves them
 
   moe_arrays(const moe_sizes& s, index_t n, buffers& from) : routes(s, n, from) {
     const auto take = [&](index_t count, index_t length) { return from.take<E>(count, length); };
     logits = take(n, s.experts);
-    sent = take(s.experts * routes.capacity, s.model);
-    hidden = take(routes.capacity, s.hidden);
-    answers = take(s.experts * routes.capacity, s.model);
+    placed = take(routes.places, s.model);
+    hidden = take(routes.places, s.hidden);
   }
 };
 
-/// Rows `first` to `first + count`.
-template <class E> constexpr rows<E> rows_from(const rows<E>& x, index_t first, index_t count) {
-  const index_t step = x.template stride<axis::row>();
-  return {x.data() + first * step, {count, x.template extent<axis::value>()}, {step, 1}};
+/// Whether x [count, inputs], w [experts, outputs, inputs] and y [places, outputs] go together.
+template <class E, class Weights>
+constexpr status fit_experts(const rows<const E>& x, index_t count, const Weights& w, const rows<E>& y,
+                             const moe_routes<E>& routes) {
+  if (x.template extent<axis::row>() != count || y.template extent<axis::row>() != routes.places ||
+      w.template extent<axis::head>() != routes.experts ||
+      x.template extent<axis::value>() != w.template extent<axis::column>() ||
+      y.template extent<axis::value>() != w.template extent<axis::row>())
+    return {errc::shape, "moe: rows of tokens or places, and a matrix of their lengths for each expert"};
+  if (y.size() > 0 && (!x || !w || !y)) return {errc::missing, "moe: x, the experts' matrices or y were not given"};
+  return {};
 }
 }  // namespace detail
 
-// The routes of a measuring backend: an expert has all its places.
+// The routes of a measuring backend: one expert has all places that it may have.
 /// @cond
 template <class On, class... More> status route_to_one(const measuring<On>&, const More&...) { return {}; }
-template <class On, class... More> status send_to_experts(const measuring<On>&, const More&...) { return {}; }
 template <class On, class... More> status bring_back(const measuring<On>&, const More&...) { return {}; }
-template <class On, class E> index_t places_in_use(const measuring<On>&, const moe_routes<E>& routes, index_t) {
-  return routes.capacity;
+template <class On, class X, class E, class Weights, class... More>
+status linear_of_tokens(const measuring<On>& m, const X&, const moe_routes<E>& routes, const Weights& w,
+                        const More&...) {
+  return m.need(linear_bytes(m.on, routes.capacity, layer_of_expert<E>(w, 0))), status{};
+}
+template <class On, class X, class E, class Weights, class... More>
+status linear_of_places(const measuring<On>& m, const X& x, const moe_routes<E>& routes, const Weights& w,
+                        const More&...) {
+  return linear_of_tokens(m, x, routes, w);
 }
 /// @endcond
 
@@ -120,34 +138,25 @@ status forward_block(const On& on, const moe_block<E>& w, const rows<const E>& u
                      const rows<const E>& plus, buffers& memory) {
   const index_t n = u.template extent<axis::row>();
   if (w.sizes.experts < 1) return {errc::shape, "moe: one expert or more"};
-  if (n >= index_t(1) << 30 || w.sizes.experts * w.sizes.capacity(n) >= index_t(1) << 31)
-    return {errc::shape, "moe: fewer than 2^30 tokens, and fewer than 2^31 places of all experts"};
+  if (n >= index_t(1) << 30) return {errc::shape, "moe: fewer than 2^30 tokens"};
   if (n == 0) return {};
   const std::size_t before = memory.used();
   const detail::moe_arrays<E> at(w.sizes, n, memory);
   if (!memory.fits()) return too_little_memory;
   const On lent = memory.lend(on);
-  status done = in_order([&] { return linear(lent, u, w.router, at.logits); },
-                         [&] { return route_to_one(lent, at.logits, at.routes); },
-                         [&] { return send_to_experts(lent, u, at.routes, at.sent); });
-  for (index_t e = 0; e < w.sizes.experts && done; ++e) {
-    const index_t first = e * at.routes.capacity, count = places_in_use(lent, at.routes, e);
-    const rows<E> hidden = detail::rows_from(at.hidden, 0, count);
-    done = in_order(
-        [&] {
-          return linear(lent, detail::rows_from(at.sent, first, count), w.first(e), hidden,
-                        after_linear<E>{.act = w.sizes.act});
-        },
-        [&] { return linear(lent, hidden, w.second(e), detail::rows_from(at.answers, first, count)); });
-  }
-  if (done) done = bring_back(lent, at.answers, at.routes, plus, y);
+  const status done = in_order(
+      [&] { return linear(lent, u, w.router, at.logits); }, [&] { return route_to_one(lent, at.logits, at.routes); },
+      [&] { return linear_of_tokens(lent, u, at.routes, w.w1.value, w.sizes.act, at.placed, at.hidden); },
+      [&] { return linear_of_places(lent, rows<const E>(at.hidden), at.routes, w.w2.value, at.placed); },
+      [&] { return bring_back(lent, rows<const E>(at.placed), at.routes, plus, y); });
   memory.back_to(before);
   return done;
 }
 
 /// y_t = p W2_e act(W1_e u_t) + plus_t with e the expert that the router gives token t the largest probability p, the first
 /// of several; y_t = plus_t for tokens beyond the expert's capacity. Tokens take places in their order, so the answer is the
-/// same every time. plus may be left out, or y.
+/// same every time. plus may be left out, or y. What is multiplied is the tokens that have places, on a GPU too, where nobody
+/// waits for their numbers.
 template <class On, class E>
 status forward(const On& on, const moe_block<E>& w, std::type_identity_t<rows<const E>> u,
                std::type_identity_t<rows<E>> y, std::type_identity_t<rows<const E>> plus = {}) {

@@ -7,6 +7,7 @@
 #include <type_traits>  // type_identity_t
 
 #include <sextant/blocks/cpu/items.hpp>
+#include <sextant/blocks/cpu/linear.hpp>
 #include <sextant/blocks/cpu/row_vectors.hpp>
 #include <sextant/blocks/moe.hpp>
 #include <sextant/blocks/shapes.hpp>
@@ -32,47 +33,62 @@ status route_to_one(const On& on, std::type_identity_t<blocks::rows<const E>> lo
       to.probability[t] = 1 / sum;
     }
   });
-  for (index_t e = 0; e < to.experts; ++e) to.taken[e] = 0;
-  for (index_t i = 0; i < to.experts * to.capacity; ++i) to.token_at[i] = -1;
+  for (index_t e = 0; e <= to.experts; ++e) to.first[e] = 0;
   for (index_t t = 0; t < to.tokens; ++t) {
-    const index_t e = to.chosen[t];
-    if (to.taken[e] >= to.capacity) {
-      to.place_of[t] = -1;
-    } else {
-      const index_t place = e * to.capacity + to.taken[e]++;
-      to.place_of[t] = std::int32_t(place);
-      to.token_at[place] = std::int32_t(t);
-    }
+    std::int32_t& taken = to.first[to.chosen[t] + 1];
+    to.place_of[t] = taken < to.capacity ? taken++ : -1;
+  }
+  for (index_t e = 0; e < to.experts; ++e) to.first[e + 1] += to.first[e];
+  for (index_t t = 0; t < to.tokens; ++t) {
+    if (to.place_of[t] < 0) continue;
+    to.place_of[t] += to.first[to.chosen[t]];
+    to.token_at[to.place_of[t]] = std::int32_t(t);
   }
   return {};
 }
 
-/// Places of an expert that hold a token.
-template <block_backend On, class E>
-index_t places_in_use(const On&, const blocks::moe_routes<E>& routes, index_t expert) {
-  return routes.taken[expert];
+/// y = x W^T at an expert's places with its matrix of w [experts, outputs, inputs]; x [places, inputs], y [places, outputs].
+/// Places that nobody has are left as they are.
+template <block_backend On, class E, class Weights>
+status linear_of_places(const On& on, std::type_identity_t<blocks::rows<const E>> x,
+                        const blocks::moe_routes<E>& routes, const Weights& w, blocks::rows<E> y,
+                        blocks::activation act = blocks::activation::none) {
+  if (const status fits = blocks::detail::fit_experts<E>(x, routes.places, w, y, routes); !fits) return fits;
+  const auto places = [](const auto& of, index_t first, index_t count) {
+    auto some = of;
+    some = {of.data() + first * of.stride(0), {count, of.extent(1)}, {of.stride(0), 1}};
+    return some;
+  };
+  status done;
+  for (index_t e = 0; e < routes.experts && done; ++e) {
+    const index_t first = routes.first[e], count = routes.first[e + 1] - first;
+    done = linear(on, places(x, first, count), blocks::layer_of_expert<E>(w, e), places(y, first, count),
+                  blocks::after_linear<E>{.act = act});
+  }
+  return done;
 }
 
-/// Copies tokens to their places: x [n, C], y [experts capacity, C]. Places that nobody has are left as they are.
-template <block_backend On, class E>
-status send_to_experts(const On& on, std::type_identity_t<blocks::rows<const E>> x, const blocks::moe_routes<E>& routes,
-                       blocks::rows<E> y) {
-  if (x.extent(0) != routes.tokens || y.extent(0) != routes.experts * routes.capacity || x.extent(1) != y.extent(1))
-    return {errc::shape, "send_to_experts: rows for tokens and places, of one length"};
-  each_run(on, y.extent(0), 64, [&](index_t first, index_t last, int) {
+/// y = act(x W^T) likewise, of tokens x [n, inputs], which are copied to their places in `placed` [places, inputs] first.
+template <block_backend On, class E, class Weights>
+status linear_of_tokens(const On& on, std::type_identity_t<blocks::rows<const E>> x,
+                        const blocks::moe_routes<E>& routes, const Weights& w, blocks::activation act,
+                        blocks::rows<E> placed, blocks::rows<E> y) {
+  if (const status fits = blocks::detail::fit_experts<E>(x, routes.tokens, w, y, routes); !fits) return fits;
+  if (placed.extent(0) != routes.places || placed.extent(1) != x.extent(1))
+    return {errc::shape, "moe: rows for places, as long as the tokens"};
+  each_run(on, routes.first[routes.experts], 64, [&](index_t first, index_t last, int) {
     for (index_t place = first; place < last; ++place)
-      if (const index_t t = routes.token_at[place]; t >= 0)
-        for (index_t c = 0; c < y.extent(1); ++c) y(place, c) = x(t, c);
+      for (index_t c = 0; c < x.extent(1); ++c) placed(place, c) = x(routes.token_at[place], c);
   });
-  return {};
+  return linear_of_places(on, blocks::rows<const E>(placed), routes, w, y, act);
 }
 
-/// y_t = probability_t x at the token's place + plus_t; plus_t for a token without a place. plus may be left out, or y.
+/// y_t = probability_t x at the token's place + plus_t; plus_t for a token without a place. x [places, C]. plus may be left out, or y.
 template <block_backend On, class E>
 status bring_back(const On& on, std::type_identity_t<blocks::rows<const E>> x, const blocks::moe_routes<E>& routes,
                   std::type_identity_t<blocks::rows<const E>> plus, blocks::rows<E> y) {
   using Real = blocks::accumulator_of<E>;
-  if (y.extent(0) != routes.tokens || x.extent(0) != routes.experts * routes.capacity || x.extent(1) != y.extent(1) ||
+  if (y.extent(0) != routes.tokens || x.extent(0) != routes.places || x.extent(1) != y.extent(1) ||
       !blocks::shapes::optional_fits(plus, y))
     return {errc::shape, "bring_back: rows for places and tokens, of one length; plus is of y's shape"};
   each_run(on, routes.tokens, 16, [&](index_t first, index_t last, int) {
