@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>  // reverse
+#include <array>      // array
 #include <vector>     // vector
 
 #include <sextant/blocks/cpu/operations.hpp>
@@ -128,7 +129,8 @@ plain::picture plain_block(plain::picture x, const blocks::cross_scan_block<doub
   for (index_t way = 0; way < 4; ++way) {
     const auto pixel = [&](index_t t) {  // of the token at place t
       if (way >= 2) t = H * W - 1 - t;
-      return way % 2 == 0 ? t : t % H * W + t / H;
+      if (way % 2 == 0) return t;
+      return w.sizes.window > 0 ? blocks::scan::windows{H, W, w.sizes.window}(t) : t % H * W + t / H;
     };
     matrix u;
     for (index_t t = 0; t < H * W; ++t)
@@ -244,15 +246,21 @@ TEST_CASE("scans: Vim, against one written out plainly") {
   CHECK(forward(net, cpu::serial{}, w.module, x.pictures(1, 16, 16), y).code == errc::shape);
 }
 
-TEST_CASE("scans: VMamba, against one written out plainly, pictures of odd sizes") {
-  for (const index_t state : {1, 3}) {
-    const models::vmamba net{
+// Windows change an order, not what is learnt or counted.
+static_assert(models::parameters(models::vmamba_t.with_windows(7)) == models::parameters(models::vmamba_t));
+static_assert(models::macs(models::vmamba_t.with_windows(7), 224, 224).total() ==
+              models::macs(models::vmamba_t, 224, 224).total());
+
+TEST_CASE("scans: VMamba, against one written out plainly, pictures of odd sizes, columns and windows") {
+  for (const auto& [state, window] : {std::array<index_t, 2>{1, 0}, {3, 0}, {1, 2}, {3, 3}}) {
+    const models::vmamba columns{
         {.embed = 32, .depths = {1, 1, 2, 1}, .expand = state == 3 ? 2 : 1, .state = state, .classes = 9}};
+    const models::vmamba net = window > 0 ? columns.with_windows(window) : columns;
     const index_t sizes[][2] = {{32, 32}, {37, 21}, {5, 30}};
     for (const auto& [H, W] : sizes)
       check(
           net, 2, H, W, 9,
-          [&, h = H, v = W](auto real, const auto& on) {
+          [&net, h = H, v = W](auto real, const auto& on) {
             return models::workspace_bytes<decltype(real)>(net, on, 2, h, v);
           },
           [&](const plain::picture& from, const auto& w) { return plain_vmamba(from, w); });

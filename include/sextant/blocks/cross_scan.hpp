@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/// @file  VMamba's block: four selective scans over a picture, along rows and columns, there and back.
+/// @file  VMamba's block: four selective scans over a picture, along rows and columns, or through windows, there and back.
 #pragma once
 
 #include <sextant/blocks/mamba.hpp>
@@ -14,6 +14,8 @@ struct cross_scan_sizes {
   index_t expand = 1;  ///< inner channels for each of the model's
   index_t state = 1;   ///< N
   index_t mlp_ratio = 4;
+  index_t window =
+      0;  ///< LocalMamba: windows of so many tokens to a side, one after the other, in the place of columns
 
   constexpr index_t inner() const { return expand * model; }
   constexpr index_t rank() const { return (model + 15) / 16; }
@@ -106,7 +108,7 @@ status cross_scan_way(const On& on, const cross_scan_block<E>& w, index_t way, c
 
 }  // namespace detail
 
-/// The block on pictures x [n, C], in place. Scans there and back read the same tokens; those along columns read the one copy
+/// The block on pictures x [n, C], in place. Scans there and back read the same tokens; those in the second order read the one copy
 /// that is made of v and of what is projected from it.
 template <class On, class E>
 status forward_block(const On& on, const cross_scan_block<E>& w, const rows<E>& x, const picture_sizes& p,
@@ -120,35 +122,42 @@ status forward_block(const On& on, const cross_scan_block<E>& w, const rows<E>& 
   const rows<E> turned_xp = memory.take<E>(n, read);
   if (!memory.fits()) return too_little_memory;
   const On lent = memory.lend(on);
-  const scan::columns_first order{p.height, p.width};
   const rows<E>& sum = one;  // of the scans along rows; then of all
   const auto sequences = [&](const rows<E>& of) { return tokens_of(of, p.batch, p.tokens()); };
   const auto read_tokens = [&](const rows<E>& of) { return tokens<const E>(sequences(of)); };
   const auto pictures = [&](const rows<E>& of) { return image_of(of, p.batch, p.height, p.width); };
+  const auto in_order_of_second = [&](const auto& visit) {
+    return w.sizes.window > 0 ? visit(scan::windows{p.height, p.width, w.sizes.window})
+                              : visit(scan::columns_first{p.height, p.width});
+  };
+  const auto turn = [&](const rows<E>& from, const rows<E>& to) {
+    return in_order_of_second(
+        [&](const auto& order) { return reorder(lent, read_tokens(from), order, sequences(to)); });
+  };
   const auto both_ways = [&](index_t way, const rows<E>& from, const rows<E>& projected, const rows<E>& to) {
     return in_order([&] { return detail::cross_scan_way<false>(lent, w, way, from, projected, dt, to, p); },
                     [&] { return detail::cross_scan_way<true>(lent, w, way + 2, from, projected, dt, back, p); },
                     [&] { return add(lent, rows<const E>(to), rows<const E>(back), to); });
   };
-  status done =
-      in_order([&] { return layer_norm(lent, rows<const E>(x), w.norm, u); },
-               [&] { return linear(lent, rows<const E>(u), w.in_proj, one); },
-               [&] {
-                 return depthwise_3x3(lent, image<const E>(pictures(one)), w.conv, pictures(v),
-                                      after_convolution<E>{.act = activation::silu});
-               },
-               [&] { return linear(lent, rows<const E>(v), w.x_proj, xp); }, [&] { return both_ways(0, v, xp, sum); },
-               [&] { return reorder(lent, read_tokens(xp), order, sequences(turned_xp)); },
-               [&] { return reorder(lent, read_tokens(v), order, sequences(there)); },
-               // Along columns: v in their order is `there`, whose scans go over v, which nothing needs any more.
-               [&] { return both_ways(1, there, turned_xp, v); },
-               [&] {
-                 return reorder(lent, read_tokens(v), scan::inverse<scan::columns_first>{order}, sequences(there),
-                                read_tokens(sum));
-               },
-               [&] { return layer_norm(lent, rows<const E>(there), w.out_norm, there); },
-               [&] { return linear(lent, rows<const E>(there), w.out_proj, x, after_linear<E>{.plus = x}); },
-               [&] { return layer_norm(lent, rows<const E>(x), w.norm2, u); });
+  status done = in_order(
+      [&] { return layer_norm(lent, rows<const E>(x), w.norm, u); },
+      [&] { return linear(lent, rows<const E>(u), w.in_proj, one); },
+      [&] {
+        return depthwise_3x3(lent, image<const E>(pictures(one)), w.conv, pictures(v),
+                             after_convolution<E>{.act = activation::silu});
+      },
+      [&] { return linear(lent, rows<const E>(v), w.x_proj, xp); }, [&] { return both_ways(0, v, xp, sum); },
+      [&] { return turn(xp, turned_xp); }, [&] { return turn(v, there); },
+      // Along columns or through windows: v in their order is `there`, whose scans go over v, which nothing needs any more.
+      [&] { return both_ways(1, there, turned_xp, v); },
+      [&] {
+        return in_order_of_second([&]<class Order>(const Order& order) {
+          return reorder(lent, read_tokens(v), scan::inverse<Order>{order}, sequences(there), read_tokens(sum));
+        });
+      },
+      [&] { return layer_norm(lent, rows<const E>(there), w.out_norm, there); },
+      [&] { return linear(lent, rows<const E>(there), w.out_proj, x, after_linear<E>{.plus = x}); },
+      [&] { return layer_norm(lent, rows<const E>(x), w.norm2, u); });
   if (done) {
     memory.back_to(after_norm);
     done = add_mlp(on, w.feed_forward, u, x, x, memory);

@@ -14,6 +14,7 @@ struct vmamba_sizes {
   index_t expand = 1;
   index_t state = 1;
   index_t classes = 1000;
+  index_t window = 0;  ///< LocalMamba: scans through windows in the place of those along columns; 0: columns
 };
 
 /// A stage: equal blocks, and but for the last stage a 3x3 convolution of stride 2 to twice the channels, with LayerNorm.
@@ -55,7 +56,9 @@ template <class E> struct vmamba_weights {
     for (int i = 0; i < 4; ++i) {
       const index_t C = s.embed << i;
       vmamba_stage<E>& stage = layers.stage[i];
-      stage.layers = {blocks::cross_scan_block<E>({.model = C, .expand = s.expand, .state = s.state}), s.depths[i]};
+      stage.layers = {
+          blocks::cross_scan_block<E>({.model = C, .expand = s.expand, .state = s.state, .window = s.window}),
+          s.depths[i]};
       stage.last = i == 3;
       if (stage.last) continue;
       stage.halve = {C, 2 * C, {.kernel = 3, .stride = 2, .padding = 1}};
@@ -78,6 +81,13 @@ template <class E> struct vmamba_weights {
 /// A VMamba.
 struct vmamba {
   vmamba_sizes sizes{};
+  /// Two of the four scans through windows of so many tokens to a side (LocalMamba: Huang et al. 2024, arXiv 2403.09338), in
+  /// every block; as many parameters and multiply-accumulates.
+  constexpr vmamba with_windows(index_t side) const {
+    vmamba same = *this;
+    same.sizes.window = side;
+    return same;
+  }
   /// The weights' description; bind() gives it memory.
   template <class E = float> constexpr vmamba_weights<E> weights() const { return vmamba_weights<E>(sizes); }
 };
