@@ -17,7 +17,7 @@ using namespace sextant::test;
 
 namespace {
 
-constexpr index_t V = judged_vocabulary, B = 2, T = 70;
+constexpr index_t V = judged_vocabulary;
 
 /// Weights on the host, begun with one seed.
 template <class Net, class E> struct host_weights {
@@ -30,8 +30,11 @@ template <class Net, class E> struct host_weights {
   }
 };
 
-template <class E, class Net> void check(const Net& net, double bound) {
+/// B sequences of T tokens: all in one call, then all but five and those one by one from the state, in a graph from the
+/// second one on.
+template <class E, class Net> void check(const Net& net, index_t B, index_t T, double bound) {
   if (!has_gpu()) return;
+  INFO(B, " sequences of ", T, ", bytes ", sizeof(E));
   std::vector<std::int32_t> ids;
   for (index_t i = 0; i < B * T; ++i) ids.push_back(std::int32_t((i * 7 + 3) % V));
   const std::vector<double> logits = logits_of(net, ids, B);
@@ -43,42 +46,90 @@ template <class E, class Net> void check(const Net& net, double bound) {
   weights.take(host.at);
   blocks::bind(host.w, weights.data());
   device_memory given(ids.size() * sizeof(std::int32_t)), state(models::state_bytes<E>(net, B));
-  const auto run = [&](const std::vector<std::int32_t>& some, blocks::rows<E> y, models::language_state past) {
-    const index_t count = index_t(some.size()) / B;
-    must(cudaMemcpy(given.data(), some.data(), some.size() * sizeof(std::int32_t), cudaMemcpyHostToDevice));
+  cudaStream_t stream = nullptr;
+  must(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+  const auto on = [&](const device_memory& memory, std::size_t bytes) {
+    return gpu::block_stream({.memory = {memory.data(), bytes}, .handle = stream}, products());
+  };
+  const auto room_for = [&](index_t count) {
     device_memory memory(models::workspace_bytes<E>(net, gpu::block_stream({}, products()), B, count));
     memory.fill(0xff);
-    const gpu::block_stream on({.memory = {memory.data(), memory.size()}}, products());
-    CHECK(forward(net, on, host.w, {reinterpret_cast<const std::int32_t*>(given.data()), {B, count}}, y, past));
-    must(cudaDeviceSynchronize());
+    return memory;
+  };
+  const auto send = [&](const std::vector<std::int32_t>& some) {
+    must(cudaMemcpy(given.data(), some.data(), some.size() * sizeof(std::int32_t), cudaMemcpyHostToDevice));
+    must(cudaDeviceSynchronize());  // copies and fills are another stream's work
+  };
+  const auto call = [&](const gpu::block_stream& its, index_t count, blocks::rows<E> y, models::language_state past) {
+    return forward(net, its, host.w, {reinterpret_cast<const std::int32_t*>(given.data()), {B, count}}, y, past);
+  };
+  const auto part = [&](index_t first, index_t count) {
+    std::vector<std::int32_t> some;
+    for (index_t b = 0; b < B; ++b)
+      some.insert(some.end(), ids.begin() + (b * T + first), ids.begin() + (b * T + first + count));
+    return some;
   };
   auto all = block_numbers<E>::poisoned(B * T * V, V);
-  run(ids, {all.device(), {B * T, V}}, {});
+  const device_memory for_all = room_for(T), for_one = room_for(1);
+  send(ids);
+  CHECK(bool(call(on(for_all, for_all.size()), T, {all.device(), {B * T, V}}, {})));
+  must(cudaStreamSynchronize(stream));
   const double error = block_error(all, B * T, V, judge);
   MESSAGE("error ", error);
   CHECK(error <= bound);
 
   must(cudaMemset(state.data(), 0, state.size()));
-  for (index_t t = 0; t < T;) {
-    const index_t count = t == 0 ? T - 5 : 1;
-    std::vector<std::int32_t> some;
-    for (index_t b = 0; b < B; ++b)
-      some.insert(some.end(), ids.begin() + (b * T + t), ids.begin() + (b * T + t + count));
-    t += count;
-    auto last = block_numbers<E>::poisoned(B * V, V);
-    run(some, {last.device(), {B, V}}, {state.data()});
-    CHECK(block_error(last, B, V, [&](index_t b, index_t v) { return judge(b * T + t - 1, v); }) <= bound);
+  const index_t first = T - 5;
+  auto last = block_numbers<E>::poisoned(B * V, V);
+  const blocks::rows<E> to(last.device(), {B, V});
+  const auto hold = [&](index_t t) {
+    must(cudaStreamSynchronize(stream));
+    CHECK(block_error(last, B, V, [&](index_t b, index_t v) { return judge(b * T + t, v); }) <= bound);
+  };
+  send(part(0, first));
+  CHECK(bool(call(on(for_all, for_all.size()), first, to, {state.data()})));
+  hold(first - 1);
+  // What is refused moves no state.
+  std::vector<std::byte> before(state.size()), after(state.size());
+  state.give(before.data());
+  for (std::size_t bytes = 0; bytes < for_one.size(); bytes += 1 + for_one.size() / 7)
+    CHECK(call(on(for_one, bytes), 1, to, {state.data()}).code == errc::workspace);
+  CHECK(call(on(for_one, for_one.size()), 1, to, {state.data() + 16}).code == errc::shape);
+  must(cudaStreamSynchronize(stream));
+  state.give(after.data());
+  CHECK(before == after);
+
+  send(part(first, 1));
+  CHECK(bool(call(on(for_one, for_one.size()), 1, to, {state.data()})));
+  hold(first);
+  cudaGraph_t graph = nullptr;
+  cudaGraphExec_t decode = nullptr;
+  must(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
+  CHECK(bool(call(on(for_one, for_one.size()), 1, to, {state.data()})));
+  must(cudaStreamEndCapture(stream, &graph));
+  must(cudaGraphInstantiate(&decode, graph, 0));
+  for (index_t t = first + 1; t < T; ++t) {
+    send(part(t, 1));
+    must(cudaGraphLaunch(decode, stream));
+    hold(t);
   }
+  must(cudaGraphExecDestroy(decode));
+  must(cudaGraphDestroy(graph));
+  must(cudaStreamDestroy(stream));
 }
 
 }  // namespace
 
 TEST_CASE("Mamba of two layers on a GPU, prefill and decode") {
-  check<float>(judged_mamba, 2e-5);
-  check<bfloat16>(judged_mamba, 4e-2);
+  for (const index_t B : {1, 2, 7}) check<float>(judged_mamba, B, 70, 2e-5);
+  check<bfloat16>(judged_mamba, 2, 70, 4e-2);
+  check<bfloat16>(judged_mamba, 1, 6, 4e-2);
 }
 TEST_CASE("Mamba-2 of two layers on a GPU, prefill and decode") {
-  check<float>(judged_mamba2, 2e-5);
-  check<bfloat16>(judged_mamba2, 4e-2);
+  for (const index_t B : {1, 2, 7}) check<float>(judged_mamba2, B, 70, 2e-5);
+  check<bfloat16>(judged_mamba2, 2, 70, 4e-2);
+  check<bfloat16>(judged_mamba2, 7, 6, 4e-2);
 }
-TEST_CASE("MoE-Mamba of two layers on a GPU, prefill and decode") { check<float>(judged_moe, 2e-5); }
+TEST_CASE("MoE-Mamba of two layers on a GPU, prefill and decode") {
+  for (const index_t B : {1, 2, 7}) check<float>(judged_moe, B, 70, 2e-5);
+}
