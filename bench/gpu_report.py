@@ -141,6 +141,16 @@ def networks(results):
                   ("network", "precision", "batch", "pixels to a side", "ms", "pictures a second", "MB"), cells)
 
 
+def language(results):
+    """Language models: tokens a second of prompts and of decode."""
+    def cells(row):
+        name, precision, batch, tokens = row["name"].split("/")
+        return (f"`{name}`", precision, "decode" if tokens == "T1" else f"{tokens[1:]} tokens", batch[1:], ms(row["median_ms"]),
+                f"{row['tokens_per_s']:,.0f}", f"{row['launches']:g}", f"{row['memory_mb']:.0f}")
+    return listed(results, "language", "Median milliseconds of a call, replayed from a graph",
+                  ("model", "precision", "call", "sequences", "ms", "tokens a second", "launches", "MB"), cells)
+
+
 def blocks(results):
     """The operations of blocks beside their floors."""
     def cells(row):

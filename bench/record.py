@@ -73,7 +73,7 @@ def cpu_rows(run):
 
 # Counters that a row of a GPU has where its benchmark has them, and decimals that are kept of them.
 COUNTERS = {"floor_ms": 5, "of_floor": 4, "bytes": 0, "flops": 0, "exps": 0, "workspace": 0, "launches": 2, "images": 1,
-            "memory_mb": 1}
+            "tokens_per_s": 1, "memory_mb": 1}
 
 
 def cuda_rows(run):

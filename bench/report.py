@@ -92,7 +92,8 @@ FIGURES = {
     "gpu_prefill": lambda: gpu_report.prefill(results),
     "gpu_decode": lambda: gpu_report.decode(results), "gpu_ablation": lambda: gpu_report.ablation(results),
     "gpu_growth": lambda: gpu_report.growth(results), "gpu_second_order": lambda: gpu_report.second_order(results),
-    "gpu_networks": lambda: gpu_report.networks(results), "gpu_blocks": lambda: gpu_report.blocks(results),
+    "gpu_networks": lambda: gpu_report.networks(results), "gpu_language": lambda: gpu_report.language(results),
+    "gpu_blocks": lambda: gpu_report.blocks(results),
     "gpu_small": lambda: gpu_report.small(results), "gpu_compile_time": lambda: gpu_report.compile_time(results),
 }
 
