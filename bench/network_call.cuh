@@ -56,10 +56,10 @@ template <class Weights> device_bytes begun(Weights& w) {
   return weights;
 }
 
-/// Times call(backend): its products tuned, then replays of a graph of it, `count` calls to a replay. The median in
-/// milliseconds; sets the iteration's time and the counter best_ms.
-template <class Call>
-double time_call(benchmark::State& state, const device_bytes& memory, int count, const Call& call) {
+/// Times call(backend): its products tuned, then, after begin(), replays of a graph of it, `count` calls to a replay. The median
+/// in milliseconds; sets the iteration's time and the counters best_ms and launches.
+template <class Call, class Begin>
+double time_call(benchmark::State& state, const device_bytes& memory, int count, const Call& call, const Begin& begin) {
   all_products& its = all_products::get();
   const auto one = [&](int, cudaStream_t on) {
     if (const status done =
@@ -70,6 +70,7 @@ double time_call(benchmark::State& state, const device_bytes& memory, int count,
   its.table.tune(true);
   one(0, nullptr);
   its.table.tune(false);
+  begin();
   must(cudaDeviceSynchronize());
   const replay many(count, one);
   std::vector<double> times;
