@@ -108,9 +108,10 @@ __device__ __forceinline__ void answer_tiles(const typename Traits::design_type&
       }
     }
     if constexpr (Traits::in_pairs) {
-      added::add(Y, window, here, first, taps_at);
       const paired_rows<Traits> rows{c, here, ptx::shared_address(tile)};
       __syncwarp();  // all lanes have read their queries
+      rows.send_gate(first);
+      added::add(Y, window, here, first, taps_at);
       if constexpr (scaled) {
 #pragma unroll
         for (int j = 0; j < 16 * pairs; ++j) {
@@ -118,8 +119,9 @@ __device__ __forceinline__ void answer_tiles(const typename Traits::design_type&
           its = fmaf(its, 1.0f / scale, j % 2 == 0 ? bias[j / 4 % 4].x : bias[j / 4 % 4].y);
         }
       }
+      rows.await_gate();
 #pragma unroll
-      for (int pair = 0; pair < pairs; ++pair) rows.put(Y[pair], row_of(2 * pair), first + row_of(2 * pair));
+      for (int pair = 0; pair < pairs; ++pair) rows.put(Y[pair], row_of(2 * pair));
       rows.store(first);
     } else {
       if constexpr (Traits::local) added::add(Y, window, here, first, taps_at, weights);

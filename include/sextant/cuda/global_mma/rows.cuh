@@ -68,23 +68,41 @@ template <class Traits> struct paired_rows {
   const warp_place& at;
   std::uint32_t tile;  ///< in shared memory
 
-  /// Answers of token t, in row `row` of the tile, and of the one 8 behind.
-  __device__ __forceinline__ void put(const float (&Y)[4][4], int row, int t) const {
+  /// Begins to copy the output gate of the tile, whose first token is t, to where the queries were: they have been read.
+  __device__ __forceinline__ void send_gate(int t) const {
+    if constexpr (Traits::output_gate) {
+      const int first = at.lane / 4, piece = at.lane % 4;
+      const bool there = 8 * piece < at.channels;
+      const std::byte* const gate = row_of_token(
+          at.row_of<Traits>(c.output_gate, at.h, at.first_channel + (there ? 8 * piece : 0)), c.output_gate.time, t + first);
+#pragma unroll
+      for (int i = 0; i < Traits::tokens / 8; ++i)
+        ptx::copy_async_or_zeros(tile + place_in_tile<token>(first + 8 * i, piece),
+                                 row_of_token(gate, c.output_gate.time, 8 * i), there && t + first + 8 * i < at.length);
+      ptx::commit_copies();
+    }
+  }
+  /// Waits for the gate, where there is one.
+  __device__ __forceinline__ void await_gate() const {
+    if constexpr (Traits::output_gate) {
+      ptx::await_copies<0>();
+      __syncwarp();
+    }
+  }
+  /// Answers of token `row` of the tile and of the one 8 behind, times silu of the gate in their places.
+  __device__ __forceinline__ void put(const float (&Y)[4][4], int row) const {
 #pragma unroll
     for (int i = 0; i < 2; ++i)
 #pragma unroll
       for (int n = 0; n < 4; ++n) {
         float low = Y[n][2 * i], high = Y[n][2 * i + 1];
-        const int channel = 8 * n + 2 * at.r;
-        if (Traits::output_gate && t + 8 * i < at.length && channel < at.channels) {
-          const std::byte* const first = at.row_of<Traits>(c.output_gate, at.h, at.first_channel + channel);
+        const std::uint32_t to = tile + place_in_tile<token>(row + 8 * i, n) + 4 * at.r;
+        if constexpr (Traits::output_gate) {
           float a, b;
-          gpu::detail::widen_pair<token>(
-              __ldcg(reinterpret_cast<const std::uint32_t*>(row_of_token(first, c.output_gate.time, t + 8 * i))), a, b);
+          gpu::detail::widen_pair<token>(ptx::load_word<0>(to), a, b);
           low *= silu<Traits::exact>(a), high *= silu<Traits::exact>(b);
         }
-        ptx::store_word<0>(tile + place_in_tile<token>(row + 8 * i, n) + 4 * at.r,
-                           gpu::detail::round_pair<token>(low, high));
+        ptx::store_word<0>(to, gpu::detail::round_pair<token>(low, high));
       }
   }
   /// Stores the tile, whose first token is t.
