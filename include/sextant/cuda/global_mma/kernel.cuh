@@ -77,35 +77,34 @@ __device__ __forceinline__ void answer_tiles(const typename Traits::design_type&
     }
     float scale = 1.0f;
     if constexpr (scaled) scale = added::known(taps_at).scale;
+    if constexpr (Traits::local) load_z();  // the convolution takes its registers
+    float x[pairs][2][8], factor[pairs][2];
 #pragma unroll
-    for (int pair = 0; pair < pairs; ++pair) {
-      if constexpr (Traits::local) load_z();  // the convolution takes its registers
-      float x[2][8], factor[2];
+    for (int i = 0; i < 2 * pairs; ++i) {
+      float(&its)[8] = x[i / 2][i % 2];
+      const int row = row_of(i);
+      products::load_row(its, tile, here, row);
+      float qz = 0;
 #pragma unroll
-      for (int i = 0; i < 2; ++i) {
-        const int row = row_of(2 * pair + i);
-        products::load_row(x[i], tile, here, row);
-        float qz = 0;
-#pragma unroll
-        for (int j = 0; j < 8; ++j) {
-          x[i][j] = mapped<Traits>(design.feature_map, x[i][j]);
-          if (Traits::normalises) qz = fmaf(x[i][j], z[j], qz);
-        }
-        if constexpr (Traits::turns) {
-          const float4* const by = turn.of(first + row);
-          turn_pairs(x[i], 0, by[0]);
-          turn_pairs(x[i], 4, by[1]);
-        }
-        factor[i] = factor_of_answer<Traits>(c, qz, float(at.length)) * scale;
+      for (int j = 0; j < 8; ++j) {
+        its[j] = mapped<Traits>(design.feature_map, its[j]);
+        if (Traits::normalises) qz = fmaf(its[j], z[j], qz);
       }
-      products::answer(Y[pair], x, factors);
-#pragma unroll
-      for (int j = 0; j < 16; ++j) {
-        float& its = Y[pair][j / 4][j % 4];
-        if constexpr (Traits::in_pairs && !scaled)
-          its = fmaf(its, factor[j % 4 / 2], j % 2 == 0 ? bias[j / 4].x : bias[j / 4].y);
-        else its *= factor[j % 4 / 2];
+      if constexpr (Traits::turns) {
+        const float4* const by = turn.of(first + row);
+        turn_pairs(its, 0, by[0]);
+        turn_pairs(its, 4, by[1]);
       }
+      factor[i / 2][i % 2] = factor_of_answer<Traits>(c, qz, float(at.length)) * scale;
+    }
+    products::answer(Y, x, factors);
+#pragma unroll
+    for (int j = 0; j < 16 * pairs; ++j) {
+      float& its = Y[j / 16][j / 4 % 4][j % 4];
+      const float by = factor[j / 16][j % 4 / 2];
+      if constexpr (Traits::in_pairs && !scaled)
+        its = fmaf(its, by, j % 2 == 0 ? bias[j / 4 % 4].x : bias[j / 4 % 4].y);
+      else its *= by;
     }
     if constexpr (Traits::in_pairs) {
       const paired_rows<Traits> rows{c, here, ptx::shared_address(tile)};

@@ -106,18 +106,23 @@ template <class Traits> struct tile_products {
                                                   int row) {
     widen(packet<token>{*reinterpret_cast<const uint4*>(tile + place_of_query<Traits>(row, at.r))}, x);
   }
-  static __device__ __forceinline__ void answer(float (&Y)[4][4], const float (&x)[2][8], const uint4* factors) {
+  /// Of pairs of tokens' rows: what S has for them is read once.
+  template <int Pairs>
+  static __device__ __forceinline__ void answer(float (&Y)[Pairs][4][4], const float (&x)[Pairs][2][8],
+                                                const uint4* factors) {
 #pragma unroll
-    for (int s = 0; s < 4; ++s) {
-      const std::uint32_t a[4] = {__float_as_uint(x[0][2 * s]), __float_as_uint(x[1][2 * s]),
-                                  __float_as_uint(x[0][2 * s + 1]), __float_as_uint(x[1][2 * s + 1])};
+    for (int s = 0; s < 4; ++s)
 #pragma unroll
       for (int n = 0; n < 4; n += 2) {
         const uint4 b = factors[(s * 2 + n / 2) * 32];
-        ptx::multiply_add_tf32(Y[n], a, b.x, b.y);
-        ptx::multiply_add_tf32(Y[n + 1], a, b.z, b.w);
+#pragma unroll
+        for (int i = 0; i < Pairs; ++i) {
+          const std::uint32_t a[4] = {__float_as_uint(x[i][0][2 * s]), __float_as_uint(x[i][1][2 * s]),
+                                      __float_as_uint(x[i][0][2 * s + 1]), __float_as_uint(x[i][1][2 * s + 1])};
+          ptx::multiply_add_tf32(Y[i][n], a, b.x, b.y);
+          ptx::multiply_add_tf32(Y[i][n + 1], a, b.z, b.w);
+        }
       }
-    }
   }
 };
 
@@ -183,20 +188,24 @@ requires(Traits::exact) struct tile_products<Traits> {
 #pragma unroll
     for (int j = 0; j < 4; ++j) x[j] = low[j], x[4 + j] = high[j];
   }
-  static __device__ __forceinline__ void answer(float (&Y)[4][4], const float (&x)[2][8], const uint4* factors) {
+  template <int Pairs>
+  static __device__ __forceinline__ void answer(float (&Y)[Pairs][4][4], const float (&x)[Pairs][2][8],
+                                                const uint4* factors) {
 #pragma unroll
-    for (int s = 0; s < 4; ++s) {
-      split_four a;
+    for (int pair = 0; pair < Pairs; ++pair)
 #pragma unroll
-      for (int i = 0; i < 4; ++i) a.split(i, x[i % 2][2 * s + i / 2]);
+      for (int s = 0; s < 4; ++s) {
+        split_four a;
 #pragma unroll
-      for (int n = 0; n < 4; ++n) {
-        float added[4] = {};
-        multiply(added, a, factors[(s * 4 + n) * 32]);
+        for (int i = 0; i < 4; ++i) a.split(i, x[pair][i % 2][2 * s + i / 2]);
 #pragma unroll
-        for (int i = 0; i < 4; ++i) Y[n][i] += added[i];
+        for (int n = 0; n < 4; ++n) {
+          float added[4] = {};
+          multiply(added, a, factors[(s * 4 + n) * 32]);
+#pragma unroll
+          for (int i = 0; i < 4; ++i) Y[pair][n][i] += added[i];
+        }
       }
-    }
   }
 
  private:
