@@ -73,8 +73,9 @@ template <class Traits> struct paired_rows {
     if constexpr (Traits::output_gate) {
       const int first = at.lane / 4, piece = at.lane % 4;
       const bool there = 8 * piece < at.channels;
-      const std::byte* const gate = row_of_token(
-          at.row_of<Traits>(c.output_gate, at.h, at.first_channel + (there ? 8 * piece : 0)), c.output_gate.time, t + first);
+      const std::byte* const gate =
+          row_of_token(at.row_of<Traits>(c.output_gate, at.h, at.first_channel + (there ? 8 * piece : 0)),
+                       c.output_gate.time, t + first);
 #pragma unroll
       for (int i = 0; i < Traits::tokens / 8; ++i)
         ptx::copy_async_or_zeros(tile + place_in_tile<token>(first + 8 * i, piece),
