@@ -145,6 +145,7 @@ TEST_CASE("every function behind a depthwise convolution; the same bits again") 
        {activation::none, activation::relu, activation::gelu, activation::silu, activation::softplus}) {
     CHECK(depthwise_error<float>({1, 6, 6, 8}, 1, act, true, true, true) <= block_tolerance<float>);
     CHECK(depthwise_error<bfloat16>({1, 6, 6, 8}, 2, act, false, true, true) <= block_tolerance<bfloat16>);
+    CHECK(depthwise_error<bfloat16>({2, 9, 7, 24}, 1, act, true, true, true) <= block_tolerance<bfloat16>);
     CHECK(depthwise_error<double>({1, 6, 6, 8}, 1, act, true, true, true) <= block_tolerance<double>);
   }
   CHECK(depthwise_error<bfloat16>({5, 28, 28, 128}, 1, activation::silu, false, false, true, true) <=

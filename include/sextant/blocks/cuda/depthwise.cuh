@@ -2,6 +2,7 @@
 /// @file  Depthwise 3x3 convolutions of channels-last pictures on a GPU.
 #pragma once
 
+#include <sextant/blocks/cuda/depthwise/four_columns.cuh>
 #include <sextant/blocks/cuda/depthwise/kernel.cuh>
 #include <sextant/blocks/cuda/norm.cuh>
 #include <sextant/blocks/shapes.hpp>
@@ -34,8 +35,11 @@ status depthwise_3x3(const stream& on, std::type_identity_t<blocks::image<const 
   const auto c = blockwise::depthwise_call<E>::of(x, w, y, after);
   if (blockwise::has_pieces(x, c.channels) && blockwise::has_pieces(y, c.channels) && gpu::holds_packets(c.weight) &&
       gpu::holds_packets(c.bias) && (!after.plus || blockwise::has_pieces(after.plus, c.channels)) &&
-      blockwise::has_small_offsets(c))
+      blockwise::has_small_offsets(c)) {
+    if constexpr (sizeof(E) == 2)
+      if (stride == 1) return blockwise::run_depthwise_four_columns(c, on);
     return stride == 1 ? blockwise::run_depthwise<E, 1, false>(c, on) : blockwise::run_depthwise<E, 2, false>(c, on);
+  }
   if (y.size() >= blockwise::most_items) return blockwise::too_many();
   return gpu::launch(&blockwise::depthwise_any_kernel<E>, blockwise::blocks_for(y.size(), 256), dim3(256), 0, on.handle,
                      c, stride);
