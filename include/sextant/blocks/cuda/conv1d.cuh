@@ -2,7 +2,7 @@
 /// @file  Causal depthwise convolutions along time on a GPU: sequences, and one token with a state.
 #pragma once
 
-#include <type_traits>  // integral_constant, type_identity_t
+#include <type_traits>  // integral_constant, true_type, type_identity_t
 
 #include <sextant/blocks/cuda/piece.cuh>
 #include <sextant/blocks/shapes.hpp>
@@ -25,8 +25,8 @@ template <class E> struct conv1d_call {
   activation act;
 };
 
-/// Tokens of a thread's run, and how many it has on their way at a time.
-inline constexpr int run_tokens = 32, tokens_at_once = 8;
+/// Tokens of a thread's run, and how many it has on their way while it computes as many.
+inline constexpr int run_tokens = 32, tokens_at_once = 4;
 
 /// A piece of channels in a run of tokens to a thread: the taps and the tokens before are in its registers.
 template <class E, bool Whole, int Width>
@@ -60,17 +60,23 @@ __global__ void __launch_bounds__(128, 3) conv1d_kernel(const __grid_constant__ 
 #pragma unroll
   for (int i = 0; i < Width - 1; ++i) load(first + i - (Width - 1), seen[i]);
 
-#pragma unroll 1
-  for (index_t t = first; t < end; t += tokens_at_once) {
-    piece<E, Whole> coming[tokens_at_once];
+  piece<E, Whole> coming[tokens_at_once];
+  const auto fetch = [&](index_t t) {
 #pragma unroll
     for (int i = 0; i < tokens_at_once; ++i)
       coming[i] = load_piece<Whole>(x + (t + i < end ? t + i : end - 1) * c.of_x.time);
+  };
+  // The tokens at hand, of which all or some there are.
+  const auto convolve = [&](index_t t, auto all) {
+    piece<E, Whole> here[tokens_at_once];
+#pragma unroll
+    for (int i = 0; i < tokens_at_once; ++i) here[i] = coming[i];
+    if (t + tokens_at_once < end) fetch(t + tokens_at_once);
 #pragma unroll
     for (int i = 0; i < tokens_at_once; ++i) {
-      if (t + i >= end) break;
+      if (!decltype(all)::value && t + i >= end) break;
       real token[count], sums[count];
-      widen<E, Whole>(coming[i], token);
+      widen<E, Whole>(here[i], token);
 #pragma unroll
       for (int j = 0; j < count; ++j) {
         sums[j] = bias[j] + w[Width - 1][j] * token[j];
@@ -83,7 +89,12 @@ __global__ void __launch_bounds__(128, 3) conv1d_kernel(const __grid_constant__ 
       activate<E>(c.act, sums);
       store_reals<Whole>(y + (t + i) * c.of_y.time, sums);
     }
-  }
+  };
+  fetch(first);
+  index_t t = first;
+#pragma unroll 1
+  for (; t + tokens_at_once <= end; t += tokens_at_once) convolve(t, std::true_type{});
+  if (t < end) convolve(t, std::false_type{});
 }
 
 /// behind[i] = token length - (width - 1) + i of each sequence, those of `before` where it is shorter. A thread has a channel
