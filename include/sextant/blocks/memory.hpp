@@ -102,6 +102,14 @@ template <class Module> Module bound_nowhere(Module of) {
   return of;
 }
 
+/// Whether a backend has a convolution, relu and another convolution in one operation, two_convolutions(on, x, first, second, y): a
+/// GPU for the sizes of a stem.
+template <class On, class E>
+bool takes_two_convolutions(const On&, const image<const E>&, const modules::convolution<E>&,
+                            const modules::convolution<E>&, const image<E>&) {
+  return false;
+}
+
 // The operations on a measuring backend: what they need of the workspace.
 /// @cond
 template <class On, class X, class E, class... More>
@@ -114,6 +122,12 @@ status convolution(const measuring<On>& m, const X& x, const modules::convolutio
                                   x.template extent<axis::column>(), w)),
          status{};
 }
+template <class On, class E>
+bool takes_two_convolutions(const measuring<On>& m, const image<const E>& x, const modules::convolution<E>& first,
+                            const modules::convolution<E>& second, const image<E>& y) {
+  return takes_two_convolutions(m.on, x, first, second, y);
+}
+template <class On, class... More> status two_convolutions(const measuring<On>&, const More&...) { return {}; }
 template <class On, class... More> status layer_norm(const measuring<On>&, const More&...) { return {}; }
 template <class On, class... More> status rms_norm(const measuring<On>&, const More&...) { return {}; }
 template <class On, class... More> status add_layer_norm(const measuring<On>&, const More&...) { return {}; }

@@ -87,6 +87,12 @@ status forward_stem(const On& on, const stem<E>& w, const blocks::image<const E>
                     });
     if (done) {
       memory.back_to(after_first);
+      if constexpr (requires { two_convolutions(on, image<const E>(first), w.conv3_0, w.conv3_1, result); })
+        if (takes_two_convolutions(on, image<const E>(first), w.conv3_0, w.conv3_1, result)) {
+          done = two_convolutions(on, image<const E>(first), w.conv3_0, w.conv3_1, result);
+          memory.back_to(before);
+          return done;
+        }
       const image<E> wide = image_of(memory.take<E>(p.rows(), w.conv3_0.outputs()), p.batch, p.height, p.width);
       if (!memory.fits()) return too_little_memory;
       done = in_order([&] { return convolution(memory.lend(on), image<const E>(first), w.conv3_0, wide, rectified); },

@@ -4,6 +4,7 @@
 
 #include <sextant/blocks/cuda/convolution/few_terms.cuh>
 #include <sextant/blocks/cuda/convolution/tiles.cuh>
+#include <sextant/blocks/cuda/convolution/two_layers.cuh>
 #include <sextant/blocks/cuda/linear.cuh>
 #include <sextant/blocks/cuda/tokens.cuh>
 
@@ -119,6 +120,43 @@ status convolution(const block_stream& on, std::type_identity_t<blocks::image<co
       return done;
   }
   return {};
+}
+
+/// Whether two_convolutions() computes these layers: 3 x 3 taps of stride 2 from 32 channels of 16 bits to 256, then a product to 64,
+/// rows of whole 16-byte pieces, on a GPU of compute capability 9.0.
+template <class E>
+bool takes_two_convolutions(const block_stream&, const blocks::image<const E>& x,
+                            const blocks::modules::convolution<E>& first, const blocks::modules::convolution<E>& second,
+                            const blocks::image<E>& y) {
+  using namespace blockwise;
+  const blocks::image<E> between(nullptr, {x.extent(0), y.extent(1), y.extent(2), first.outputs()});
+  const auto c = convolution_call<E>::of(x, first, between, {.act = activation::relu}),
+             last = convolution_call<E>::of(image<const E>(between), second, y, {});
+  const auto contiguous = [](const auto& w, index_t terms) {
+    return w.weight.extent(1) == terms && w.weight.stride(0) == terms && holds_packets(w.weight.data());
+  };
+  return takes_two_layers(c, last) && y.extent(0) == x.extent(0) && y.extent(1) == first.pixels(x.extent(1)) &&
+         y.extent(2) == first.pixels(x.extent(2)) && contiguous(first, 9 * x.extent(3)) &&
+         contiguous(second, first.outputs()) && second.outputs() == y.extent(3) && has_pieces(x, x.extent(3)) &&
+         has_pieces(y, y.extent(3)) && holds_packets(last.bias) && x.extent(1) < 1 << 20 && x.extent(2) < 1 << 20;
+}
+/// y = second(relu(first(x))), both with their biases: the channels between, rounded once as a stored tensor's would be, stay in
+/// registers. Only where takes_two_convolutions() says so. Reads x and writes y once; deterministic. y overlaps nothing else.
+template <class E>
+status two_convolutions(const block_stream& on, const blocks::image<const E>& x,
+                        const blocks::modules::convolution<E>& first, const blocks::modules::convolution<E>& second,
+                        const blocks::image<E>& y) {
+  using namespace blockwise;
+  if (!takes_two_convolutions(on, x, first, second, y))
+    return {errc::unsupported, "two_convolutions: in one kernel from 32 to 256 to 64 channels of 16 bits alone"};
+  if (y.size() == 0) return {};
+  if constexpr (sizeof(E) == 2) {
+    const blocks::image<E> between(nullptr, {x.extent(0), y.extent(1), y.extent(2), first.outputs()});
+    return run_two_layers(convolution_call<E>::of(x, first, between, {.act = activation::relu}),
+                          convolution_call<E>::of(image<const E>(between), second, y, {}), on);
+  } else {
+    return {errc::unsupported, "two_convolutions: in one kernel from 32 to 256 to 64 channels of 16 bits alone"};
+  }
 }
 
 /// Bytes of workspace that convolution() may need for pictures of these sizes, whatever their strides: 24 MB at most.

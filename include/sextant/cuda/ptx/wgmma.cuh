@@ -37,6 +37,12 @@ __device__ __forceinline__ std::uint64_t rows_beside_rows(std::uint32_t tile, in
   return std::uint64_t((tile >> 4) + (1u << 16)) | std::uint64_t(1u << 30 | std::uint32_t(bytes) / 16) << 32;
 }
 
+/// A tile that is not swizzled: 16 bytes of 8 rows lie one behind another, the next 8 rows' begin `rows` bytes further and the next
+/// 16 bytes of the sum's terms `terms` bytes further; it may start at any multiple of 16.
+__device__ __forceinline__ std::uint64_t rows_in_eights(std::uint32_t tile, int terms, int rows) {
+  return std::uint64_t((tile >> 4) + (std::uint32_t(terms) / 16 << 16)) | std::uint64_t(std::uint32_t(rows) / 16) << 32;
+}
+
 /// Before products whose registers other instructions have written.
 __device__ __forceinline__ void begin_products() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
 /// Ends a group of products.
@@ -73,6 +79,18 @@ __device__ __forceinline__ void multiply(float (&d)[32], std::uint64_t a, std::u
                "}, %32, %33, p, 1, 1, 0, 0; }"
                : SEXTANT_SUMS_32(d, 0) : "l"(a), "l"(b), "r"(int(adds)));
 }
+/// The same, 64 x 128.
+template <class Token>
+__device__ __forceinline__ void multiply(float (&d)[64], std::uint64_t a, std::uint64_t b, bool adds) {
+  if constexpr (std::is_same_v<Token, bfloat16>)
+    asm volatile("{ .reg .pred p; setp.ne.b32 p, %66, 0; wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {" SEXTANT_NAMES_64
+               "}, %64, %65, p, 1, 1, 0, 0; }"
+               : SEXTANT_SUMS_32(d, 0), SEXTANT_SUMS_32(d, 32) : "l"(a), "l"(b), "r"(int(adds)));
+  else
+    asm volatile("{ .reg .pred p; setp.ne.b32 p, %66, 0; wgmma.mma_async.sync.aligned.m64n128k16.f32.f16.f16 {" SEXTANT_NAMES_64
+               "}, %64, %65, p, 1, 1, 0, 0; }"
+               : SEXTANT_SUMS_32(d, 0), SEXTANT_SUMS_32(d, 32) : "l"(a), "l"(b), "r"(int(adds)));
+}
 /// The same with 8 rows of the second factor: 64 x 8.
 template <class Token>
 __device__ __forceinline__ void multiply(float (&d)[4], std::uint64_t a, std::uint64_t b, bool adds) {
@@ -84,6 +102,18 @@ __device__ __forceinline__ void multiply(float (&d)[4], std::uint64_t a, std::ui
     asm volatile("{ .reg .pred p; setp.ne.b32 p, %6, 0; wgmma.mma_async.sync.aligned.m64n8k16.f32.f16.f16 "
                  "{%0, %1, %2, %3}, %4, %5, p, 1, 1, 0, 0; }"
                  : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]) : "l"(a), "l"(b), "r"(int(adds)));
+}
+/// The same with 32 rows of the second factor: 64 x 32.
+template <class Token>
+__device__ __forceinline__ void multiply(float (&d)[16], std::uint64_t a, std::uint64_t b, bool adds) {
+  if constexpr (std::is_same_v<Token, bfloat16>)
+    asm volatile("{ .reg .pred p; setp.ne.b32 p, %18, 0; wgmma.mma_async.sync.aligned.m64n32k16.f32.bf16.bf16 "
+                 "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15}, %16, %17, p, 1, 1, 0, 0; }"
+                 : SEXTANT_SUMS_8(d, 0), SEXTANT_SUMS_8(d, 8) : "l"(a), "l"(b), "r"(int(adds)));
+  else
+    asm volatile("{ .reg .pred p; setp.ne.b32 p, %18, 0; wgmma.mma_async.sync.aligned.m64n32k16.f32.f16.f16 "
+                 "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15}, %16, %17, p, 1, 1, 0, 0; }"
+                 : SEXTANT_SUMS_8(d, 0), SEXTANT_SUMS_8(d, 8) : "l"(a), "l"(b), "r"(int(adds)));
 }
 /// d = [d +] a b, the first factor in registers, the second in shared memory, its rows `Across` the sum or along it: 64 x 64.
 template <class Token, bool Across>

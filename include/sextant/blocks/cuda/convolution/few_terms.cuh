@@ -2,6 +2,7 @@
 /// @file  Convolutions with few terms to a sum, as of a picture's three colours: by mma.sync, or by multiply-adds.
 #pragma once
 
+#include <sextant/blocks/cuda/convolution/few_terms_tiles.cuh>
 #include <sextant/blocks/cuda/convolution/tiles.cuh>
 
 namespace sextant::gpu::blockwise {
@@ -153,7 +154,8 @@ __global__ void __launch_bounds__(128, few_terms_blocks)
 
 template <class E> status run_few_terms(const convolution_call<E>& c, bool whole, const stream& on) {
   constexpr int threads = 128;
-  if constexpr (sizeof(E) == 2)
+  if constexpr (sizeof(E) == 2) {
+    if (whole && takes_few_terms_tiles(c)) return run_few_terms_tiles(c, on);
     if (whole && device_attribute(cudaDevAttrComputeCapabilityMajor) >= 8) {
       const index_t items = c.pictures * c.rows * ((c.columns + 31) / 32) * 32;
       if (items >= most_items) return too_many();
@@ -161,6 +163,7 @@ template <class E> status run_few_terms(const convolution_call<E>& c, bool whole
       blocks.y = unsigned((c.outputs + outputs_of_thread - 1) / outputs_of_thread);
       return launch(&few_terms_mma_kernel<E>, blocks, dim3(threads), 0, on.handle, c);
     }
+  }
   const index_t items = c.pictures * c.rows * ((c.columns + 1) / 2);
   if (items >= most_items) return too_many();
   dim3 blocks = blocks_for(items, threads);
