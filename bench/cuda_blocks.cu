@@ -243,6 +243,29 @@ template <class E> void add_feed_forward(const char* precision, index_t n) {
                 });
 }
 
+/// A stem's last two convolutions, in one kernel.
+template <class E> void add_two_convolutions(const char* precision, index_t B, index_t side) {
+  auto keep = std::make_shared<pieces>();
+  constexpr index_t I = 32, C = 256, O = 64;
+  const index_t out = side / 2;
+  blocks::modules::convolution<E> first(I, C, {.kernel = 3, .stride = 2, .padding = 1}), second(C, O, {});
+  first.weight = {keep->template make<E>(C * 9 * I), {C, 9 * I}}, first.bias = {keep->template make<E>(C), {C}};
+  second.weight = {keep->template make<E>(O * C), {O, C}}, second.bias = {keep->template make<E>(O), {O}};
+  const auto make = [=](pieces& memory) {
+    return picture_set<E>{{memory.make<E>(B * side * side * I), {B, side, side, I}},
+                          {memory.make<E>(B * out * out * O), {B, out, out, O}}};
+  };
+  add_operation(std::string("two_convolutions/") + precision + "/B" + std::to_string(B) + "/" + std::to_string(side) +
+                    "x" + std::to_string(side) + "/32-256-64",
+                {.bytes = double(B * (side * side * I + out * out * O)) * sizeof(E),
+                 .flops = 2.0 * double(B * out * out * C * (9 * I + O))},
+                make, [=](const picture_set<E>& s, cudaStream_t on) {
+                  (void)keep;
+                  return two_convolutions(gpu::block_stream(gpu::stream{.handle = on}, products()),
+                                          blocks::image<const E>(s.x), first, second, s.y);
+                });
+}
+
 static const bool registered = [] {
   struct stage {
     index_t side, C;
@@ -272,6 +295,7 @@ static const bool registered = [] {
   add_convolution<bfloat16>("bf16", 128, 224, 3, 32, 2);
   add_convolution<bfloat16>("bf16", 128, 112, 32, 32, 1);
   add_convolution<bfloat16>("bf16", 128, 112, 32, 256, 2);
+  add_two_convolutions<bfloat16>("bf16", 128, 112);
   add_linear<bfloat16>("bf16", 128 * 3136, 64, 512, activation::relu, false);
   add_linear<bfloat16>("bf16", 128 * 784, 512, 128, activation::none, false);
   add_linear<bfloat16>("bf16", 128 * 3136, 256, 64, activation::none, false);

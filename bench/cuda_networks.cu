@@ -57,7 +57,14 @@ static const bool registered = [] {
     add_network("vim_s", models::vim_s, B);
     add_network("vmamba_t", models::vmamba_t, B);
   }
-  for (const index_t side : {448, 1024, 2048}) add_network("mila_t", models::mila_t, 1, side);
+  // Long pictures: one, and as many as have the pixels of 128 of 224 x 224.
+  struct long_pictures {
+    index_t batch, side;
+  };
+  for (const auto& [B, side] : {long_pictures{32, 448}, {14, 672}, {6, 1024}, {2, 1536}, {1, 2048}}) {
+    add_network("mila_t", models::mila_t, 1, side);
+    if (B > 1) add_network("mila_t", models::mila_t, B, side);
+  }
   return true;
 }();
 
