@@ -20,6 +20,8 @@ template <class E> void emit_block_operations() {
   (void)depthwise_3x3(on, p, modules::depthwise<E>(8), p);
   (void)depthwise_3x3_layer_norm(on, p, modules::depthwise<E>(8), p, modules::layer_norm<E>(8), r);
   (void)convolution(on, p, modules::convolution<E>(16, 16, {.kernel = 3}), p);
+  (void)two_convolutions<E>(on, p, modules::convolution<E>(32, 256, {.kernel = 3, .stride = 2}),
+                            modules::convolution<E>(256, 64, {}), p);
   (void)layer_norm(on, r, modules::layer_norm<E>(8), r);
   (void)rms_norm(on, r, modules::rms_norm<E>(8), r);
   (void)add_layer_norm(on, r, r, modules::layer_norm<E>(8), r, r);

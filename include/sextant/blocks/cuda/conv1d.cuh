@@ -2,6 +2,7 @@
 /// @file  Causal depthwise convolutions along time on a GPU: sequences, and one token with a state.
 #pragma once
 
+#include <algorithm>    // max
 #include <type_traits>  // integral_constant, true_type, type_identity_t
 
 #include <sextant/blocks/cuda/piece.cuh>
@@ -21,16 +22,33 @@ template <class E> struct conv1d_call {
   E *y, *behind;
   strides of_x, of_y, of_before, of_behind;
   index_t sequences, length, runs;
+  int run;  ///< tokens of a run
   int channels;
   activation act;
 };
 
-/// Tokens of a thread's run, and how many it has on their way while it computes as many.
-inline constexpr int run_tokens = 32, tokens_at_once = 4;
+/// Tokens that a thread has on their way while it computes as many; threads of a block, and blocks to a multiprocessor.
+inline constexpr int tokens_at_once = 4, conv1d_threads = 128, conv1d_blocks = 3;
+
+/// Tokens of a thread's run: of those for which a GPU's waves of blocks take least, counting what a thread reads and begins with
+/// as six tokens. The last wave is seldom full, and a few long ones waste more than many short ones.
+inline int tokens_of_run(index_t sequences, index_t length, index_t pieces) {
+  const index_t at_once =
+      index_t(conv1d_threads) * conv1d_blocks * std::max(1, device_attribute(cudaDevAttrMultiProcessorCount));
+  int chosen = 0;
+  index_t least = 0;
+  for (int run = 16; run <= 64; run += tokens_at_once) {
+    const index_t threads = sequences * ((length + run - 1) / run) * pieces;
+    const index_t cost = (threads + at_once - 1) / at_once * (run + 6);
+    if (chosen == 0 || cost < least) chosen = run, least = cost;
+  }
+  return chosen;
+}
 
 /// A piece of channels in a run of tokens to a thread: the taps and the tokens before are in its registers.
 template <class E, bool Whole, int Width>
-__global__ void __launch_bounds__(128, 3) conv1d_kernel(const __grid_constant__ conv1d_call<E> c) {
+__global__ void __launch_bounds__(conv1d_threads, conv1d_blocks)
+    conv1d_kernel(const __grid_constant__ conv1d_call<E> c) {
   using real = real_of<E>;
   constexpr int count = piece<E, Whole>::count;
   const unsigned pieces = unsigned(c.channels / count);
@@ -38,8 +56,8 @@ __global__ void __launch_bounds__(128, 3) conv1d_kernel(const __grid_constant__ 
   const index_t at = item / pieces;
   if (at >= c.sequences * c.runs) return;
   const int channel = int(item - at * pieces) * count;
-  const index_t sequence = at / c.runs, first = (at - sequence * c.runs) * run_tokens;
-  const index_t end = min(first + run_tokens, c.length);
+  const index_t sequence = at / c.runs, first = (at - sequence * c.runs) * c.run;
+  const index_t end = min(first + c.run, c.length);
   const E* const x = c.x + sequence * c.of_x.batch + channel;
   E* const y = c.y + sequence * c.of_y.batch + channel;
   // Token t, which may be one before the first.
@@ -175,25 +193,28 @@ status causal_conv1d(const stream& on, std::type_identity_t<blocks::tokens<const
   const index_t C = x.extent(2);
   if (x.extent(0) == 0 || C == 0) return {};
   if (x.size() >= most_items || C >= index_t(1) << 30) return too_many();
-  const conv1d_call<E> c{.x = x.data(),
-                         .before = initial_state.data(),
-                         .weight = w.weight.data(),
-                         .bias = w.bias.data(),
-                         .y = y.data(),
-                         .behind = final_state.data(),
-                         .of_x = {x.stride(0), x.stride(1)},
-                         .of_y = {y.stride(0), y.stride(1)},
-                         .of_before = {initial_state.stride(0), initial_state.stride(1)},
-                         .of_behind = {final_state.stride(0), final_state.stride(1)},
-                         .sequences = x.extent(0),
-                         .length = x.extent(1),
-                         .runs = (x.extent(1) + run_tokens - 1) / run_tokens,
-                         .channels = int(C),
-                         .act = act};
-  constexpr int threads = 128;
+  conv1d_call<E> c{.x = x.data(),
+                   .before = initial_state.data(),
+                   .weight = w.weight.data(),
+                   .bias = w.bias.data(),
+                   .y = y.data(),
+                   .behind = final_state.data(),
+                   .of_x = {x.stride(0), x.stride(1)},
+                   .of_y = {y.stride(0), y.stride(1)},
+                   .of_before = {initial_state.stride(0), initial_state.stride(1)},
+                   .of_behind = {final_state.stride(0), final_state.stride(1)},
+                   .sequences = x.extent(0),
+                   .length = x.extent(1),
+                   .runs = 1,
+                   .run = 1,
+                   .channels = int(C),
+                   .act = act};
+  constexpr int threads = conv1d_threads;
   if (c.length > 0) {
     const bool whole = has_pieces(x, C) && has_pieces(y, C) && (!initial_state || has_pieces(initial_state, C)) &&
                        gpu::holds_packets(c.weight) && gpu::holds_packets(c.bias);
+    c.run = tokens_of_run(c.sequences, c.length, whole ? C / piece<E, true>::count : C);
+    c.runs = (c.length + c.run - 1) / c.run;
     const index_t items = c.sequences * c.runs * C;
     const status done = with_width(w.width(), [&](auto width) {
       // Many taps do not leave a thread the registers for whole pieces.
@@ -233,6 +254,7 @@ status causal_conv1d_step(const stream& on, std::type_identity_t<blocks::rows<co
                          .sequences = y.extent(0),
                          .length = 1,
                          .runs = 1,
+                         .run = 1,
                          .channels = int(y.extent(1)),
                          .act = act};
   constexpr int threads = 128;
