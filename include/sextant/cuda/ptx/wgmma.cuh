@@ -103,18 +103,6 @@ __device__ __forceinline__ void multiply(float (&d)[4], std::uint64_t a, std::ui
                  "{%0, %1, %2, %3}, %4, %5, p, 1, 1, 0, 0; }"
                  : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]) : "l"(a), "l"(b), "r"(int(adds)));
 }
-/// The same with 32 rows of the second factor: 64 x 32.
-template <class Token>
-__device__ __forceinline__ void multiply(float (&d)[16], std::uint64_t a, std::uint64_t b, bool adds) {
-  if constexpr (std::is_same_v<Token, bfloat16>)
-    asm volatile("{ .reg .pred p; setp.ne.b32 p, %18, 0; wgmma.mma_async.sync.aligned.m64n32k16.f32.bf16.bf16 "
-                 "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15}, %16, %17, p, 1, 1, 0, 0; }"
-                 : SEXTANT_SUMS_8(d, 0), SEXTANT_SUMS_8(d, 8) : "l"(a), "l"(b), "r"(int(adds)));
-  else
-    asm volatile("{ .reg .pred p; setp.ne.b32 p, %18, 0; wgmma.mma_async.sync.aligned.m64n32k16.f32.f16.f16 "
-                 "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15}, %16, %17, p, 1, 1, 0, 0; }"
-                 : SEXTANT_SUMS_8(d, 0), SEXTANT_SUMS_8(d, 8) : "l"(a), "l"(b), "r"(int(adds)));
-}
 /// d = [d +] a b, the first factor in registers, the second in shared memory, its rows `Across` the sum or along it: 64 x 64.
 template <class Token, bool Across>
 __device__ __forceinline__ void multiply(float (&d)[32], const std::uint32_t* a, std::uint64_t b, bool adds) {

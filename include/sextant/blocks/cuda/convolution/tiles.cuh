@@ -6,7 +6,6 @@
 #include <cstdint>    // uint32_t
 
 #include <sextant/blocks/cuda/convolution/call.cuh>
-#include <sextant/blocks/cuda/convolution/tiles_wgmma.cuh>
 #include <sextant/cuda/ptx/async_copy.cuh>
 #include <sextant/cuda/ptx/matrix_copy.cuh>
 #include <sextant/cuda/ptx/warp_mma.cuh>
@@ -185,7 +184,6 @@ template <class E> bool takes_tiles(const convolution_call<E>& c) {
   }
 }
 template <class E> status run_tiles(const convolution_call<E>& c, const stream& on) {
-  if (takes_wgmma_tiles(c)) return run_wgmma_tiles(c, on);
   auto p = convolution_tiles::of(c);
   p.set_buffers(2);
   const int groups = c.outputs > 32 && p.bytes(2) <= convolution_tiles::most_bytes ? 2 : 1;
