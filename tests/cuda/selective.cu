@@ -177,6 +177,9 @@ TEST_CASE("many channels: 16 to a warp") {
   hold<fp32>(by_rate, s, {.initial_state = true});
   hold<fp32>(own_gate, of_heads, {.initial_state = true});
   hold<bf16>(own_gate, of_heads, {.initial_state = true});
+  const shape more_keys{.B = 4, .T = 37, .Hk = 2, .H = 4, .K = 32, .V = 1064};
+  hold<bf16>(own_gate, more_keys, {.initial_state = true});
+  hold<bf16>(along_normalised, {.B = 4, .T = 37, .K = 24, .V = 4200}, {.initial_state = true});
 }
 
 TEST_CASE("long memories: the same step at thousands of tokens") {

@@ -59,8 +59,8 @@ struct selective {
     return fits;
   }
 
-  /// What the first pass over a sequence cut into segments leaves: B H n (K + 1) V floats for n segments. 0 where there
-  /// are channels enough.
+  /// What the first pass over a sequence cut into segments leaves: B H (n - 1) (K + 1) V floats for n segments. 0 where
+  /// there are channels enough.
   template <class Design, class Precision>
   static std::size_t workspace_bytes(const Design&, const sequence_of<Design, Precision>& x) {
     return bytes_of(x, segments_of(x));
@@ -74,21 +74,24 @@ struct selective {
   /// cannot be cut, of more than 16 keys among them, have one.
   template <class Design, class Precision>
   static status run_cut(const Design& design, const sequence_of<Design, Precision>& x, const stream& on, int segments) {
-    if constexpr (lanes::design_traits<Design, Precision>::forget_of_key ||
-                  lanes::same_for_all<typename Design::forget_type>) {
-      return run_warps<16, 4, 2>(design, x, on, 1);
+    using traits = lanes::design_traits<Design, Precision>;
+    if constexpr (traits::forget_of_key || lanes::same_for_all<typename Design::forget_type>) {
+      return run_warps<16, 4, 2, 1>(design, x, on, 1);
     } else {
       // tokens of float take twice the room in shared memory: fewer channels to a warp
-      constexpr int lanes_of_many = lanes::design_traits<Design, Precision>::exact ? 8 : 4;
-      if (x.k.template extent<axis::key>() > 32) return run_warps<64, lanes_of_many, 2>(design, x, on, 1);
-      if (x.k.template extent<axis::key>() > 16) return run_warps<32, 8, 2>(design, x, on, 1);
-      return segments > 1 || is_wide(x) ? run_warps<16, 4, 2>(design, x, on, segments)
-                                        : run_warps<16, 4, 1>(design, x, on, 1);
+      constexpr int lanes_of_many = traits::exact ? 8 : 4;
+      if (x.k.template extent<axis::key>() > 32) return run_warps<64, lanes_of_many, 2, 1>(design, x, on, 1);
+      if (x.k.template extent<axis::key>() > 16) {
+        if constexpr (traits::exact) return run_warps<32, 8, 2, 1>(design, x, on, 1);
+        else return is_wide(x) ? run_warps<32, 4, 2, 2>(design, x, on, 1) : run_warps<32, 8, 2, 4>(design, x, on, 1);
+      }
+      return segments > 1 || is_wide(x) ? run_warps<16, 4, 2, 1>(design, x, on, segments)
+                                        : run_warps<16, 4, 1, 1>(design, x, on, 1);
     }
   }
   template <class Sequence> static std::size_t bytes_of(const Sequence& x, int segments) {
     const index_t numbers = (x.k.template extent<axis::key>() + 1) * x.v.template extent<axis::value>();
-    return segments > 1 ? std::size_t(heads_of(x) * segments * numbers) * sizeof(float) : 0;
+    return segments > 1 ? std::size_t(heads_of(x) * (segments - 1) * numbers) * sizeof(float) : 0;
   }
 
  private:
@@ -122,18 +125,18 @@ struct selective {
     return narrow * 6 >= wide * 10;
   }
   template <class Design, class Precision> static int segments_of(const sequence_of<Design, Precision>& x) {
-    if constexpr (lanes::can_be_cut<lanes::warp_layout<Design, Precision, 16, 4, 2>>)
+    if constexpr (lanes::can_be_cut<lanes::warp_layout<Design, Precision, 16, 4, 2, 1>>)
       if (!x.offsets && x.k.template extent<axis::key>() <= 16)
         return lanes::segments_for(blocks_of(x, 16), x.v.template extent<axis::time>(),
                                    device_attribute(cudaDevAttrMultiProcessorCount));
     return 1;
   }
 
-  template <int Keys, int Lanes, int Own, class Design, class Precision>
+  template <int Keys, int Lanes, int Own, int Warps, class Design, class Precision>
   static status run_warps(const Design& design, const sequence_of<Design, Precision>& x, const stream& on,
                           int segments) {
-    using walk = lanes::warp_walk<Design, Precision, Keys, Lanes, Own>;
-    constexpr int channels = walk::channels;
+    using walk = lanes::warp_walk<Design, Precision, Keys, Lanes, Own, Warps>;
+    constexpr int channels = walk::layout::of_block;
     const index_t tokens = x.v.template extent<axis::time>();
     if (blocks_of(x, channels) == 0) return {};
     const index_t of_segment = (tokens + 8 * segments - 1) / (8 * segments) * 8;
@@ -142,17 +145,17 @@ struct selective {
     const auto start = [&](index_t of_block) {
       const dim3 grid(unsigned(blocks_of_head(x, channels) * of_block), unsigned(x.v.template extent<axis::head>()),
                       unsigned(sequences_of(x)));
-      return launch(lanes::selective_kernel<Design, Precision, Keys, Lanes, Own>, grid, dim3(32),
+      return launch(lanes::selective_kernel<Design, Precision, Keys, Lanes, Own, Warps>, grid, dim3(32 * Warps),
                     sizeof(typename walk::memory), on.handle, design, x, cut);
     };
     if (cut.count <= 1) return start(1);
     cut.ends = reinterpret_cast<float*>(on.memory.data);
-    cut.spans =
-        cut.ends + heads_of(x) * cut.count * x.k.template extent<axis::key>() * x.v.template extent<axis::value>();
+    cut.spans = cut.ends +
+                heads_of(x) * (cut.count - 1) * x.k.template extent<axis::key>() * x.v.template extent<axis::value>();
     cut.first_pass = true;
     if (const status first = start(cut.count - 1); !first) return first;
     cut.first_pass = false;
-    return start(cut.count);
+    return start(cut.count - 1);
   }
   template <class Sequence> static index_t heads_of(const Sequence& x) {
     return x.v.template extent<axis::batch>() * x.v.template extent<axis::head>();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/// @file  Tokens on their way from memory into a warp's shared memory, one round of 8 after the other.
+/// @file  Tokens on their way from memory into shared memory, one round of 8 after the other.
 #pragma once
 
 #include <sextant/cuda/ptx/async_copy.cuh>
@@ -8,19 +8,19 @@
 
 namespace sextant::gpu::lanes {
 
-/// A number per head, one for each token: too small and too far apart for copies. Lane t < 8 loads that of token t and
+/// A number per head, one for each token: too small and too far apart for copies. Thread t < 8 loads that of token t and
 /// keeps it for as long as a round takes.
 template <class Token, int Round> struct head_numbers {
   const Token* from;
   index_t step;
   float waiting = 0;
 
-  __device__ __forceinline__ void load(int lane, int rows) {
-    if (lane < Round && lane < rows) waiting = ptx::as_float(*from);
+  __device__ __forceinline__ void load(int thread, int rows) {
+    if (thread < Round && thread < rows) waiting = ptx::as_float(*from);
     from += step;
   }
-  __device__ __forceinline__ void store(int lane, float* to) const {
-    if (lane < Round) to[lane] = waiting;
+  __device__ __forceinline__ void store(int thread, float* to) const {
+    if (thread < Round) to[thread] = waiting;
   }
 };
 
@@ -30,14 +30,14 @@ struct no_numbers {
   __device__ __forceinline__ void store(int, float*) const {}
 };
 
-/// All token tensors of a warp. A round is so many pieces of 16 bytes, of which lane i copies number i, i + 32, ...
+/// All token tensors of a block. A round is so many pieces of 16 bytes, of which thread i copies number i, i + threads, ...
 /// send(r) begins to copy round r; rounds must be sent in order.
 template <class Layout> struct token_feed {
   using token = typename Layout::token;
   using arrivals = typename Layout::arrivals;
   static constexpr int round = Layout::round, stages = Layout::stages;
-  static constexpr int of_piece = 16 / int(sizeof(token));
-  static constexpr int pieces = Layout::numbers / of_piece, shares = (pieces + 31) / 32;
+  static constexpr int threads = Layout::threads, of_piece = 16 / int(sizeof(token));
+  static constexpr int pieces = Layout::numbers / of_piece, shares = (pieces + threads - 1) / threads;
   static constexpr int nowhere = 1 << 30;  ///< a row that no round has
 
   struct piece {
@@ -48,8 +48,8 @@ template <class Layout> struct token_feed {
   template <bool Has> using numbers = std::conditional_t<Has, head_numbers<token, round>, no_numbers>;
 
   arrivals* ring;
-  int lane, tokens;
-  std::uint32_t to;  ///< where the first of this lane's pieces goes in the first stage
+  int thread, tokens;
+  std::uint32_t to;  ///< where the first of this thread's pieces goes in the first stage
   array<piece, shares> own;
   numbers<Layout::step_of_head> dt_head;
   numbers<Layout::forget_of_head> forget_head;
@@ -57,17 +57,17 @@ template <class Layout> struct token_feed {
 
   template <class Sequence>
   __device__ __forceinline__ token_feed(const Sequence& x, const block_place& at, arrivals* stages_of_ring,
-                                        int its_lane)
+                                        int its_thread)
       : ring{stages_of_ring},
-        lane{its_lane},
+        thread{its_thread},
         tokens{int(at.length)},
-        to{ptx::shared_address(stages_of_ring) + std::uint32_t(its_lane * 16)} {
-    const int begin = at.block * Layout::channels, V = int(x.v.template extent<axis::value>());
-    const int valid = V - begin < Layout::channels ? V - begin : Layout::channels;
+        to{ptx::shared_address(stages_of_ring) + std::uint32_t(its_thread * 16)} {
+    const int begin = at.block / Layout::warps * Layout::of_block;
+    const int valid = int(x.v.template extent<axis::value>()) - begin;
     const int K = int(x.k.template extent<axis::key>());
 #pragma unroll
     for (int i = 0; i < shares; ++i) {
-      const int number = (i * 32 + lane) * of_piece;
+      const int number = (i * threads + thread) * of_piece;
       take_channels<Layout::v_at>(own[i], number, x.v, at, begin, valid);
       if constexpr (Layout::step_of_channel) take_channels<Layout::dt_at>(own[i], number, x.dt, at, begin, valid);
       if constexpr (Layout::forget_of_channel)
@@ -89,17 +89,17 @@ template <class Layout> struct token_feed {
     const std::uint32_t stage = to + std::uint32_t(number % stages) * std::uint32_t(sizeof(arrivals));
 #pragma unroll
     for (int i = 0; i < shares; ++i) {
-      if (own[i].row < left) ptx::copy_async<16>(stage + std::uint32_t(i * 512), own[i].from);
+      if (own[i].row < left) ptx::copy_async<16>(stage + std::uint32_t(i * threads * 16), own[i].from);
       own[i].from += own[i].step;
     }
     ptx::commit_copies();
-    dt_head.load(lane, left), forget_head.load(lane, left), input_head.load(lane, left);
+    dt_head.load(thread, left), forget_head.load(thread, left), input_head.load(thread, left);
   }
   /// Puts the numbers per head of round `number`, the last sent, beside the rest.
   __device__ __forceinline__ void store_numbers(int number) {
     arrivals& to_stage = ring[number % stages];
-    dt_head.store(lane, to_stage.dt_head.at), forget_head.store(lane, to_stage.forget_head.at),
-        input_head.store(lane, to_stage.input_head.at);
+    dt_head.store(thread, to_stage.dt_head.at), forget_head.store(thread, to_stage.forget_head.at),
+        input_head.store(thread, to_stage.input_head.at);
   }
 
  private:
@@ -126,7 +126,7 @@ template <class Layout> struct token_feed {
                                                        int begin, int valid) {
     const int inside = number - First;
     if (inside < 0 || inside >= Layout::of_channels) return;
-    const int row = inside / Layout::channels, column = inside % Layout::channels;
+    const int row = inside / Layout::of_block, column = inside % Layout::of_block;
     set(p, of, first_of(of, at, at.h) + begin + column, row);
     if (column < valid) p.row = row;
   }
@@ -142,7 +142,7 @@ template <class Layout> struct token_feed {
   template <class View>
   __device__ __forceinline__ void begin_numbers(head_numbers<token, round>& numbers_of, const View& of,
                                                 const block_place& at) const {
-    numbers_of.from = first_of(of, at, at.h) + lane * stride_of(of);
+    numbers_of.from = first_of(of, at, at.h) + thread * stride_of(of);
     numbers_of.step = round * stride_of(of);
   }
 };

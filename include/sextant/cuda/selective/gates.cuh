@@ -95,10 +95,10 @@ template <class Layout> struct channel_gates {
   using stored = together<token, 2>;
   using two = array<float, 2>;
   const design& d;
-  int at;                    ///< the first of them, in the block
+  int at;                    ///< the first of them, among the block's
   two bias, rate, shortcut;  ///< rate: of forget gates that are the same for all keys
 
-  /// Channels `its_first` and its neighbour of the block whose first channel is `begin` of `V`.
+  /// Channels `its_first` and its neighbour of the block of warps whose first channel is `begin` of `V`.
   template <class Sequence>
   __device__ __forceinline__ channel_gates(const design& its_design, const Sequence& x, index_t h, int begin,
                                            int its_first, int V)
@@ -116,7 +116,7 @@ template <class Layout> struct channel_gates {
 
   /// What token t of a round says in the tensor that begins at number First.
   template <int First> __device__ __forceinline__ stored load(const arrivals& from, int t) const {
-    return load_together<2>(from.tokens + First + t * Layout::channels + at);
+    return load_together<2>(from.tokens + First + t * Layout::of_block + at);
   }
   /// Of token t of a round: what the forget gate reads or, where it is the same for all keys, its value; and w = I v.
   __device__ __forceinline__ void prepare(const arrivals& from, int t, two& number, two& w) const {

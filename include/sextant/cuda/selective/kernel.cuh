@@ -12,8 +12,8 @@ namespace sextant::gpu::lanes {
 /// While the first half of round r is multiplied, round r + 1 is prepared: what is one number per token and channel, once, by
 /// one lane; phi of the keys, once for all channels. Then, or with it where lanes have one channel, y of round r - 1 is
 /// finished. Rounds r + 2 and r + 3 are on their way. While a token is multiplied, the rows of the next one and its F are on theirs, if few states leave registers for them.
-template <class Design, class Precision, int Keys, int Lanes, int Own> struct warp_walk {
-  using layout = warp_layout<Design, Precision, Keys, Lanes, Own>;
+template <class Design, class Precision, int Keys, int Lanes, int Own, int Warps> struct warp_walk {
+  using layout = warp_layout<Design, Precision, Keys, Lanes, Own, Warps>;
   using token = typename layout::token;
   using arrivals = typename layout::arrivals;
   using two = array<float, 2>;
@@ -24,7 +24,7 @@ template <class Design, class Precision, int Keys, int Lanes, int Own> struct wa
                        channels = layout::channels, pairs = layout::pairs, tended = layout::tended;
   /// Floats of a token in the table; the next one's begin half a turn of the banks further.
   static constexpr int of_table = pairs * 4 % 32 == 0 ? pairs * 4 + 16 : pairs * 4;
-  static constexpr bool cuttable = Keys == 16 && Own == 2 && can_be_cut<layout>;
+  static constexpr bool cuttable = Keys == 16 && Own == 2 && Warps == 1 && can_be_cut<layout>;
   static constexpr bool ahead = states <= 4;  ///< whether there are registers for the next token's rows and F
   using rows_type = std::conditional_t<ahead, kept_rows<layout>, rows_in_memory<layout>>;
   /// Whether rounds in which gates are near 1 are computed with their differences from 1: all rounds, where no rate says how
@@ -32,6 +32,7 @@ template <class Design, class Precision, int Keys, int Lanes, int Own> struct wa
   static constexpr bool splits =
       layout::exact && layout::decay == decay_kind::state && forget_of_design<layout>::by_log;
   static constexpr bool chooses = splits && forget_of_design<layout>::scaled_rates;
+  static_assert(Warps == 1 || !chooses, "warps that meet walk the same way");
   /// They are where a channel's slowest gate, on average over a lane's tokens of the round, is above 2^-1/64: with memories of
   /// more than 90 tokens.
   static constexpr float nearly_one = 0.015625f;
@@ -39,14 +40,15 @@ template <class Design, class Precision, int Keys, int Lanes, int Own> struct wa
   /// What is known of a round before it is multiplied.
   struct preparation {
     alignas(
-        16) array<float, round * layout::row> rows;    ///< phi(k), phi(q), and F where it is the same for all channels
-    alignas(16) array<float, round * of_table> table;  ///< [channel][2]: what the forget gate reads or is, and w = I v
-    alignas(16) array<float, round> factor;            ///< of y, where the design divides
+        16) array<float, round * layout::row> rows;  ///< phi(k), phi(q), and F where it is the same for all channels
+    /// Of each warp, [channel][2]: what the forget gate reads or is, and w = I v.
+    alignas(16) float tables[Warps][std::size_t(round * of_table)];
+    alignas(16) array<float, round> factor;  ///< of y, where the design divides
   };
   struct memory {
     array<arrivals, stages> ring;
     preparation of[2];  ///< even rounds, odd rounds
-    parts_of_round<layout> parts;
+    parts_of_round<layout> parts[Warps];
   };
   /// What is on its way from token to token and from round to round.
   struct pipeline {
@@ -63,7 +65,8 @@ template <class Design, class Precision, int Keys, int Lanes, int Own> struct wa
   const Design& design;
   memory& m;
   const float scale;
-  const int lane = int(threadIdx.x), p = layout::p_of(lane), q = layout::q_of(lane);
+  const int thread = int(threadIdx.x), lane = thread % 32, warp = Warps == 1 ? 0 : thread / 32;
+  const int p = layout::p_of(lane), q = layout::q_of(lane);
   const int pair = layout::pair_of(lane), first = layout::token_of(lane);  ///< what it tends
   states_type own;
   key_sums<layout> sums;
@@ -80,7 +83,7 @@ template <class Design, class Precision, int Keys, int Lanes, int Own> struct wa
   __device__ __forceinline__ void store(const array<float4, tended>& from, preparation& to) const {
 #pragma unroll
     for (int i = 0; i < tended; ++i)
-      *reinterpret_cast<float4*>(to.table + (first + i * (32 / pairs)) * of_table + pair * 4) = from[i];
+      *reinterpret_cast<float4*>(to.tables[warp] + (first + i * (32 / pairs)) * of_table + pair * 4) = from[i];
   }
   /// Whether a round's gates are near 1. Uniform in a warp.
   __device__ __forceinline__ bool are_near_one(const array<float4, tended>& of) const {
@@ -142,11 +145,12 @@ template <class Design, class Precision, int Keys, int Lanes, int Own> struct wa
     prepare(gates, r + 1, table_after);
     now.split = are_near_one(table_after);
     [[maybe_unused]] array<two, tended> sums_of_keys;  // of the round before
-    if constexpr (Outputs) m.parts.sum(lane, sums_of_keys);
+    if constexpr (Outputs) m.parts[warp].sum(lane, sums_of_keys);
     constexpr bool late = Own == 2;
     if constexpr (Outputs && !late) finish<true>(gates, now, sums_of_keys, after, round, inside && r > 0, step);
+    [[maybe_unused]] float its_factor = 0;
     if constexpr (Outputs && layout::normalises)
-      sums.add(here.rows, here.factor, count, lane, scale, float(design.norm.eps));
+      its_factor = sums.add(here.rows, count, thread, scale, float(design.norm.eps));
 
     array<of_own, round> part;
     of_own span = {};
@@ -155,7 +159,8 @@ template <class Design, class Precision, int Keys, int Lanes, int Own> struct wa
       if (t == round / 2) {
         mapping.store(keys_after, after.rows, r + 1);
         store(table_after, after);
-        __syncwarp();
+        if constexpr (Outputs && layout::normalises) sums.store(its_factor, thread, here.factor);
+        meet_warps<Warps>();
         if constexpr (Outputs && late) finish<true>(gates, now, sums_of_keys, after, round, inside && r > 0, step);
       }
       const rows_type row = now.rows;
@@ -171,7 +176,7 @@ template <class Design, class Precision, int Keys, int Lanes, int Own> struct wa
       if constexpr (!ahead && !Split) own.decays(design.forget_gate, number, F, t);
       const int next = (t + 1) % round, behind = (t + 2) % round;
       turn_to((t + 1 < round ? here : after).rows + next * layout::row, next,
-              (t + 2 < round ? here : after).table + behind * of_table, !Split || next == 0, now);
+              (t + 2 < round ? here : after).tables[warp] + behind * of_table, !Split || next == 0, now);
       if constexpr (!Outputs)
 #pragma unroll
         for (int c = 0; c < Own; ++c) span[c] += sextant::detail::call_log(design.forget_gate, number[c], 1.0f);
@@ -187,7 +192,7 @@ template <class Design, class Precision, int Keys, int Lanes, int Own> struct wa
     }
 
     if constexpr (Outputs) {
-      m.parts.store(part, lane);
+      m.parts[warp].store(part, lane);
 #pragma unroll
       for (int i = 0; i < tended; ++i) now.last[i] = gates.read_last(m.ring[r % stages], first + i * (32 / pairs));
     }
@@ -199,7 +204,7 @@ template <class Design, class Precision, int Keys, int Lanes, int Own> struct wa
       }
     feed.store_numbers(r + stages - 1);
     ptx::await_copies<1>();
-    __syncwarp();
+    meet_warps<Warps>();
   }
   /// All whole rounds of `tokens`.
   template <bool Outputs>
@@ -234,29 +239,32 @@ template <class Design, class Precision, int Keys, int Lanes, int Own> struct wa
     bool forgotten = false;
     if constexpr (cuttable)
       if (cut.count > 1) {
-        if (cut.first_pass) forgotten = edges.begin_first_pass(x, at, segment, own);
+        if (segment == 0) edges.keep(at, 0);
+        else if (cut.first_pass) forgotten = edges.begin_first_pass(x, at, segment, own);
         else edges.begin(x, at, segment, own);
       }
-    const channel_gates<layout> gates(design, x, at.h, first_channel, 2 * pair, V);
+    const int inside_block = warp * channels + 2 * pair;
+    const channel_gates<layout> gates(design, x, at.h, first_channel - warp * channels, inside_block, V);
     const bool inside = first_channel + 2 * pair < V;
-    const key_mapping<layout> mapping(design, x, at, lane);
+    const key_mapping<layout> mapping(design, x, at, thread);
     if constexpr (layout::normalises) sums.begin(x.initial_state, at.n, at.h, K, lane);
 
     if (K < Keys) {  // keys beyond K: zeros that no copy overwrites
-      for (int i = lane; i < int(sizeof(m.ring) / 16); i += 32) reinterpret_cast<uint4*>(m.ring)[i] = uint4{};
-      __syncwarp();
+      for (int i = thread; i < int(sizeof(m.ring) / 16); i += layout::threads)
+        reinterpret_cast<uint4*>(m.ring)[i] = uint4{};
+      meet_warps<Warps>();
     }
-    token_feed<layout> feed(x, at, m.ring, lane);
+    token_feed<layout> feed(x, at, m.ring, thread);
 #pragma unroll
     for (int i = 0; i < stages - 1; ++i) feed.send(i), feed.store_numbers(i);
     ptx::await_copies<1>();
-    __syncwarp();
+    meet_warps<Warps>();
     mapping.store(mapping.load(m.ring[0]), m.of[0].rows, 0);
     array<float4, tended> table;
     prepare(gates, 0, table);
     store(table, m.of[0]);
     now.split = are_near_one(table);
-    __syncwarp();
+    meet_warps<Warps>();
 
     const int tokens = int(at.length), whole = tokens / round, left = tokens % round;
     const index_t stride = x.y.template stride<axis::time>() * (layout::reversed ? -1 : 1);
@@ -265,10 +273,10 @@ template <class Design, class Precision, int Keys, int Lanes, int Own> struct wa
              at.template start<layout::reversed>() * x.y.template stride<axis::time>() +
              at.h * x.y.template stride<axis::head>() + first_channel + 2 * pair +
              (first - round) * stride;  // round -1
-    now.behind = load_together<2 * Own>(m.of[0].table + p * 2 * Own);
-    turn_to(m.of[0].rows, 0, m.of[0].table + of_table, true, now);
+    now.behind = load_together<2 * Own>(m.of[0].tables[warp] + p * 2 * Own);
+    turn_to(m.of[0].rows, 0, m.of[0].tables[warp] + of_table, true, now);
     if constexpr (cuttable)
-      if (cut.first_pass) {
+      if (cut.first_pass && segment > 0) {
         walk_all<false>(gates, mapping, feed, now, tokens, inside, step);
         ptx::await_copies<0>();
         edges.store_span(x, at, segment, forgotten, now.span);
@@ -278,27 +286,31 @@ template <class Design, class Precision, int Keys, int Lanes, int Own> struct wa
     if (left > 0) walk<false, true, splits>(gates, mapping, feed, now, whole, left, inside, step);
     const int rounds = whole + (left > 0);
     array<two, tended> sums_of_keys;
-    m.parts.sum(lane, sums_of_keys);
+    m.parts[warp].sum(lane, sums_of_keys);
     if (rounds > 0)
       finish<false>(gates, now, sums_of_keys, m.of[(rounds - 1) % 2], left > 0 ? left : round, inside, step);
     ptx::await_copies<0>();
 
+    if constexpr (cuttable)
+      if (cut.first_pass) return edges.store(x, at, segment, own);
     if (segment + 1 == cut.count) own.template end<Precision>(x.final_state, at, K, q, channel, channel < V);
     if constexpr (layout::normalises)
       if (at.block == 0) sums.end(x.final_state, at.n, at.h, K, lane);
   }
 };
 
-/// A block is a warp: 32 Own / Lanes channels of a segment of a head of a sequence.
-template <class Design, class Precision, int Keys, int Lanes, int Own>
-__global__ void __launch_bounds__(32, Keys == 16 && Own == 1 ? 16 : 8)
+/// A warp has 32 Own / Lanes channels of a segment of a head of a sequence, a block those of `Warps` warps.
+template <class Design, class Precision, int Keys, int Lanes, int Own, int Warps>
+__global__ void __launch_bounds__(32 * Warps, (Keys == 16 && Own == 1 ? 16 : 8) / Warps)
     selective_kernel(const Design design, const sequence_of<Design, Precision> x, const segmentation cut) {
-  using walk = warp_walk<Design, Precision, Keys, Lanes, Own>;
-  extern __shared__ __align__(128) unsigned char memory_of_warp[];
-  const int segments = cut.first_pass ? cut.count - 1 : cut.count;
-  walk{design, *reinterpret_cast<typename walk::memory*>(memory_of_warp),
+  using walk = warp_walk<Design, Precision, Keys, Lanes, Own, Warps>;
+  extern __shared__ __align__(128) unsigned char memory_of_block[];
+  const int segments = cut.count > 1 ? cut.count - 1 : 1;
+  const int segment = int(blockIdx.x) % segments + int(cut.count > 1 && !cut.first_pass);
+  const int warp = Warps == 1 ? 0 : int(threadIdx.x) / 32;
+  walk{design, *reinterpret_cast<typename walk::memory*>(memory_of_block),
        float(design.scale(x.k.template extent<axis::key>()))}
-      .run(x, block_place(x, int(blockIdx.x) / segments), cut, int(blockIdx.x) % segments);
+      .run(x, block_place(x, int(blockIdx.x) / segments * Warps + warp), cut, segment);
 }
 
 }  // namespace sextant::gpu::lanes

@@ -8,21 +8,21 @@
 
 namespace sextant::gpu::lanes {
 
-/// Maps and turns a round's k and q, the first 16 lanes k, the others q, of which lane i takes 4 numbers in every 64; and
-/// evaluates forget gates of keys.
+/// Maps and turns a round's k and q, the first half of a block's threads k, the others q, each 4 neighbouring numbers at a time;
+/// and evaluates forget gates of keys.
 template <class Layout> struct key_mapping {
   using token = typename Layout::token;
   using design = typename Layout::design;
   using arrivals = typename Layout::arrivals;
-  static constexpr int keys = Layout::keys, half = 16, at_once = 4;
-  static constexpr int takes = Layout::round * keys / (half * at_once);  ///< times 4 numbers of a lane
+  static constexpr int keys = Layout::keys, half = Layout::threads / 2, at_once = 4;
+  static constexpr int takes = Layout::round * keys / (half * at_once);  ///< times 4 numbers of a thread
   static constexpr int apart = half * at_once / keys;                    ///< tokens between those
   static_assert(half * at_once % keys == 0);
   using turns_type = std::conditional_t<Layout::turns, key_turns<Layout, takes, apart>, no_turns>;
 
   const design& d;
-  const int K, lane;
-  const int key;  ///< the first of the lane's 4, in all rows
+  const int K, thread;
+  const int key;  ///< the first of the thread's 4, in all rows
   const float k_scale;
   const int t;  ///< the first of its tokens in a round
   const turns_type turns;
@@ -30,13 +30,13 @@ template <class Layout> struct key_mapping {
 
   template <class Sequence>
   __device__ __forceinline__ key_mapping(const design& its_design, const Sequence& x, const block_place& at,
-                                         int its_lane)
+                                         int its_thread)
       : d{its_design},
         K{int(x.k.template extent<axis::key>())},
-        lane{its_lane},
-        key{its_lane * at_once % keys},
+        thread{its_thread},
+        key{its_thread * at_once % keys},
         k_scale{key_scale<float>(d.feature_map, K)},
-        t{its_lane % half * at_once / keys},
+        t{its_thread % half * at_once / keys},
         turns{its_design, x, at, key, t} {
     if constexpr (Layout::forget_of_key)
 #pragma unroll
@@ -49,23 +49,23 @@ template <class Layout> struct key_mapping {
       return float(d.feature_map(approximate(x)));
     else return d.feature_map(x);
   }
-  /// This lane's numbers of a round, as they are stored.
+  /// This thread's numbers of a round, as they are stored.
   struct share_of_round {
     array<together<token, at_once>, takes> part;
     together<token, at_once> F;
   };
   __device__ __forceinline__ share_of_round load(const arrivals& from) const {
     share_of_round s;
-    const token* const raw = from.tokens + (lane >= half ? Layout::q_at : Layout::k_at) + lane % half * at_once;
+    const token* const raw = from.tokens + (thread >= half ? Layout::q_at : Layout::k_at) + thread % half * at_once;
 #pragma unroll
     for (int i = 0; i < takes; ++i) s.part[i] = load_together<at_once>(raw + i * half * at_once);
     if constexpr (Layout::forget_of_key)
-      s.F = load_together<at_once>(from.tokens + Layout::forget_keys_at + lane * at_once);
+      s.F = load_together<at_once>(from.tokens + Layout::forget_keys_at + thread * at_once);
     return s;
   }
   /// Those of round r, mapped and turned, where they belong among the rows `to`.
   __device__ __forceinline__ void store(const share_of_round& s, float* to, int r) const {
-    const bool of_q = lane >= half;
+    const bool of_q = thread >= half;
     [[maybe_unused]] array<array<float2, 2>, takes> angles;
     if constexpr (Layout::turns) turns.angles(r, angles);
     float* const row = to + t * Layout::row + (of_q ? keys : 0) + key;
@@ -84,22 +84,22 @@ template <class Layout> struct key_mapping {
       *reinterpret_cast<float4*>(its_row) = all;
     }
     if constexpr (Layout::forget_of_key) {
-      static_assert(Layout::round * keys == 32 * at_once);
+      static_assert(Layout::round * keys == Layout::threads * at_once);
       array<float, at_once> F;
       widen(s.F, F);
 #pragma unroll
       for (int i = 0; i < at_once; ++i) F[i] = forget_of_design<Layout>{d.forget_gate}(F[i], rate[i]);
-      store_together(to + lane * at_once / keys * Layout::row + 2 * keys + key,
+      store_together(to + thread * at_once / keys * Layout::row + 2 * keys + key,
                      together<float, 4>{{F[0], F[1], F[2], F[3]}});
     }
   }
 };
 
 /// z of norm::sum_undecayed. With 16 keys, lanes l and l + 16 both keep that of key l and answer for 4 of 8 tokens each; with
-/// more, lane l keeps those of keys l and l + 32.
+/// more, lane l keeps those of keys l and l + 32. Each of a block's warps keeps all of z and answers for its share of the tokens.
 template <class Layout> struct key_sums {
   static constexpr int across = Layout::keys < 32 ? Layout::keys : 32, each = Layout::keys / across;
-  static constexpr int tokens = Layout::round * across / 32;  ///< that a lane answers for
+  static constexpr int tokens = Layout::round * across / Layout::threads;  ///< that a lane answers for
   array<float, each> z;
 
   template <class State>
@@ -110,10 +110,11 @@ template <class Layout> struct key_sums {
       z[i] = initial.z && key < K ? float(initial.z(n, h, key)) : 0.0f;
     }
   }
-  /// z over a round whose rows lie in `rows`, `count` tokens of it, and the factor of each.
-  __device__ __forceinline__ void add(const float* rows, float* factor, int count, int lane, float scale, float eps) {
+  /// z over a round whose rows lie in `rows`, `count` tokens of it. Answers the factor of a token that this thread has, if
+  /// it has one, for store(): which comes later, so that what else a warp reads need not wait for this.
+  __device__ __forceinline__ float add(const float* rows, int count, int thread, float scale, float eps) {
     array<float, tokens> qz = {};
-    const int first = lane / across * tokens;
+    const int lane = thread % 32, first = thread / across * tokens;
 #pragma unroll
     for (int i = 0; i < each; ++i) {
       const int key = i * 32 + lane % across;
@@ -137,10 +138,11 @@ template <class Layout> struct key_sums {
     }
 #pragma unroll
     for (; distance < across; distance *= 2) qz[0] += __shfl_xor_sync(~0u, qz[0], distance);
-    if (lane % across < tokens) {
-      // step s kept bit s of the token in bit s of the lane
-      factor[first + lane % tokens] = scale * ptx::reciprocal_approx(qz[0] + eps);
-    }
+    return scale * ptx::reciprocal_approx(qz[0] + eps);
+  }
+  static __device__ __forceinline__ void store(float its, int thread, float* factor) {
+    // step s of add() kept bit s of the token in bit s of the lane
+    if (thread % across < tokens) factor[thread / across * tokens + thread % tokens] = its;
   }
   template <class State>
   __device__ __forceinline__ void end(const State& last, index_t n, index_t h, int K, int lane) const {

@@ -66,12 +66,14 @@ template <class Design, class Precision> struct design_traits {
 
 /// A warp has `Lanes` lanes to `Own` neighbouring channels and all keys of one head of one sequence: lane (p, q) holds keys
 /// q K / L .. of channels p Own and, if there are two, the next. `Keys` is K rounded up; keys beyond K hold zeros. Tokens are
-/// worked on in rounds of 8, and as many are fetched at a time.
-template <class Design, class Precision, int Keys, int Lanes, int Own>
+/// worked on in rounds of 8, and as many are fetched at a time. `Warps` of a block, with neighbouring channels, fetch and
+/// prepare k and q together.
+template <class Design, class Precision, int Keys, int Lanes, int Own, int Warps>
 struct warp_layout : design_traits<Design, Precision> {
   using base = design_traits<Design, Precision>;
   using token = typename base::token;
   static constexpr int keys = Keys, lanes = Lanes, own = Own, channels = 32 / Lanes * Own, round = 8;
+  static constexpr int warps = Warps, threads = 32 * Warps, of_block = channels * Warps;
   static constexpr int states = Keys / Lanes;  ///< of a lane, for each of its channels
   static constexpr int vector = 4;             ///< keys read at once
   static_assert(states % vector == 0 && (Own == 1 || Own == 2));
@@ -79,7 +81,7 @@ struct warp_layout : design_traits<Design, Precision> {
   /// Whether exponential n of a lane's at token t goes to the multiply-add units, which have room left: one in 16. Which one
   /// decides how the compiler lays out the tokens around it: these were the fastest of those tried.
   static constexpr bool by_polynomial(int t, int n) {
-    if (Keys > 16) return n % 16 == 4;
+    if (Keys > 16) return n % 16 == 4 && (states * Own > 8 || t % 2 == 0);
     if (Own == 1) return n == 3 && t % 4 == 0;
     return n == 0 && t % 2 == int(base::has_gate);
   }
@@ -128,7 +130,7 @@ struct warp_layout : design_traits<Design, Precision> {
   static __device__ __forceinline__ int token_of(int lane) { return Own == 2 ? q_of(lane) : lane / pairs; }
 
   // Where a round's tensors begin among the numbers of its tokens: they lie one behind the other, without gaps.
-  static constexpr int of_channels = round * channels, of_keys = round * Keys;
+  static constexpr int of_channels = round * of_block, of_keys = round * Keys;
   static constexpr int v_at = 0, dt_at = of_channels;
   static constexpr int forget_at = dt_at + (base::step_of_channel ? of_channels : 0);
   static constexpr int input_at = forget_at + (base::forget_of_channel ? of_channels : 0);
@@ -148,6 +150,12 @@ struct warp_layout : design_traits<Design, Precision> {
     of_head<base::input_of_head> input_head;
   };
 };
+
+/// Waits for all warps of a block, which see what the others have written.
+template <int Warps> __device__ __forceinline__ void meet_warps() {
+  if constexpr (Warps == 1) __syncwarp();
+  else __syncthreads();
+}
 
 /// What a warp computes: some channels of head blockIdx.y of sequence blockIdx.z.
 struct block_place {

@@ -6,8 +6,9 @@
 
 namespace sextant::gpu::lanes {
 
-// Segment j begins with the state that segment j - 1 ends with. A first pass finds what each segment makes of an empty
-// state, and by what it multiplies the one it is given; the second adds these up, and walks through all tokens.
+// Segment j begins with the state that segment j - 1 ends with. A first pass computes segment 0, whose beginning is known, and
+// finds what each of the others, but the last, makes of an empty state and by what it multiplies the one it is given; the
+// second adds these up, and walks through the tokens of all but segment 0. So both walk through one less than there are.
 // The forget gate makes the first pass short: it begins as near to the segment's end as whatever lies before is multiplied
 // by less than 2^-40, which forgets it in floats. Only where nothing is forgotten does it walk through whole segments.
 
@@ -15,10 +16,10 @@ namespace sextant::gpu::lanes {
 struct segmentation {
   int count = 1;            ///< segments of a sequence
   int tokens = 0;           ///< of one; of the last, what is left
-  bool first_pass = false;  ///< of all segments but the last, without outputs
-  float* ends = nullptr;    ///< [B, H, count, K, V]: the initial state, and what segments make of an empty one
+  bool first_pass = false;  ///< of all segments but the last, without outputs but for segment 0
+  float* ends = nullptr;  ///< [B, H, count - 1, K, V]: the state after segment 0, and what others make of an empty one
   float* spans =
-      nullptr;  ///< [B, H, count, V], as many: sums of the gate's logarithm per unit of its rate; infinity: all is forgotten
+      nullptr;  ///< [B, H, count - 1, V]: sums of the gate's logarithm per unit of its rate; infinity: all is forgotten
 };
 
 /// The span of tokens that are all forgotten.
@@ -29,11 +30,11 @@ template <class Layout>
 inline constexpr bool can_be_cut =
     Layout::decay == decay_kind::state&& forget_of_design<Layout>::scaled_rates && !Layout::normalises;
 
-/// The number of segments for a call of so many warps: enough to fill the GPU with eight to a multiprocessor, none of them
-/// shorter than 512 tokens.
+/// The number of segments for a call of so many warps: one more than fill the GPU with eight to a multiprocessor, none of them
+/// shorter than 448 tokens.
 inline int segments_for(index_t warps, index_t tokens, int multiprocessors) {
-  const index_t wanted = warps == 0 ? 1 : 8 * multiprocessors / warps;
-  const index_t possible = tokens / 512;
+  const index_t wanted = warps == 0 || warps > 4 * multiprocessors ? 1 : 8 * multiprocessors / warps + 1;
+  const index_t possible = tokens / 448;
   return int(possible < 2 || wanted < 2 ? 1 : wanted < possible ? wanted : possible);
 }
 
@@ -50,10 +51,10 @@ template <class Layout> struct segment_edges {
   int q, channel;  ///< the lane's share of the keys, the first of its channels
   bool there;      ///< whether that exists
 
-  /// Where the state that a segment of this block's sequence and head ends with lies; of segment -1, the initial one.
+  /// Where the state that a segment of this block's sequence and head ends with lies.
   template <class Sequence>
   __device__ __forceinline__ index_t slot(const Sequence& x, const block_place& at, int segment) const {
-    return index_t(at.n * int(x.v.template extent<axis::head>()) + at.h) * cut.count + segment + 1;
+    return index_t(at.n * int(x.v.template extent<axis::head>()) + at.h) * (cut.count - 1) + segment;
   }
   template <class Sequence>
   __device__ __forceinline__ void store(const Sequence& x, const block_place& at, int segment,
@@ -73,14 +74,17 @@ template <class Layout> struct segment_edges {
           forgotten ? make_float2(infinite_span, infinite_span) : make_float2(span[0], span[1]);
   }
 
+  /// Leaves the segment's tokens.
+  __device__ __forceinline__ void keep(block_place& at, int segment) const {
+    const index_t from = index_t(segment) * cut.tokens, left = at.length - from;
+    at.template keep<Layout::reversed>(from, left < cut.tokens ? left : cut.tokens);
+  }
   /// Of a first pass: leaves the segment's tokens that are not forgotten, and an empty state. Answers whether there are others.
   template <class Sequence>
   __device__ __forceinline__ bool begin_first_pass(const Sequence& x, block_place& at, int segment,
                                                    lane_states<Layout>& own) const {
-    at.template keep<Layout::reversed>(index_t(segment) * cut.tokens, cut.tokens);
+    keep(at, segment);
     const int first = cut.tokens < worth_a_look ? 0 : tokens_to_forget(x, at, own);
-    // the initial state may lie where the final one will: the second pass finds a copy
-    if (segment == 0) store(x, at, -1, own);
 #pragma unroll
     for (int i = 0; i < states; ++i) own.S[0][i] = own.S[1][i] = 0;
     at.template keep<Layout::reversed>(first, cut.tokens - first);
@@ -91,13 +95,12 @@ template <class Layout> struct segment_edges {
   __device__ __forceinline__ void begin(const Sequence& x, block_place& at, int segment,
                                         lane_states<Layout>& own) const {
     const index_t V = x.v.template extent<axis::value>(), K = x.k.template extent<axis::key>();
-    const index_t from = index_t(segment) * cut.tokens, left = at.length - from;
-    at.template keep<Layout::reversed>(from, left < cut.tokens ? left : cut.tokens);
+    keep(at, segment);
     const int known = there ? channel : 0;
     typename lane_states<Layout>::of_states sum = {}, product;
 #pragma unroll
     for (int i = 0; i < states; ++i) product[0][i] = product[1][i] = 1;
-    for (int j = segment - 1; j >= -1; --j) {
+    for (int j = segment - 1; j >= 0; --j) {
       const index_t place = slot(x, at, j);
 #pragma unroll
       for (int i = 0; i < states; ++i) {
@@ -106,7 +109,7 @@ template <class Layout> struct segment_edges {
         const float2 end = *reinterpret_cast<const float2*>(cut.ends + (place * K + key) * V + known);
         sum[0][i] = fmaf(product[0][i], end.x, sum[0][i]), sum[1][i] = fmaf(product[1][i], end.y, sum[1][i]);
       }
-      if (j < 0) break;
+      if (j == 0) break;
       const float2 span = *reinterpret_cast<const float2*>(cut.spans + place * V + known);
       if (span.x == infinite_span) break;  // of all channels of a warp, or of none
 #pragma unroll
