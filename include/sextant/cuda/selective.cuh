@@ -10,10 +10,11 @@
 namespace sextant::gpu {
 
 /// The recurrence itself, token after token, with channels over the lanes of a warp and their states in registers, for forget
-/// gates of each key and channel (Mamba-1) and of each channel, and for gates of each key where keys are few.
+/// gates of each key and channel (Mamba-1) and of each channel, and for gates of each key where keys are few; also without a
+/// forget gate, or with one of a head, beside an input gate of each channel where keys are few.
 ///
 /// Runs every order but the global one, any input gate, forget gates that vary over channels or read a tensor per key, not
-/// both, pointwise maps, no position, no convolution of v, norm::none and norm::sum_undecayed; tokens of bfloat16, half or
+/// both, pointwise maps, rotary positions, no convolution of v, norm::none and norm::sum_undecayed; tokens of bfloat16, half or
 /// float with sums in float. Takes K up to 64 (16 for gates of keys) and V whose rows are multiples of 16 bytes and lie so,
 /// any T. Deterministic. Cost: B T H K V exponentials (16 per clock and multiprocessor) and about 8.7 instructions for each;
 /// every token tensor is read once, q and k once for every 16 channels, from L2.
