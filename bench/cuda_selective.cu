@@ -16,10 +16,11 @@ static const bool registered = [] {
   add_forward<bf16>("mamba", "bf16", mamba, {.B = 8, .T = 4096, .K = 32, .V = 2048});
   add_forward<bf16>("mamba", "bf16", mamba, {.B = 1, .T = 4096, .K = 16, .V = 2048});
   add_forward<bf16>("mamba", "bf16", mamba, {.B = 1, .T = 131072, .K = 16, .V = 2048});
-  // The first stage of Swin-T with the forget gate (Han et al. 2024, table 1), 128 pictures.
-  add_forward<bf16>("linear attention, forget gate", "bf16",
-                    linear_attention.with(forget::selective{}, norm::sum_undecayed{}),
-                    {.B = 128, .T = 3136, .Hk = 3, .H = 3, .K = 32, .V = 32});
+  // The stages of Swin-T with the forget gate (Han et al. 2024, table 1), 128 pictures.
+  const auto forgets = linear_attention.with(forget::selective{}, norm::sum_undecayed{});
+  for (index_t T = 3136, H = 3; T >= 49; T /= 4, H *= 2)
+    add_forward<bf16>("linear attention, forget gate", "bf16", forgets,
+                      {.B = 128, .T = T, .Hk = H, .H = H, .K = 32, .V = 32});
   return true;
 }();
 

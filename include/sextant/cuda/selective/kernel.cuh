@@ -42,13 +42,13 @@ template <class Design, class Precision, int Keys, int Lanes, int Own, int Warps
     alignas(
         16) array<float, round * layout::row> rows;  ///< phi(k), phi(q), and F where it is the same for all channels
     /// Of each warp, [channel][2]: what the forget gate reads or is, and w = I v.
-    alignas(16) float tables[Warps][std::size_t(round * of_table)];
+    alignas(16) array<array<float, round * of_table>, Warps> tables;
     alignas(16) array<float, round> factor;  ///< of y, where the design divides
   };
   struct memory {
     array<arrivals, stages> ring;
     preparation of[2];  ///< even rounds, odd rounds
-    parts_of_round<layout> parts[Warps];
+    array<parts_of_round<layout>, Warps> parts;
   };
   /// What is on its way from token to token and from round to round.
   struct pipeline {
