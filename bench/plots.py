@@ -141,24 +141,31 @@ def growth(results):
 
 
 def pictures(results):
-    """MILA-T on one picture by its size, beside the same network with softmax attention where that was timed."""
+    """MILA-T's pictures a second by their size, and beside them a bound: softmax attention of as many tokens, alone."""
     record, peers = gpu_report.load(results, "networks"), gpu_report.load(results, "peers") or []
-    ours = []
+    ours, bound = {}, {}
     for row in record["rows"] if record else []:
         name, _, batch, side = row["name"].split("/")
-        if name == "mila_t" and batch == "B1":
-            ours.append((int(side), row["images"]))
-    if len(ours) < 2:
-        return None
-    lines = [("MILA-T, Sextant", sorted(ours))]
-    theirs = {}
+        if name == "mila_t":
+            ours.setdefault(int(side), {})[int(batch[1:])] = row["images"]
     for p in peers:
-        at = p["shape"].split("/")
-        if p["case"] == "mila_t" and at[0] == "B1" and len(at) == 2:
-            theirs.setdefault(p["peer"], []).append((int(at[1]), 1000 / p["median_ms"]))
-    lines += [(name, sorted(points)) for name, points in sorted(theirs.items())][:5]
-    ticks = [(s, str(s)) for s in sorted({s for _, points in lines for s, _ in points})]
-    return page([(f"One picture after the other, {record['gpu']}, bf16", "pixels to a side", "pictures a second", ticks, lines)])
+        if p["case"] == "mila_t" and "_side" in p["shape"]:
+            n = gpu_report.sizes(p["shape"])
+            bound.setdefault(n["side"], {})[n["B"]] = 1e3 * n["B"] / p["median_ms"]
+    sides = sorted(ours)
+    if len(sides) < 2:
+        return None
+
+    def lines(title, of, batch):
+        points = [(s, of[s][batch(of[s])]) for s in sides if s in of and batch(of[s]) in of[s]]
+        return [(title, points)] if len(points) > 1 else []
+
+    drawn = lines("MILA-T, one picture", ours, min) + lines("softmax attention alone, one picture", bound, min)
+    many = {s: of for s, of in ours.items() if max(of) > 1 or s == max(sides)}
+    if len(many) > 3:  # as many pixels as 128 pictures of 224
+        drawn += lines("MILA-T, as many pixels as 128 of 224", many, max) + lines("softmax attention alone, as many", bound, max)
+    return page([(f"Long pictures, {record['gpu']}, bf16", "pixels to a side", "pictures a second",
+                  [(s, str(s)) for s in sides], drawn)])
 
 
 PLOTS = {"second_order.svg": second_order, "growth.svg": growth, "pictures.svg": pictures}
