@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /// @file  Language models on a GPU in bfloat16: prefill of long prompts, and decode, one token of each sequence to a call.
-#include <memory>  // make_shared, unique_ptr
+#include <algorithm>  // min
+#include <memory>     // make_shared, unique_ptr
 
 #include <sextant/models/language.hpp>
 
 #include "network_call.cuh"
+#include "roofline.hpp"
 
 namespace sextant::bench {
 
@@ -20,6 +22,21 @@ template <class Net> struct seeded {
     memory = std::make_unique<device_bytes>(begun(w));
   }
 };
+
+/// What such a call must do at least: read the weights once, of experts those of as many as there are tokens, and the states, which
+/// it writes as well; the products of all tokens, and of the logits of the last ones; Mamba-1's exponentials.
+template <class Net> work least_of(const Net& net, double weight_bytes, double state_bytes, index_t B, index_t T) {
+  const models::language_sizes& s = net.sizes;
+  work least;
+  least.bytes = weight_bytes + 2 * state_bytes;
+  const index_t idle = s.experts - std::min(s.experts, B * T);
+  least.bytes -= double(s.layers * idle * 2 * s.model * s.expert_hidden) * sizeof(bfloat16);
+  const double of_logits = double(s.model * s.vocabulary);
+  least.flops = 2 * ((double(macs(net).products) - of_logits) * double(B * T) + of_logits * double(B));
+  if (models::detail::is_mamba<typename Net::design_type>)
+    least.exps = double(B * T) * double(s.layers * s.expand * s.model * (s.state > 0 ? s.state : 16));
+  return least;
+}
 
 /// A model on B sequences of T tokens that continue from their states; T = 1: decode. A replay of decode is 16 tokens of each
 /// sequence.
@@ -44,6 +61,11 @@ template <class Net> void time_language(benchmark::State& state, seeded<Net>& mo
   const double ms =
       time_call(state, memory, T == 1 ? 16 : 1, call, [&past] { must(cudaMemset(past.data(), 0, past.size())); });
   state.counters["tokens_per_s"] = 1e3 * double(B * T) / ms;
+  const work least = least_of(net, double(model.memory->size()), double(past.size()), B, T);
+  const resource_times floor = times_of(least, h200(least.bytes));
+  state.counters["floor_ms"] = floor.floor_ms();
+  state.counters["of_floor"] = floor.floor_ms() / ms;
+  state.SetLabel(std::string("bound by ") + floor.binds());
   state.counters["memory_mb"] = double(model.memory->size() + past.size() + memory.size() + its.memory.size()) * 1e-6;
 }
 

@@ -55,8 +55,8 @@ with tempfile.TemporaryDirectory() as folder:
     holds("| `mila_t` | bf16 | 128 | 224 | 6.400 | 20,000 | 490 |",
           call(bench / "report.py", "--results", results, "--print", "gpu_networks").stdout)
     language = call(bench / "report.py", "--results", results, "--print", "gpu_language").stdout
-    holds("| `mamba_130m` | bf16 | decode | 128 | 0.500 | 256,000 | 172 | 700 |", language)
-    holds("| `mamba_130m` | bf16 | 2048 tokens | 1 | 4.000 | 512,000 | 172 | 300 |", language)
+    holds("| `mamba_130m` | bf16 | decode | 128 | 0.500 | 0.100 | 20 % | 256,000 | 172 | 700 |", language)
+    holds("| `mamba_130m` | bf16 | 2048 tokens | 1 | 4.000 | 1.000 | 25 % | 512,000 | 172 | 300 |", language)
     holds("| `linear:gelu` | bf16 | 100352 128-512 | 0.05 | 0.04 | 80 % |",
           call(bench / "report.py", "--results", results, "--print", "gpu_blocks").stdout)
     (row,) = json.loads((results / "h200" / "blocks.json").read_text(encoding="utf-8"))["rows"]
