@@ -107,7 +107,7 @@ template <class Traits> struct tile_products {
     widen(packet<token>{*reinterpret_cast<const uint4*>(tile + place_of_query<Traits>(row, at.r))}, x);
   }
   /// Of pairs of tokens' rows: what S has for them is read once.
-  template <int Pairs>
+  template <std::size_t Pairs>
   static __device__ __forceinline__ void answer(float (&Y)[Pairs][4][4], const float (&x)[Pairs][2][8],
                                                 const uint4* factors) {
 #pragma unroll
@@ -116,7 +116,7 @@ template <class Traits> struct tile_products {
       for (int n = 0; n < 4; n += 2) {
         const uint4 b = factors[(s * 2 + n / 2) * 32];
 #pragma unroll
-        for (int i = 0; i < Pairs; ++i) {
+        for (int i = 0; i < int(Pairs); ++i) {
           const std::uint32_t a[4] = {__float_as_uint(x[i][0][2 * s]), __float_as_uint(x[i][1][2 * s]),
                                       __float_as_uint(x[i][0][2 * s + 1]), __float_as_uint(x[i][1][2 * s + 1])};
           ptx::multiply_add_tf32(Y[i][n], a, b.x, b.y);
@@ -188,11 +188,11 @@ requires(Traits::exact) struct tile_products<Traits> {
 #pragma unroll
     for (int j = 0; j < 4; ++j) x[j] = low[j], x[4 + j] = high[j];
   }
-  template <int Pairs>
+  template <std::size_t Pairs>
   static __device__ __forceinline__ void answer(float (&Y)[Pairs][4][4], const float (&x)[Pairs][2][8],
                                                 const uint4* factors) {
 #pragma unroll
-    for (int pair = 0; pair < Pairs; ++pair)
+    for (int pair = 0; pair < int(Pairs); ++pair)
 #pragma unroll
       for (int s = 0; s < 4; ++s) {
         split_four a;
