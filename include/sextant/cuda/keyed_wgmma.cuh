@@ -120,6 +120,9 @@ struct keyed_wgmma {
                       dim3(256), 0, on.handle, call.handed, segments);
       if (!made) return made;
     }
+    if (segments > 1 && call.adds_up)
+      return launch_early(&wgmma::keyed_kernel<Plan>, dim3(unsigned(blocks * segments)), dim3(Plan::threads),
+                          wgmma::keyed_shared_bytes<Plan>, on.handle, call, maps);
     return launch_kernel<Plan>(blocks * segments, on, call, maps);
   }
   template <class Plan, class Call>

@@ -26,9 +26,15 @@ inline std::size_t shared_bytes_of_block() {
   return std::size_t(device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin));
 }
 
+/// How a launch differs from others: in clusters of so many blocks in x (1: none), or as launch_early() (sm_90).
+struct launch_manner {
+  unsigned together = 1;
+  bool early = false;
+};
+
 /// Launches kernel<<<blocks, threads, shared_bytes>>> on the stream with the arguments at these addresses, allowing it the
-/// shared memory first, in clusters of `together` blocks in x (sm_90; 1: none).
-[[gnu::noinline]] inline status launch_at(const void* kernel, unsigned together, dim3 blocks, dim3 threads,
+/// shared memory first.
+[[gnu::noinline]] inline status launch_at(const void* kernel, launch_manner manner, dim3 blocks, dim3 threads,
                                           std::size_t shared_bytes, cudaStream_t on, const void* const* arguments) {
   if (shared_bytes > 48 * 1024) {
     const cudaError_t allowed =
@@ -40,29 +46,49 @@ inline std::size_t shared_bytes_of_block() {
   how.blockDim = threads;
   how.dynamicSmemBytes = shared_bytes;
   how.stream = on;
-  cudaLaunchAttribute cluster{};
-  cluster.id = cudaLaunchAttributeClusterDimension;
-  cluster.val.clusterDim.x = together;
-  cluster.val.clusterDim.y = cluster.val.clusterDim.z = 1;
-  how.attrs = &cluster;
-  how.numAttrs = together > 1 ? 1 : 0;
+  cudaLaunchAttribute attributes[2]{};
+  how.attrs = attributes;
+  if (manner.together > 1) {
+    cudaLaunchAttribute& cluster = attributes[how.numAttrs++];
+    cluster.id = cudaLaunchAttributeClusterDimension;
+    cluster.val.clusterDim.x = manner.together;
+    cluster.val.clusterDim.y = cluster.val.clusterDim.z = 1;
+  }
+  if (manner.early) {
+    cudaLaunchAttribute& early = attributes[how.numAttrs++];
+    early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    early.val.programmaticStreamSerializationAllowed = 1;
+  }
   return as_status(cudaLaunchKernelExC(&how, kernel, const_cast<void**>(arguments)));
 }
 /// The same with arguments that become the kernel's parameters.
 template <class... Parameters, class... Arguments>
-status launch_clusters(unsigned together, void (*kernel)(Parameters...), dim3 blocks, dim3 threads,
-                       std::size_t shared_bytes, cudaStream_t on, const Arguments&... arguments) {
+status launch_in(launch_manner manner, void (*kernel)(Parameters...), dim3 blocks, dim3 threads,
+                 std::size_t shared_bytes, cudaStream_t on, const Arguments&... arguments) {
   const auto go = [&](const Parameters&... its) {
     const void* const at[] = {&its...};
-    return launch_at(reinterpret_cast<const void*>(kernel), together, blocks, threads, shared_bytes, on, at);
+    return launch_at(reinterpret_cast<const void*>(kernel), manner, blocks, threads, shared_bytes, on, at);
   };
   return go(static_cast<const Parameters&>(arguments)...);
 }
-/// The same without clusters.
+/// The same in clusters of `together` blocks.
+template <class... Parameters, class... Arguments>
+status launch_clusters(unsigned together, void (*kernel)(Parameters...), dim3 blocks, dim3 threads,
+                       std::size_t shared_bytes, cudaStream_t on, const Arguments&... arguments) {
+  return launch_in({.together = together}, kernel, blocks, threads, shared_bytes, on, arguments...);
+}
+/// The same early: it may begin while the launch before it on the stream still runs, once that one lets it, and itself waits
+/// for what that one writes (sm_90), see ptx/early_launch.cuh.
+template <class... Parameters, class... Arguments>
+status launch_early(void (*kernel)(Parameters...), dim3 blocks, dim3 threads, std::size_t shared_bytes, cudaStream_t on,
+                    const Arguments&... arguments) {
+  return launch_in({.early = true}, kernel, blocks, threads, shared_bytes, on, arguments...);
+}
+/// The same as others.
 template <class... Parameters, class... Arguments>
 status launch(void (*kernel)(Parameters...), dim3 blocks, dim3 threads, std::size_t shared_bytes, cudaStream_t on,
               const Arguments&... arguments) {
-  return launch_clusters(1, kernel, blocks, threads, shared_bytes, on, arguments...);
+  return launch_in({}, kernel, blocks, threads, shared_bytes, on, arguments...);
 }
 
 }  // namespace sextant::gpu

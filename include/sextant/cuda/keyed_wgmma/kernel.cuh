@@ -8,6 +8,7 @@
 #include <sextant/cuda/keyed_wgmma/segments.cuh>
 #include <sextant/cuda/keyed_wgmma/state.cuh>
 #include <sextant/cuda/keyed_wgmma/weights.cuh>
+#include <sextant/cuda/ptx/early_launch.cuh>
 #include <sextant/cuda/ptx/register_budget.cuh>
 
 namespace sextant::gpu::wgmma {
@@ -34,6 +35,7 @@ __global__ void __launch_bounds__(Plan::threads, 1)
   // Threads that follow the factors of a segment that is only handed over have nothing else to do.
   if (threadIdx.x == 0) barriers.init(4 * Plan::slices + (call.answers ? 0 : 2));
   if (!call.answers) {
+    ptx::let_next_launch_begin();
     const int skipped =
         first_remembered(call, keyed_block<Plan>{call, int(blockIdx.x)}, reinterpret_cast<float*>(stages));
     ptx::publish_to_async_proxy();  // it has written where tiles will come

@@ -4,6 +4,7 @@
 
 #include <sextant/cuda/keyed_wgmma/scores.cuh>
 #include <sextant/cuda/keyed_wgmma/segments.cuh>
+#include <sextant/cuda/ptx/early_launch.cuh>
 
 namespace sextant::gpu::wgmma {
 
@@ -79,6 +80,7 @@ template <class Plan, class Call> struct step_normaliser {
   /// z that a segment begins with, of keys key to key + 3.
   __device__ __forceinline__ void begin(const keyed_block<Plan>& block, float (&z)[4], int key) const {
     const states_of_keys<Plan> its{call.handed, call.segments, block.number};
+    if (call.answers && call.segments > 1) ptx::wait_for_launch_before();
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
       if (call.answers && call.segments > 1) {

@@ -4,6 +4,7 @@
 
 #include <sextant/cuda/chunked_wgmma/channels.cuh>
 #include <sextant/cuda/keyed_wgmma/segments.cuh>
+#include <sextant/cuda/ptx/early_launch.cuh>
 #include <sextant/cuda/ptx/wgmma.cuh>
 #include <sextant/cuda/tile/activation.cuh>
 #include <sextant/cuda/tile/packet.cuh>
@@ -38,6 +39,7 @@ template <class Plan, class Call> struct keyed_state_group {
     float S[std::size_t(numbers)], skip[2] = {0.0f, 0.0f};
     const states_of_keys<Plan> states{call.handed, call.segments, block.number};
     if (call.answers && call.segments > 1) {
+      ptx::wait_for_launch_before();
       states.load(S, call.adds_up ? 0 : block.segment, slice, thread);
       if (call.adds_up) {
 #pragma unroll 1
