@@ -16,10 +16,10 @@ namespace sextant::gpu::wgmma {
 inline constexpr int most_added_up = 8;
 
 /// How many segments: as many as the multiprocessors have room for, of 256 tokens or more, of few segments 128. Keys, values and
-/// decays are read once more, which two segments are not worth, nor are short sequences of few keys.
+/// decays are read once more, which two segments are not worth.
 template <class Plan> int keyed_segments_for(int chunks, int blocks, int multiprocessors) {
   constexpr int fewest = 128 / Plan::rows;
-  if (chunks < (Plan::slabs == 1 ? 8 : 4) * fewest || blocks < 1) return 1;
+  if (chunks < 4 * fewest || blocks < 1) return 1;
   const int room = multiprocessors / blocks, short_ones = chunks / fewest, long_ones = chunks / (2 * fewest);
   const int possible = short_ones < most_added_up ? short_ones : long_ones < most_added_up ? most_added_up : long_ones;
   const int wanted = room < possible ? room : possible;
