@@ -15,6 +15,7 @@ import pathlib
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 import record
@@ -74,6 +75,8 @@ def main():
         return
     import torch
     os.environ["OMP_NUM_THREADS"] = str(given.threads)
+    cache = tempfile.TemporaryDirectory()  # of torch.compile, for all rounds: no other run's, which may be broken
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = cache.name
     program = next(given.build.rglob("sextant_bench_cpu_networks"))
     again = [sys.executable, __file__, str(given.build), "--threads", str(given.threads), "--seconds", str(given.seconds)]
     rows = []
