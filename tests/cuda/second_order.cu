@@ -112,17 +112,15 @@ struct in_chunks {
   int multiprocessors = 1, chunk = 768;
   template <class D, class P> gpu::second::division of(const D& design, const sequence_of<D, P>& x) const {
     status found;
-    return gpu::second::divide(gpu::make_call(design, x, found), multiprocessors, chunk, chunk);
+    return gpu::second::divide(design, gpu::make_call(design, x, found), multiprocessors, chunk, chunk);
   }
   template <class D, class P> std::size_t bytes(const D& design, const sequence_of<D, P>& x) const {
     const auto heads = x.v.template extent<axis::batch>() * x.v.template extent<axis::head>();
     return std::size_t(of(design, x).lay_out(nullptr, heads));
   }
   template <class D, class P> status run(const D& design, const sequence_of<D, P>& x, const gpu::stream& on) const {
-    status found;
     if (!gpu::second_order::takes(design, x)) return {errc::unsupported, "this family does not take the shapes"};
-    return gpu::second_order::run_division(design, gpu::make_call(design, x, found), of(design, x), typename P::token{},
-                                           on);
+    return gpu::second_order::run_division(design, x, of(design, x), on);
   }
 };
 constexpr by_family<gpu::second_order> whole{};

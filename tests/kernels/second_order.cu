@@ -9,6 +9,7 @@ namespace sextant::test {
 
 void second_order_kernels() {
   emit<gpu::second_order, bf16>(two_mamba);
+  emit<gpu::second_order, bf16>(two_mamba.with(input::softplus<per::head>{}));
 }
 
 }  // namespace sextant::test

@@ -2,8 +2,10 @@
 /// @file  Second order on Hopper: weights (q . k)^2 in linear time, the products of keys made in registers.
 #pragma once
 
+#include <sextant/cuda/chunked_wgmma/tensor_maps.cuh>
 #include <sextant/cuda/launch.cuh>
 #include <sextant/cuda/second_order/answers.cuh>
+#include <sextant/cuda/second_order/gates.cuh>
 #include <sextant/cuda/second_order/pass_on.cuh>
 #include <sextant/cuda/second_order/states.cuh>
 
@@ -60,63 +62,71 @@ struct second_order {
     if (c.offsets != nullptr || c.tokens < 1 || c.tokens >= many || c.sequences * c.heads < 1) return false;
     if (c.sequences * c.heads * c.values * ((c.tokens + 63) / 64) >= many || c.sequences * c.heads > 65535)
       return false;
-    if (!in_pieces(c.q, c.q.key) || !in_pieces(c.k, c.k.key) || !in_pieces(c.v, c.v.value) ||
-        !in_pieces(c.y, c.y.value))
-      return false;
+    if (!wgmma::can_be_mapped(x.q) || !wgmma::can_be_mapped(x.k) || !wgmma::can_be_mapped(x.v)) return false;
+    if (!in_pieces(c.y, c.y.value)) return false;
     if (c.output_gate && !in_pieces(c.output_gate, c.output_gate.value)) return false;
     if (device_attribute(cudaDevAttrComputeCapabilityMajor) != 9) return false;
     cudaFuncAttributes attributes;
-    return cudaFuncGetAttributes(&attributes,
-                                 second::answers_kernel<typename Precision::token, second::parts_of<Design>>) ==
-               cudaSuccess &&
+    return cudaFuncGetAttributes(&attributes, second::answers_kernel<typename Precision::token>) == cudaSuccess &&
            attributes.binaryVersion == 90 && attributes.numRegs > 64;
   }
   template <class Design, class Precision>
   static std::size_t workspace_bytes(const Design& design, const sequence_of<Design, Precision>& x) {
     status found;
     const auto c = make_call(design, x, found);
-    return std::size_t(division_of(c).lay_out(nullptr, c.sequences * c.heads));
+    return std::size_t(division_of(design, c).lay_out(nullptr, c.sequences * c.heads));
   }
   template <class Design, class Precision>
   static status run(const Design& design, const sequence_of<Design, Precision>& x, const stream& on) {
     status found;
     const auto c = make_call(design, x, found);
-    return run_division(design, c, division_of(c), typename Precision::token{}, on);
+    return run_division(design, x, division_of(design, c), on);
   }
   /// Runs a call as a division says.
-  template <class Design, class Token>
-  static status run_division(const Design& design, const device_call<float>& c, second::division d, Token,
+  template <class Design, class Precision>
+  static status run_division(const Design& design, const sequence_of<Design, Precision>& x, second::division d,
                              const stream& on) {
-    using parts_type = second::parts_of<Design>;
-    parts_type parts;
-    parts.input = detail::choose_gate<decltype(parts.input)>(design.input_gate);
-    parts.forget = detail::choose_gate<decltype(parts.forget)>(design.forget_gate);
+    using token = typename Precision::token;
+    status found;
+    const auto c = make_call(design, x, found);
+    second::token_maps maps;
+    status done = wgmma::map_boxes(maps.q, x.q);
+    if (done) done = wgmma::map_boxes(maps.k, x.k, 2 * second::tile);
+    if (done) done = wgmma::map_boxes(maps.v, x.v, 2 * second::tile);
+    if (!done) return done;
     const index_t heads = c.sequences * c.heads;
     d.lay_out(on.memory.data, heads);
+    if (d.gated()) {
+      using parts_type = second::parts_of<Design>;
+      parts_type parts;
+      parts.input = detail::choose_gate<decltype(parts.input)>(design.input_gate);
+      parts.forget = detail::choose_gate<decltype(parts.forget)>(design.forget_gate);
+      done = launch(&second::gates_kernel<token, parts_type>, dim3(unsigned(d.chunks), unsigned(heads)),
+                    dim3(second::gate_threads), 0, on.handle, c, parts, d);
+      if (!done) return done;
+    }
     if (d.has_states()) {
-      const status done =
-          launch(&second::states_kernel<Token, parts_type>, dim3(unsigned(heads * d.segments * d.slices * 4)),
-                 dim3(second::state_threads), second::state_shared_bytes, on.handle, c, parts, d);
+      constexpr bool admits = !std::is_same_v<typename Design::input_type, input::one>;
+      done = launch(&second::states_kernel<token, admits>, dim3(unsigned(heads * d.segments * d.slices * 4)),
+                    dim3(second::state_threads + 128), second::state_shared_bytes, on.handle, c, maps, d);
       if (!done) return done;
     }
     if (d.segments > 1) {
-      const status done =
-          launch(&second::pass_on_kernel<Token>,
-                 dim3(second::state_tiles * second::tile_numbers / 512, unsigned(d.slices), unsigned(heads)), dim3(256),
-                 0, on.handle, c, d);
+      done = launch(&second::pass_on_kernel<token>,
+                    dim3(second::state_tiles * second::tile_numbers / 512, unsigned(d.slices), unsigned(heads)),
+                    dim3(256), 0, on.handle, c, d);
       if (!done) return done;
     }
     const int rows = second::tile * d.groups, blocks = (d.tokens + rows - 1) / rows;
-    const bool gated = !parts.input.is_one || !parts.forget.is_one;
     const int window = d.chunk < d.tokens ? d.chunk + second::overlap : d.tokens;
-    return launch(&second::answers_kernel<Token, parts_type>, dim3(unsigned(heads * d.slices * blocks)),
-                  dim3(unsigned(128 * d.groups)), second::answer_memory::bytes(d.groups, (window + 63) / 64, gated),
-                  on.handle, c, parts, d);
+    return launch(
+        &second::answers_kernel<token>, dim3(unsigned(heads * d.slices * blocks)), dim3(unsigned(128 * d.groups)),
+        second::answer_memory::bytes(d.groups, (window + 63) / 64, d.gated(), d.admits), on.handle, c, maps, d);
   }
 
  private:
-  static second::division division_of(const device_call<float>& c) {
-    return second::divide(c, device_attribute(cudaDevAttrMultiProcessorCount));
+  template <class Design> static second::division division_of(const Design& design, const device_call<float>& c) {
+    return second::divide(design, c, device_attribute(cudaDevAttrMultiProcessorCount));
   }
   /// Whether rows are whole pieces of 16 bytes at multiples of them.
   static bool in_pieces(const tensor<float>& x, index_t along) {

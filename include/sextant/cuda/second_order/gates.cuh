@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/// @file  Second order: the gates of one head.
+/// @file  Second order, the gates: what a forget gate and an input gate make of the tokens' weights, once for all blocks.
 #pragma once
 
 #include <sextant/cuda/chunked_mma/gates.cuh>
@@ -8,97 +8,137 @@
 
 namespace sextant::gpu::second {
 
-/// What kernels read a design's gates from.
+/// What the kernel reads a design's gates from.
 template <class Input, class Forget> struct head_parts {
   Input input;
   Forget forget;
 };
 
-/// The gates of one head, token by token.
-template <class Token, class Parts> struct gates_of_head {
-  mma::gate_reader<Token, Parts> reader;
-  bool forgets, admits;
-  float rate, bias;
+inline constexpr int gate_threads = 512;
 
-  __device__ gates_of_head(const device_call<float>& c, const Parts& parts, index_t n, index_t h)
-      : reader{c, parts, int(n), int(h)}, forgets{!parts.forget.is_one}, admits{!parts.input.is_one} {
-    rate = forgets ? reader.rate(0) : 0.0f;
-    bias = reader.reads_forget() || reader.reads_input() ? reader.bias(0) : 0.0f;
-  }
-  /// Where token t lies, t counting in the order in which the state meets the tokens.
-  __device__ __forceinline__ index_t place(int t) const {
-    return reader.c.order == order_kind::reversed ? reader.c.tokens - 1 - t : t;
-  }
-  __device__ __forceinline__ mma::raw_gates<Token> read(int t) const {
-    return reader.read(place(t), forgets && reader.reads_forget(), admits && reader.reads_input());
+/// The gates of one chunk of one head, a tile of 64 tokens by each warp, two tokens by each lane.
+template <class Token, class Parts> struct chunk_gates {
+  const device_call<float>& c;
+  const division& d;
+  const mma::gate_reader<Token, Parts> reader;
+  const index_t head;
+  const int lane;
+  const bool reversed;
+  const float rate, bias;
+
+  __device__ chunk_gates(const device_call<float>& call, const Parts& parts, const division& its, index_t its_head)
+      : c{call},
+        d{its},
+        reader{call, parts, int(its_head / call.heads), int(its_head % call.heads)},
+        head{its_head},
+        lane{int(threadIdx.x) % 32},
+        reversed{call.order == order_kind::reversed},
+        rate{its.forgets ? reader.rate(0) : 0.0f},
+        bias{reader.reads_forget() || reader.reads_input() ? reader.bias(0) : 0.0f} {}
+
+  struct two_tokens {
+    mma::raw_gates<Token> low, high;
+  };
+  __device__ __forceinline__ two_tokens read(int t, bool exists) const {
+    two_tokens raw;
+    const auto of = [&](int token) {
+      return reader.read(reversed ? c.tokens - 1 - token : token, d.forgets && reader.reads_forget(),
+                         d.admits && reader.reads_input());
+    };
+    if (exists && t < d.tokens) raw.low = of(t);
+    if (exists && t + 1 < d.tokens) raw.high = of(t + 1);
+    return raw;
   }
   /// log2 F, at least -256: below that a factor is 0 in float, and sums of 64 of them are exact enough for their differences.
-  __device__ __forceinline__ float log2_forget(const mma::raw_gates<Token>& raw) const {
-    if (!forgets) return 0.0f;
+  __device__ __forceinline__ float log2_forget(const mma::raw_gates<Token>& raw, bool exists) const {
+    if (!d.forgets || !exists) return 0.0f;
     const float x = reader.log_forget(reader.forget_raw(raw, bias), rate) * log2_e;
     return x < -256.0f ? -256.0f : x;
   }
-  __device__ __forceinline__ float input(const mma::raw_gates<Token>& raw) const {
-    return admits ? reader.input(reader.input_raw(raw, bias)) : 1.0f;
+  __device__ __forceinline__ float input(const mma::raw_gates<Token>& raw, bool exists) const {
+    return exists ? reader.input(reader.input_raw(raw, bias)) : 0.0f;
   }
-};
+  /// Where this lane's two tokens lie among their tile's.
+  __device__ __forceinline__ void put(float* row, float low, float high) const {
+    *reinterpret_cast<float2*>(row + (reversed ? tile - 2 - 2 * lane : 2 * lane)) =
+        reversed ? make_float2(high, low) : make_float2(low, high);
+  }
+  __device__ __forceinline__ float2 pick(const float* row) const {
+    const float2 x = *reinterpret_cast<const float2*>(row + (reversed ? tile - 2 - 2 * lane : 2 * lane));
+    return reversed ? make_float2(x.y, x.x) : x;
+  }
 
-/// What tokens of a chunk leave for its end, for the kernel that sums states up.
-struct entering_gates {
-  static constexpr int threads = 256, per_thread = 5;
-  static constexpr int most = quadratic_tokens + 2 * tile;
-
-  float of_warps[threads / 32];
-  alignas(8) float decay[most];     ///< what is left at the chunk's end of what token t enters
-  alignas(8) float admitted[most];  ///< that times the input gate
-
-  /// Of tokens first..behind - 1, by all threads; returns log2 of what the chunk leaves of the state before. Ends with a
-  /// barrier, and the threads are past all uses of the chunk before once they are past another one in it.
-  template <class Token, class Parts>
-  __device__ float compute(const gates_of_head<Token, Parts>& gates, int first, int behind) {
-    const int thread = int(threadIdx.x), lane = thread % 32, warp = thread / 32;
-    constexpr int block = threads * per_thread;
-    float later = 0.0f;  // the sum of the logarithms of all tokens from the block's end on
-    for (int from = (behind - first - 1) / block * block; from >= 0; from -= block) {
-      mma::raw_gates<Token> raw[per_thread];
-      const int t0 = first + from + thread * per_thread;
+  /// Tile t's own sums, and the sum of all of it to `total`.
+  __device__ __forceinline__ void compute(const two_tokens& raw, int t, float& total) const {
+    const int token = t * tile + 2 * lane;
+    const float low = log2_forget(raw.low, token < d.tokens), high = log2_forget(raw.high, token + 1 < d.tokens);
+    float sum = low + high;
 #pragma unroll
-      for (int i = 0; i < per_thread; ++i)
-        if (t0 + i < behind) raw[i] = gates.read(t0 + i);
-      float log[per_thread], in[per_thread], own = 0.0f;
-#pragma unroll
-      for (int i = 0; i < per_thread; ++i) {
-        log[i] = t0 + i < behind ? gates.log2_forget(raw[i]) : 0.0f;
-        in[i] = t0 + i < behind ? gates.input(raw[i]) : 0.0f;
-        own += log[i];
-      }
-      float sum = own;
-#pragma unroll
-      for (int d = 1; d < 32; d *= 2) {
-        const float behind_it = __shfl_down_sync(~0u, sum, d);
-        if (lane + d < 32) sum += behind_it;
-      }
-      if (lane == 0) of_warps[warp] = sum;
-      const float after_lane = __shfl_down_sync(~0u, sum, 1);
-      float after = later + (lane < 31 ? after_lane : 0.0f);
-      __syncthreads();
-      for (int w = warp + 1; w < threads / 32; ++w) after += of_warps[w];
-      for (int w = 0; w < threads / 32; ++w) later += of_warps[w];
-#pragma unroll
-      for (int i = per_thread - 1; i >= 0; --i) {
-        if (t0 + i < behind) {
-          const float left = ptx::exp2_approx(after);
-          decay[t0 + i - first] = left;
-          admitted[t0 + i - first] = left * in[i];
-        } else if (from + thread * per_thread + i < most) {
-          decay[from + thread * per_thread + i] = admitted[from + thread * per_thread + i] = 0;
-        }
-        after += log[i];
-      }
-      __syncthreads();
+    for (int distance = 1; distance < 32; distance *= 2) {
+      const float earlier = __shfl_up_sync(~0u, sum, distance);
+      if (lane >= distance) sum += earlier;
     }
-    return later;
+    const float earlier = __shfl_up_sync(~0u, sum, 1), whole = __shfl_sync(~0u, sum, 31);
+    const float first_sum = lane == 0 ? low : earlier + low;
+    put(d.cumulated(head, t), first_sum, sum);
+    put(d.left(head, t), ptx::exp2_approx(whole - first_sum), ptx::exp2_approx(whole - sum));
+    if (d.admits) put(d.admitted(head, t), input(raw.low, token < d.tokens), input(raw.high, token + 1 < d.tokens));
+    if (lane == 0) total = whole;
+  }
+  /// The sums of the chunk's tiles' logarithms, in double, as differences of them are wanted; by one warp.
+  __device__ __forceinline__ void add_totals(const float* totals, int tiles, double* before) const {
+    double carried = 0;
+    for (int from = 0; from < tiles; from += 32) {
+      double sum = from + lane < tiles ? double(totals[from + lane]) : 0.0;
+#pragma unroll
+      for (int distance = 1; distance < 32; distance *= 2) {
+        const double earlier = __shfl_up_sync(~0u, sum, distance);
+        if (lane >= distance) sum += earlier;
+      }
+      const double earlier = __shfl_up_sync(~0u, sum, 1);
+      if (from + lane < tiles) before[from + lane] = carried + (lane == 0 ? 0.0 : earlier);
+      carried += __shfl_sync(~0u, sum, 31);
+    }
+    if (lane == 0) before[tiles] = carried;
   }
 };
+
+/// All that the other kernels need of the gates, by chunk and head.
+template <class Token, class Parts>
+__global__ void __launch_bounds__(gate_threads)
+    gates_kernel(const __grid_constant__ device_call<float> c, const __grid_constant__ Parts parts,
+                 const __grid_constant__ division d) {
+  constexpr int most_tiles = quadratic_tokens / tile + 2;
+  __shared__ float totals[most_tiles];
+  __shared__ double before[most_tiles + 1];
+  const int chunk = int(blockIdx.x), warp = int(threadIdx.x) / 32;
+  const index_t head = blockIdx.y;
+  const chunk_gates<Token, Parts> gates(c, parts, d, head);
+  const int first = d.begin(chunk) / tile, tiles = (d.end(chunk) + tile - 1) / tile - first;
+  auto next = gates.read((first + warp) * tile + 2 * gates.lane, warp < tiles);
+#pragma unroll 1
+  for (int j = warp; j < tiles; j += gate_threads / 32) {
+    const auto raw = next;
+    next = gates.read((first + j + gate_threads / 32) * tile + 2 * gates.lane, j + gate_threads / 32 < tiles);
+    gates.compute(raw, first + j, totals[j]);
+  }
+  __syncthreads();
+  if (warp == 0) gates.add_totals(totals, tiles, before);
+  __syncthreads();
+  double* const shown = d.before_tiles(head, chunk);
+  for (int j = int(threadIdx.x); j <= tiles; j += gate_threads) shown[j] = before[j];
+  if (threadIdx.x == 0) d.logs[head * d.chunks + chunk] = float(before[tiles]);
+  if (!d.has_states()) return;
+#pragma unroll 1
+  for (int j = warp; j < tiles; j += gate_threads / 32) {
+    const float gap = ptx::exp2_approx(float(before[tiles] - before[j + 1]));
+    float2 left = gates.pick(d.left(head, first + j));
+    left.x *= gap, left.y *= gap;
+    gates.put(d.decay(head, first + j), left.x, left.y);
+    if (!d.admits) continue;
+    const float2 in = gates.pick(d.admitted(head, first + j));
+    gates.put(d.decay(head, first + j) + tile, left.x * in.x, left.y * in.y);
+  }
+}
 
 }  // namespace sextant::gpu::second

@@ -19,38 +19,53 @@ __global__ void __launch_bounds__(256)
   const bool is_z = which == normaliser_tile;
   if (which >= state_tiles || (is_z && (slice > 0 || !c.normalises()))) return;
   // A row's keys; of the normaliser the columns are keys.
-  const int pair = which / 4, row_key = 16 * row_block(pair) + which % 4 * 4 + row / 16,
-            column_key = 16 * column_block(pair) + row % 16;
-  const bool swaps = row_block(pair) > column_block(pair);
-  const int m = is_z ? row : swaps ? column_key : row_key, k = is_z ? column : swaps ? row_key : column_key;
+  const two_keys its = is_z ? two_keys{row, column} : keys_of_row(which, row);
+  const int m = its.low, k = its.high;
   const int k_next = is_z ? k + 1 : k, v = is_z ? 0 : 64 * slice + column, v_next = is_z ? 0 : v + 1;
   const float by = times_counted(m, k), by_next = times_counted(m, k_next);
   const call_state state{c, n, h};
   const tensor<float>&in = is_z ? c.z_in : c.S_in, &out = is_z ? c.z_out : c.S_out;
   float carried = state.load(in, m, k, v), carried_next = state.load(in, m, k_next, v_next);
-  const auto show = [&](int chunk, float left, bool adds) {
-    auto* const at = reinterpret_cast<std::uint32_t*>(d.state(head, chunk, slice) + i);
-    float x = 0.0f, y = 0.0f;
-    if (adds) detail::widen_pair<Token>(*at, x, y);
+  const auto shown = [&](int chunk) -> std::uint32_t& {
+    return *reinterpret_cast<std::uint32_t*>(d.state(head, chunk, slice) + which * tile_numbers +
+                                             place_in_tile(row, column));
+  };
+  const auto added = [&](std::uint32_t to, float left) {
+    float x, y;
+    detail::widen_pair<Token>(to, x, y);
     x += by == 0.0f ? 0.0f : carried * left * by, y += by_next == 0.0f ? 0.0f : carried_next * left * by_next;
-    *at = detail::round_pair<Token>(x, y);
+    return detail::round_pair<Token>(x, y);
   };
   for (int segment = 0; segment < d.segments; ++segment) {
     const int first = segment * d.segment_chunks, behind = d.last_chunk(segment);
-    if (segment > 0 || d.enters) {
-      float log = 0.0f;
-      for (int chunk = first; chunk < behind; ++chunk) {
-        show(chunk, ptx::exp2_approx(log), chunk > first);
-        log += d.logs[head * d.chunks + chunk];
+    float log = 0.0f;
+    const bool adds = segment > 0 || d.enters;
+    if (adds) shown(first) = added(0u, 1.0f);
+    constexpr int together = 8;  // chunks that are read before the first of them is written
+    for (int from = first; from < behind; from += together) {
+      std::uint32_t x[together];
+      float logs[together];
+#pragma unroll
+      for (int i = 0; i < together; ++i) {
+        if (from + i >= behind) continue;
+        logs[i] = d.log_of(head, from + i);
+        if (from + i > first && adds) x[i] = shown(from + i);
+      }
+#pragma unroll
+      for (int i = 0; i < together; ++i) {
+        if (from + i >= behind) continue;
+        if (from + i > first && adds) shown(from + i) = added(x[i], ptx::exp2_approx(log));
+        log += logs[i];
       }
     }
-    float log = 0.0f;
-    for (int chunk = first; chunk < behind; ++chunk) log += d.logs[head * d.chunks + chunk];
     const float2 sum = *reinterpret_cast<const float2*>(d.sum(head, segment, slice) + i);
     const float left = ptx::exp2_approx(log);
     carried = fmaf(left, carried, sum.x), carried_next = fmaf(left, carried_next, sum.y);
   }
-  if (d.walked < d.chunks) return show(d.walked, 1.0f, false);
+  if (d.walked < d.chunks) {
+    shown(d.walked) = added(0u, 1.0f);
+    return;
+  }
   state.store(out, m, k, v, carried), state.store(out, m, k_next, v_next, carried_next);
 }
 

@@ -3,7 +3,7 @@
 #pragma once
 
 #include <sextant/cuda/chunked_wgmma/plan.cuh>
-#include <sextant/cuda/ptx/async_copy.cuh>
+#include <sextant/cuda/ptx/bulk_copy.cuh>
 #include <sextant/cuda/ptx/matrix_copy.cuh>
 #include <sextant/cuda/second_order/plan.cuh>
 #include <sextant/cuda/tile/packet.cuh>
@@ -12,31 +12,36 @@ namespace sextant::gpu::second {
 
 using wgmma::piece_of;
 
-/// Rows of one head's tokens, counted in the order in which the state meets them, as one thread of a block copies them: the same
-/// 16 bytes of every (threads / 8)-th row. `width` bytes of a row exist.
-struct token_rows {
-  const std::byte* first;
-  int step, row;
-  std::uint32_t place;
-  bool inside;
+/// The tensors that tiles are copied from, of keys and values two tiles at a time.
+struct token_maps {
+  CUtensorMap q, k, v;
+};
+/// Where tiles of tokens of one head begin, tokens counted in the order in which the state meets them. Of reversed order a
+/// tile lies in memory from its last token on, and so it stays: its rows are places.
+struct head_tokens {
+  int batch, key_head, head, tokens;
+  bool reversed;
 
-  __device__ __forceinline__ token_rows(const tensor<float>& x, const device_call<float>& c, index_t n, index_t head,
-                                        index_t from, int width, int thread)
-      : step{int(c.order == order_kind::reversed ? -x.time : x.time)},
-        row{thread / 8},
-        place{piece_of(0, thread / 8, thread % 8)},
-        inside{thread % 8 * 16 < width} {
-    first = x.at(n, c.order == order_kind::reversed ? c.tokens - 1 : 0, head) + from * x.element + thread % 8 * 16;
+  __device__ __forceinline__ head_tokens(const device_call<float>& c, int n, int h)
+      : batch{n},
+        key_head{int(c.key_head(h))},
+        head{h},
+        tokens{int(c.tokens)},
+        reversed{c.order == order_kind::reversed} {}
+
+  /// Of tile t..t + 63.
+  __device__ __forceinline__ int first_place(int t) const { return reversed ? tokens - tile - t : t; }
+  // Begin to copy tokens from t on; what does not exist becomes 0. One thread.
+  __device__ __forceinline__ void load_queries(std::uint32_t to, const CUtensorMap& map, ptx::mbarrier& landed,
+                                               int t) const {
+    ptx::load_box(to, map, landed, 0, key_head, first_place(t), batch);
   }
-  /// Begins to copy rows t..t+63 into a swizzled tile; what does not exist, from token
-  /// `behind` on too, becomes 0. By `threads` threads.
-  __device__ __forceinline__ void load(std::uint32_t to, int t, int behind, int threads) const {
-#pragma unroll 1
-    for (int i = 0; row + i < tile; i += threads / 8) {
-      const bool exists = inside && t + row + i < behind;
-      ptx::copy_async_or_zeros(to + place + i * 128, exists ? first + index_t(t + row + i) * step : first, exists);
-    }
+  __device__ __forceinline__ void load_two_tiles(std::uint32_t to, const CUtensorMap& map, ptx::mbarrier& landed, int t,
+                                                 int its_head, int number) const {
+    ptx::load_box(to, map, landed, number, its_head, first_place(reversed ? t + tile : t), batch);
   }
+  /// Which of two tiles that were copied together is tile `which` in the order of the tokens.
+  __device__ __forceinline__ int half(int which) const { return reversed ? 1 - which : which; }
 };
 
 /// Two products of bfloat16 numbers, each rounded once.
@@ -60,10 +65,10 @@ __device__ __forceinline__ std::uint32_t both(std::uint32_t pair, bool upper) {
 __device__ __forceinline__ void load_rows(std::uint32_t (&to)[4], std::uint32_t from, int block, int warp, int lane) {
   ptx::load_matrices(to, piece_of(from, 16 * warp + lane / 8 % 2 * 8 + lane % 8, 2 * block + lane / 16));
 }
-/// The same of the transposed tile: numbers 16 block .. + 15 of rows 16 step .. + 15.
-__device__ __forceinline__ void load_columns(std::uint32_t (&to)[4], std::uint32_t from, int block, int step,
-                                             int lane) {
-  ptx::load_transposed(to, piece_of(from, 16 * step + lane / 16 * 8 + lane % 8, 2 * block + lane / 8 % 2));
+/// The row that a lane names of the transposed tile's first factor: numbers 16 block .. + 15 of rows 0 .. 15; of the next 16
+/// rows it lies 2048 bytes further.
+__device__ __forceinline__ std::uint32_t column_place(std::uint32_t from, int block, int lane) {
+  return piece_of(from, lane / 16 * 8 + lane % 8, 2 * block + lane / 8 % 2);
 }
 
 }  // namespace sextant::gpu::second

@@ -2,12 +2,12 @@
 /// @file  Second order, the answers: a block's shared memory, and the gates of the tokens that its queries see.
 #pragma once
 
-#include <sextant/cuda/ptx/mbarrier.cuh>
-#include <sextant/cuda/second_order/gates.cuh>
+#include <sextant/cuda/ptx/math.cuh>
+#include <sextant/cuda/second_order/tiles.cuh>
 
 namespace sextant::gpu::second {
 
-inline constexpr int answer_stages = 3;
+inline constexpr int answer_stages = 4;
 inline constexpr int stage_bytes = 4 * tile_bytes;  ///< keys and values of 128 tokens, or four tiles of a state
 
 /// Where a block's tiles and gates lie in its shared memory, for a window of so many tiles of tokens.
@@ -15,9 +15,9 @@ struct answer_memory {
   unsigned char* start;
   int groups, tiles;
 
-  static std::size_t bytes(int groups, int tiles, bool gated) {
-    const int of_gates = gated ? tiles * int(sizeof(double) + (3 * tile + 1) * sizeof(float)) : 0;
-    return std::size_t(groups * (tile_bytes + 256) + answer_stages * (stage_bytes + 16) + of_gates + 1024);
+  static std::size_t bytes(int groups, int tiles, bool gated, bool admits) {
+    const int of_gates = gated ? tiles * tile * (admits ? 2 : 1) + groups * tile + groups + 1 : 0;
+    return std::size_t(groups * (tile_bytes + 256) + answer_stages * (stage_bytes + 16) + 4 * of_gates + 1024);
   }
   __device__ __forceinline__ std::uint32_t queries(int group) const {
     return ptx::shared_address(start) + group * tile_bytes;
@@ -25,7 +25,7 @@ struct answer_memory {
   __device__ __forceinline__ std::uint32_t stage(int i) const {
     return queries(groups) + std::uint32_t(i % answer_stages) * stage_bytes;
   }
-  /// The weight of query t's own token, which is not rounded.
+  /// The factor of query t's own value.
   __device__ __forceinline__ float& own(int t) const {
     return reinterpret_cast<float*>(start + groups * tile_bytes + answer_stages * stage_bytes)[t];
   }
@@ -36,75 +36,45 @@ struct answer_memory {
   __device__ __forceinline__ ptx::mbarrier& released(int i) const {
     return (&landed(0))[answer_stages + i % answer_stages];
   }
-  /// By one thread; a barrier must follow.
+  /// By one thread, before the block meets.
   __device__ __forceinline__ void init_barriers() const {
-    for (int i = 0; i < answer_stages; ++i) landed(i).init(128 * groups), released(i).init(4 * groups);
+    for (int i = 0; i < answer_stages; ++i) landed(i).init(1), released(i).init(4 * groups);
   }
-  /// The sum of the logarithms of all tiles before tile j; in double, as differences of these sums are wanted.
-  __device__ __forceinline__ double& before(int j) const {
-    return reinterpret_cast<double*>(&landed(0) + 2 * answer_stages)[j];
+  // By tile of the window: what is left of what token t enters, until the block's first query where the tile is older, else
+  // at the tile's end; and the input gate. By tile of queries: log2 F summed up from its first token on; what it leaves.
+  __device__ __forceinline__ float* cumulated(int group) const {
+    return reinterpret_cast<float*>(&landed(0) + 2 * answer_stages) + group * tile;
   }
-  // By tile: cum_t, the logarithms summed up from its first token to token t; what is left at its end of what token t enters;
-  // the input gate; and the sum of its logarithms.
-  __device__ __forceinline__ float* cumulated(int j) const {
-    return reinterpret_cast<float*>(&before(tiles)) + j * tile;
+  __device__ __forceinline__ float* left(int j) const { return cumulated(groups + j); }
+  __device__ __forceinline__ float* admitted(int j) const { return cumulated(groups + tiles + j); }
+  /// What a tile of queries' tokens leaves; and number `groups` what all tiles before them leave.
+  __device__ __forceinline__ float& taken(int group, bool admits) const {
+    return cumulated(groups + (admits ? 2 : 1) * tiles)[group];
   }
-  __device__ __forceinline__ float* left(int j) const { return cumulated(tiles + j); }
-  __device__ __forceinline__ float* admitted(int j) const { return cumulated(2 * tiles + j); }
-  __device__ __forceinline__ float& total(int j) const { return cumulated(3 * tiles)[j]; }
-  /// The gates of the window, of tokens begin..behind - 1, a tile by each warp. A barrier must follow, and add_totals() that.
-  template <class Gates>
-  __device__ __forceinline__ void compute_gates(const Gates& gates, int begin, int behind, int lane) const {
-    struct two {
-      decltype(gates.read(0)) low, high;
-    };
-    const auto read = [&](int j) {
-      two raw;
-      const int t = begin + j * tile + 2 * lane;
-      if (j < tiles && t < behind) raw.low = gates.read(t);
-      if (j < tiles && t + 1 < behind) raw.high = gates.read(t + 1);
-      return raw;
-    };
-    two next = read(int(threadIdx.x) / 32);
+  /// The gates of the window, which begins with tile `first` of the sequence, the queries with the window's tile `queries`.
+  /// Before the block meets.
+  __device__ __forceinline__ void load_gates(const division& d, index_t head, int chunk, int first,
+                                             int first_query) const {
+    const double* const before = d.before_tiles(head, chunk);
+    const int thread = int(threadIdx.x), threads = int(blockDim.x);
+    constexpr int pieces = tile / 4;  // of 16 bytes
+    const auto piece = [](float* row, int i) -> float4& { return reinterpret_cast<float4*>(row)[i % pieces]; };
 #pragma unroll 1
-    for (int j = int(threadIdx.x) / 32; j < tiles; j += int(blockDim.x) / 32) {
-      const two raw = next;
-      next = read(j + int(blockDim.x) / 32);
-      const int t = begin + j * tile + 2 * lane;
-      const float low = t < behind ? gates.log2_forget(raw.low) : 0.0f;
-      const float high = t + 1 < behind ? gates.log2_forget(raw.high) : 0.0f;
-      float sum = low + high;
-#pragma unroll
-      for (int distance = 1; distance < 32; distance *= 2) {
-        const float earlier = __shfl_up_sync(~0u, sum, distance);
-        if (lane >= distance) sum += earlier;
+    for (int i = thread; i < pieces * tiles; i += threads) {
+      const int j = i / pieces;
+      float4 x = piece(d.left(head, first + j), i);
+      if (j < first_query) {
+        const float gap = ptx::exp2_approx(float(before[first_query] - before[j + 1]));
+        x.x *= gap, x.y *= gap, x.z *= gap, x.w *= gap;
       }
-      const float earlier = __shfl_up_sync(~0u, sum, 1), whole = __shfl_sync(~0u, sum, 31);
-      const float first_sum = lane == 0 ? low : earlier + low;
-      *reinterpret_cast<float2*>(cumulated(j) + 2 * lane) = make_float2(first_sum, sum);
-      *reinterpret_cast<float2*>(left(j) + 2 * lane) =
-          make_float2(ptx::exp2_approx(whole - first_sum), ptx::exp2_approx(whole - sum));
-      if (gates.admits)
-        *reinterpret_cast<float2*>(admitted(j) + 2 * lane) =
-            make_float2(t < behind ? gates.input(raw.low) : 0.0f, t + 1 < behind ? gates.input(raw.high) : 0.0f);
-      if (lane == 0) total(j) = whole;
+      piece(left(j), i) = x;
+      if (d.admits) piece(admitted(j), i) = piece(d.admitted(head, first + j), i);
+      if (j >= first_query) piece(cumulated(j - first_query), i) = piece(d.cumulated(head, first + j), i);
     }
-  }
-  /// The sums of tiles' logarithms, by one warp.
-  __device__ __forceinline__ void add_totals(int lane) const {
-    double carried = 0;
-    for (int from = 0; from < tiles; from += 32) {
-      const double own = from + lane < tiles ? double(total(from + lane)) : 0.0;
-      double sum = own;
-#pragma unroll
-      for (int distance = 1; distance < 32; distance *= 2) {
-        const double earlier = __shfl_up_sync(~0u, sum, distance);
-        if (lane >= distance) sum += earlier;
-      }
-      const double earlier = __shfl_up_sync(~0u, sum, 1);
-      if (from + lane < tiles) before(from + lane) = carried + (lane == 0 ? 0.0 : earlier);
-      carried += __shfl_sync(~0u, sum, 31);
-    }
+    if (thread < groups && first_query + thread < tiles - 1)
+      taken(thread, d.admits) =
+          ptx::exp2_approx(float(before[first_query + thread + 1] - before[first_query + thread]));
+    if (thread == groups) taken(groups, d.admits) = ptx::exp2_approx(float(before[first_query]));
   }
 };
 
