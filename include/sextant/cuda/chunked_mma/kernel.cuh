@@ -57,7 +57,13 @@ template <class Token, bool Keyed, bool Turns, class Parts> struct slice_walk : 
   __device__ int keys() const { return int(c.keys); }
   /// Whether keys go into products as sums of two numbers, and queries too.
   static constexpr bool keys_in_parts = has_parts<Token> && (Keyed || Turns);
-  __device__ bool queries_in_parts() const { return keys_in_parts && plan.queries_in_parts; }
+  /// visit(whether queries do), a constant: what cannot be is not compiled.
+  template <class Visit> __device__ void with_queries_in_parts(const Visit& visit) const {
+    if constexpr (keys_in_parts) {
+      if (plan.queries_in_parts) return visit(std::true_type{});
+    }
+    visit(std::false_type{});
+  }
 
   __device__ const chunk_gates& places() const { return *reinterpret_cast<const chunk_gates*>(shared + plan.gates); }
   /// Sends for the rows of chunk i: of the tensors from..to - 1, each by so many warps of its own.
@@ -79,7 +85,8 @@ template <class Token, bool Keyed, bool Turns, class Parts> struct slice_walk : 
     if (gates_channels() || maps_apart()) __syncthreads();
     // Gates of the head, by one warp; it reads ahead what the next chunk's are computed from.
     if (warp == 0 && gates.any()) gates.compute(*memory.gates, count);
-    if ((Keyed || Turns) && normalises_apart()) normalise_apart(memory);
+    if constexpr (Keyed || Turns)
+      if (normalises_apart()) normalise_apart(memory);
     if constexpr (Keyed) {
       decay_keys(gates.reader, memory.gates->s, plan, memory, t, count);
       __syncthreads();
@@ -88,10 +95,8 @@ template <class Token, bool Keyed, bool Turns, class Parts> struct slice_walk : 
     for (int round = Keyed && Turns && makes_keys_twice() ? 0 : 1; round < 2; ++round) {
       const bool is_last = round == 1;
       if constexpr (Keyed || Turns) finish_keys(memory, stage, is_last, t, count);
-      if (answers) {
-        if (queries_in_parts()) score<keys_in_parts, keys_in_parts>(plan, memory, keys());
-        else score<false, keys_in_parts>(plan, memory, keys());
-      }
+      if (answers)
+        with_queries_in_parts([&](auto in_parts) { score<in_parts.value, keys_in_parts>(plan, memory, keys()); });
       __syncthreads();
       const summed sums = normalises_apart() || (is_last && makes_keys_twice()) ? summed::nothing : wanted();
       if (answers) weigh(plan, memory, per_head(), admits(), sums);
@@ -102,11 +107,12 @@ template <class Token, bool Keyed, bool Turns, class Parts> struct slice_walk : 
       if (sums != summed::nothing) advance_normaliser(memory);
       __syncthreads();
       if (sums != summed::nothing && answers) query_normaliser(c, plan, memory, normaliser_from_start(memory));
-      if (!is_last) load_again(i);
+      if constexpr (Keyed && Turns)
+        if (!is_last) load_again(i);
     }
-    if (queries_in_parts()) advance<keys_in_parts>(memory);
-    else advance<false>(memory);
-    if (Keyed && plan.states_only) add_up_decays(memory);
+    with_queries_in_parts([&](auto in_parts) { advance<in_parts.value>(memory); });
+    if constexpr (Keyed)
+      if (plan.states_only) add_up_decays(memory);
     __syncthreads();
     if (warp == 0) read_gates_ahead(t + plan.tokens);
     // Registers are few: more rows at a time only where there are.
@@ -137,7 +143,8 @@ template <class Token, bool Keyed, bool Turns, class Parts> struct slice_walk : 
       finish_rows<Keyed, Turns>(parts.map, pair_turns{c}, plan, memory, is_first && plan.maps && !maps_apart(),
                                 is_first && turn, pass == 1, t, count);
       __syncthreads();
-      if (Keyed && pass == 0) score_steep<Token>(plan, shared, stage, keys()), __syncthreads();
+      if constexpr (Keyed)
+        if (pass == 0) score_steep<Token>(plan, shared, stage, keys()), __syncthreads();
     }
   }
   /// What decays per key have left of the segment's beginning.
@@ -171,8 +178,9 @@ template <class Token, bool Keyed, bool Turns, class Parts> struct slice_walk : 
     const chunk_gates& gate = *memory.gates;
     const bool decays = per_head() && !undecayed();
     const float* const weights = c.norm == norm_kind::abs_max ? gate.entering : decays ? gate.left : nullptr;
-    if (Keyed && !undecayed()) advance_keyed_normaliser(plan, memory);
-    else mma::advance_normaliser(plan, memory, weights, decays ? gate.taken : nullptr);
+    if constexpr (Keyed)
+      if (!undecayed()) return advance_keyed_normaliser(plan, memory);
+    mma::advance_normaliser(plan, memory, weights, decays ? gate.taken : nullptr);
   }
 
   /// What the chunk sees of the state, and how the state moves on.
