@@ -39,7 +39,9 @@ template <class Real> bool in_place_per_head(const device_call<Real>& c) {
 
 /// A block of the recurrent kernel: some channels of one head of one sequence; threads share keys and channels.
 ///   scratch: S [W][channels], the token's query and key [W], mapped and turned, z [W], sums over keys [slices][channels]
-template <class Real, class Parts> struct recurrent_block {
+/// `Placed`: whether the design may ask where a token is, by positions or a convolution; those that never do share a kernel
+/// whose code is a sixth shorter.
+template <class Real, class Parts, bool Placed> struct recurrent_block {
   static constexpr int threads = 256;
 
   const device_call<Real>& c;
@@ -68,19 +70,21 @@ template <class Real, class Parts> struct recurrent_block {
     u = take(channels), raw = take(channels);
     sums = take(slices * channels), qz_sums = take(slices);
     q = take(c.width), k = take(c.width);
-    const bool turns = c.position != position_kind::none;
+    const bool turns = Placed && c.position != position_kind::none;
     q_turned = turns ? take(c.width) : q, k_turned = turns ? take(c.width) : k;
     z = take(c.normalises() ? c.width : 0);
     q_raw = parts.map.expands ? take(c.keys) : q, k_raw = parts.map.expands ? take(c.keys) : k;
   }
 
   __device__ void read_state() {
+#pragma unroll 1
     for (index_t i = threadIdx.x; i < c.width * channels; i += threads) {
       const index_t key = i / channels, channel = i % channels;
       const bool given = c.S_in && channel < count;
       S[i] = given ? c.S_in.of_both(tokens.n, 0, tokens.h, key, first_channel + channel) : Real(0);
     }
     if (c.normalises())
+#pragma unroll 1
       for (index_t i = threadIdx.x; i < c.width; i += threads)
         z[i] = c.z_in ? c.z_in.of_key(tokens.n, 0, tokens.h, i) : Real(0);
     if (c.m_in) m = c.m_in.of_key(tokens.n, 0, tokens.h, 0);
@@ -90,6 +94,7 @@ template <class Real, class Parts> struct recurrent_block {
   __device__ void write_state() {
     __syncthreads();
     if (c.S_out)
+#pragma unroll 1
       for (index_t i = threadIdx.x; i < c.width * count; i += threads) {
         const index_t key = i / count, channel = i % count;
         c.S_out.write(c.S_out.at(tokens.n, 0, tokens.h) + key * c.S_out.key + (first_channel + channel) * c.S_out.value,
@@ -97,6 +102,7 @@ template <class Real, class Parts> struct recurrent_block {
       }
     if (first_channel != 0) return;
     if (c.z_out)
+#pragma unroll 1
       for (index_t i = threadIdx.x; i < c.width; i += threads)
         c.z_out.write(c.z_out.at(tokens.n, 0, tokens.h) + i * c.z_out.key, z[i]);
     if (c.m_out && threadIdx.x == 0) c.m_out.write(c.m_out.at(tokens.n, 0, tokens.h), m);
@@ -107,6 +113,7 @@ template <class Real, class Parts> struct recurrent_block {
     // Queries and keys by one piece of code, here and below: it is long.
 #pragma unroll 1
     for (int is_key = 0; is_key < 2; ++is_key) tokens.load_row(is_key, at, is_key ? k_raw : q_raw, threadIdx.x, threads);
+#pragma unroll 1
     for (index_t i = threadIdx.x; i < count; i += threads) {
       const index_t channel = first_channel + i;
       u[i] = tokens.value(at, channel);
@@ -121,7 +128,8 @@ template <class Real, class Parts> struct recurrent_block {
         tokens.parts.map.expand(is_key ? k_raw : q_raw, c.keys, is_key ? k : q, c.width, threadIdx.x, threads);
       __syncthreads();
     }
-    if (c.position != position_kind::none) {
+    if constexpr (Placed) {
+      if (c.position == position_kind::none) return;
 #pragma unroll 1
       for (int is_key = 0; is_key < 2; ++is_key)
         tokens.turn(at, is_key ? k : q, is_key ? k_turned : q_turned, threadIdx.x, threads);
@@ -142,6 +150,7 @@ template <class Real, class Parts> struct recurrent_block {
     load(at);
     const bool stabilised = c.norm == norm_kind::abs_max, over_keys = tokens.varies_over_keys() && !stabilised;
     if (stabilised && updates) stabilise(at);
+#pragma unroll 1
     for (index_t i = column; i < count; i += columns) {
       const index_t channel = first_channel + i;
       Real F = stabilised || over_keys || !updates ? forgotten : tokens.forget(at, 0, channel, raw[i]), qS = Real(0);
@@ -169,12 +178,13 @@ template <class Real, class Parts> struct recurrent_block {
     }
     __syncthreads();
     if (reads)
+#pragma unroll 1
       for (index_t i = threadIdx.x; i < count; i += threads) {
         Real qS = Real(0), qz = Real(0);
         for (index_t j = 0; j < slices; ++j) qS += sums[j * channels + i];
         if (c.normalises())
           for (index_t j = 0; j < slices; ++j) qz += qz_sums[j];
-        tokens.store(at, first_channel + i, qS, tokens.divisor(qz, m));
+        tokens.template store<Placed>(at, first_channel + i, qS, tokens.divisor(qz, m));
       }
     __syncthreads();
   }
@@ -184,12 +194,13 @@ template <class Real, class Parts> struct recurrent_block {
     const int passes = global ? 2 : 1;
 #pragma unroll 1
     for (int pass = 0; pass < passes; ++pass)
+#pragma unroll 1
       for (index_t t = 0; t < tokens.s.length; ++t) meet(tokens.s.place(t), pass == 0, pass == passes - 1);
     write_state();
   }
 };
 
-template <class Real, class Parts>
+template <class Real, class Parts, bool Placed>
 __global__ void __launch_bounds__(256) recurrent_kernel(const __grid_constant__ device_call<Real> c,
                                                         const __grid_constant__ Parts parts,
                                                         const __grid_constant__ block_memory memory, Real* workspace) {
@@ -197,7 +208,7 @@ __global__ void __launch_bounds__(256) recurrent_kernel(const __grid_constant__ 
   Real* const scratch = memory.is_shared ? reinterpret_cast<Real*>(shared)
                                          : workspace + index_t(blockIdx.x) * index_t(memory.bytes / sizeof(Real));
   const index_t head = index_t(blockIdx.x) / memory.blocks, part = index_t(blockIdx.x) % memory.blocks;
-  recurrent_block<Real, Parts> block{c, parts, head / c.heads, head % c.heads, part * memory.channels, memory.channels, scratch};
+  recurrent_block<Real, Parts, Placed> block{c, parts, head / c.heads, head % c.heads, part * memory.channels, memory.channels, scratch};
   block.run();
 }
 
@@ -210,7 +221,7 @@ struct recurrent : untyped_family<recurrent> {
 
   template <class Real> static block_memory memory(const device_call<Real>& c, bool expands) {
     // The threads of a block: recurrent_block::each() counts the partial sums of one channel as if it had all slices.
-    using block = recurrent_block<Real, int>;
+    using block = recurrent_block<Real, int, true>;
     return block_memory::fit(c.values, 32, block::fixed(c, expands) * sizeof(Real), block::each(c) * sizeof(Real),
                              in_place_per_head(c));
   }
@@ -222,12 +233,19 @@ struct recurrent : untyped_family<recurrent> {
     const block_memory m = memory(c, parts.map.expands);
     return m.workspace(c.sequences * c.heads * m.blocks);
   }
-  template <class Real, class Parts>
+  template <class Design, class Precision>
+  [[gnu::noinline]] static status run(const Design& design, const sequence_of<Design, Precision>& x, const stream& on) {
+    using namespace sextant::detail;
+    status found;
+    return run_call<is_local<Design> || turns_1d<Design> || turns_2d<Design>>(make_call(design, x, found),
+                                                                              choose_parts(design), on);
+  }
+  template <bool Placed = true, class Real, class Parts>
   static status run_call(const device_call<Real>& c, const Parts& parts, const stream& on) {
     const block_memory m = memory(c, parts.map.expands);
     const index_t blocks = c.sequences * c.heads * m.blocks;
     if (blocks == 0) return {};
-    return launch(&recurrent_kernel<Real, Parts>, dim3(unsigned(blocks)), dim3(256), m.is_shared ? m.bytes : 0, on.handle, c,
+    return launch(&recurrent_kernel<Real, Parts, Placed>, dim3(unsigned(blocks)), dim3(256), m.is_shared ? m.bytes : 0, on.handle, c,
                   parts, m, reinterpret_cast<Real*>(on.memory.data));
   }
 };

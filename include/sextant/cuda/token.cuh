@@ -76,6 +76,7 @@ template <class Real, class Parts> struct head_tokens {
   __device__ void load_row(bool is_key, index_t at, Real* row, index_t first, index_t threads) const {
     const tensor<Real>& from = is_key ? c.k : c.q;
     const std::byte* const row_at = from.at(s.batch, at, key_head);
+#pragma unroll 1
     for (index_t i = first; i < c.keys; i += threads) {
       Real x = from.read(row_at + i * from.key);
       if (is_key) x *= c.key_scale;
@@ -86,6 +87,7 @@ template <class Real, class Parts> struct head_tokens {
   __device__ void turn(index_t at, const Real* row, Real* turned, index_t first, index_t threads) const {
     const index_t pairs = c.width / 2, place = at - s.first;
     const double log_base = log(c.rotary_base);
+#pragma unroll 1
     for (index_t m = first; m < pairs; m += threads) {
       index_t coordinate = place + c.first_position, of_pair = m, pairs_of_turn = pairs;
       if (c.position != position_kind::rotary_1d) {
@@ -111,11 +113,12 @@ template <class Real, class Parts> struct head_tokens {
       default: return qz + c.eps;
     }
   }
-  /// y of one channel, from q.S and its divisor, where it belongs.
-  __device__ void store(index_t at, index_t channel, Real qS, Real its_divisor) const {
+  /// y of one channel, from q.S and its divisor, where it belongs. `Local`: whether it may have a convolution added.
+  template <bool Local = true> __device__ void store(index_t at, index_t channel, Real qS, Real its_divisor) const {
     Real y = c.scale * qS / its_divisor;
     if (c.d) y += c.d.of_channel(0, 0, h, channel) * value(at, channel);
-    if (c.lepe) y += neighbours(at, channel);
+    if constexpr (Local)
+      if (c.lepe) y += neighbours(at, channel);
     if (c.output_gate) y *= math::silu(c.output_gate.of_channel(s.batch, at, h, channel));
     c.y.write(c.y.at(s.batch, at, h) + channel * c.y.value, y);
   }
