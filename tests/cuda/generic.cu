@@ -12,7 +12,10 @@ template <class Real> status run(const gpu::device_call<Real>& call, const gpu::
   device_memory scratch(by_scan ? gpu::scan::bytes_of_call(call, parts) : gpu::recurrent::bytes_of_call(call, parts));
   scratch.fill(0xff);
   const gpu::stream on{.memory = {scratch.data(), scratch.size()}};
-  const status done = by_scan ? gpu::scan::run_call(call, parts, on) : gpu::recurrent::run_call(call, parts, on);
+  const bool is_placed = call.position != position_kind::none || call.lepe;
+  const status done = by_scan     ? gpu::scan::run_call(call, parts, on)
+                      : is_placed ? gpu::recurrent::run_call<true>(call, parts, on)
+                                  : gpu::recurrent::run_call<false>(call, parts, on);
   must(cudaDeviceSynchronize());
   return done;
 }

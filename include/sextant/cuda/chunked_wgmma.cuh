@@ -11,7 +11,7 @@ namespace sextant::gpu {
 /// The chunked form for designs whose gates vary over heads at most (linear attention, RetNet, Mamba-2, simple GLA), with
 /// the tensor cores and the copy engine of compute capability 9.0. Exact at any decay. With enough heads to fill the GPU
 /// one launch and no workspace: q, k, v and y pass through memory once (q and k once per block that shares them), the
-/// state not at all. Long sequences of few heads are cut into segments, in three launches: k and v pass twice, as far as they
+/// state not at all. Long sequences of few heads are cut into segments, in two or three launches: k and v pass twice, as far as they
 /// are not forgotten, and the workspace holds the states between segments. See docs/kernels/chunked_wgmma.md.
 ///
 /// Takes K of 64 or 128, V a multiple of 64, rows without gaps at multiples of 16 bytes, not packed. With a normaliser and
@@ -164,12 +164,11 @@ struct chunked_wgmma {
   static status hand_over(const Call& call, const wgmma::chunked_maps& maps, unsigned slices, const stream& on) {
     const status done = launch(&wgmma::segment_kernel<Plan>, dim3(unsigned(call.blocks * (call.segments - 1))),
                                dim3(Plan::threads), wgmma::chunked_shared_bytes<Plan>, on.handle, call, maps);
-    if (!done) return done;
-    bhk<const float> z;
-    if constexpr (Plan::normalised) z = call.x.initial_state.z;
-    return launch(&wgmma::pass_on_kernel<Plan::keys, Plan::normalised, Plan::decays>,
-                  dim3(unsigned((wgmma::states_of<Plan>::numbers + 255) / 256), slices), dim3(256), 0, on.handle,
-                  call.handed, call.segments, call.x.initial_state.S, z, call.values / 64);
+    using states = wgmma::states_of<Plan>;
+    if (!done || call.segments <= states::most_added_up) return done;
+    return launch(&wgmma::pass_on_kernel<8>, dim3(unsigned((states::numbers + 255) / 256), slices), dim3(256), 0,
+                  on.handle, call.handed, wgmma::is_given<Plan>(call), call.segments, states::numbers,
+                  states::record_numbers, Plan::decays ? states::numbers : states::state_numbers);
   }
 };
 

@@ -229,7 +229,7 @@ __device__ void run_gates(const chunked_call<typename Plan::design_type, typenam
   using numbers = raw_gates<design, precision>;
   constexpr int sets = Plan::gate_sets > Plan::gate_warps ? Plan::gate_sets / Plan::gate_warps : 1;  // of this warp
   constexpr int step = Plan::gate_warps > Plan::gate_sets ? Plan::gate_warps / Plan::gate_sets : 1;  // from chunk to chunk
-  constexpr int ahead = (Plan::normalised && !Plan::normaliser_stores) || numbers::tensors > 1 ? 1 : 2;
+  constexpr int ahead = (Plan::normalised && !Plan::framed) || numbers::tensors > 1 ? 1 : 2;
   const int first_set = turn % Plan::gate_sets;
   struct job {
     int c, i;  // chunk, and head among the warp's

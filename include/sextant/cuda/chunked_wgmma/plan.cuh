@@ -35,6 +35,8 @@ template <class Design, class Precision, int Keys, int Slices, bool Paired> stru
   static constexpr bool sums_weights = normalised && !admits && decays == forgets;  ///< it is a sum of the products' weights
   static constexpr bool sums_scores = normalised && gated && !decays;               ///< it is a sum of plain scores
   static constexpr bool maps = !std::is_same_v<typename Design::map_type, map::identity>;
+  static constexpr bool shares_map = maps;  ///< the score warpgroup maps queries, those of the state keys
+  static constexpr int mappers = 128 * (1 + (shares_map ? Slices : 0));     ///< threads
   static constexpr int normaliser_warps = !normalised ? 0 : gated ? 1 : 2;  ///< of two, which gates may want as well
   static constexpr bool skips = sextant::detail::is_learned<Design>;
   static constexpr bool output_gate = sextant::detail::has_output_gate<Design>;
@@ -97,13 +99,14 @@ struct segment_plan : chunked_plan<Design, Precision, Keys, Slices, false> {
   using base = chunked_plan<Design, Precision, Keys, Slices, false>;
 
   static constexpr bool answers = false, output_gate = false;
-  static constexpr int map_groups = base::maps ? 1 : 0;  ///< warpgroups
-  static constexpr int threads = 128 * (1 + map_groups + Slices), blocks = base::maps ? 1 : 2;
-  static constexpr int producer_registers = base::maps ? 64 : 72, map_registers = 64;
-  static constexpr int state_registers = base::maps ? 192 : 184;
-  static_assert(128 * (producer_registers + map_groups * map_registers + Slices * state_registers) <= 65536 / blocks);
+  static constexpr int map_groups = base::maps ? 2 : 0, mappers = 128 * map_groups;  ///< warpgroups, threads
+  static constexpr int threads = 128 * (1 + map_groups + Slices), blocks = Slices == 1 ? 2 : 1;
+  static constexpr int producer_registers = base::maps ? 56 : 72, map_registers = 48;
+  static constexpr int state_registers = base::maps ? 160 : 184;
+  static_assert(producer_registers + map_groups * map_registers + Slices * state_registers <=
+                65536 / blocks / threads / 8 * 8 * (threads / 128));
   static constexpr int value_tiles = Slices, stage_tiles = base::slabs + value_tiles;
-  static constexpr int stages = 12 / stage_tiles, value_stages = stages;
+  static constexpr int stages = (Slices == 1 ? 12 : 24) / stage_tiles, value_stages = stages;
 };
 
 /// Where the pair of rows number `pair` stands among numbers that lanes load two pairs at a time: lane l of a warp needs the
@@ -200,7 +203,7 @@ template <class Plan> struct chunked_barriers {
     for (int i = 0; i < Plan::stages; ++i) {
       landed[i].init(1);
       gated[i].init(Plan::gate_sets * Plan::gate_tellers);
-      mapped[i].init(128);
+      mapped[i].init(Plan::mappers);
       released[i].init((score_warps + 4 * Plan::slices + Plan::normaliser_warps) * Plan::gate_tellers);
     }
     for (int i = 0; i < 2; ++i) {

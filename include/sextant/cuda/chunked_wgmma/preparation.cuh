@@ -16,9 +16,13 @@ __device__ __forceinline__ void begin_normaliser(normaliser<Plan>& z, const Call
                                                  const chunked_block<Plan>& block) {
   if constexpr (!Plan::answers) return;
   if (call.segments > 1) {
-    const float* const from =
-        states_of_head<Plan>(call, block, z.head(), block.first_value).normaliser(block.segment);
-    z.each([&](int key, float& its) { its = from[key]; });
+    const states_of<Plan> states = states_of_head<Plan>(call, block, z.head(), block.first_value);
+    float left = 0.0f;
+    for (int j = states.first_of(block.segment, is_given<Plan>(call)); j <= block.segment; ++j) {
+      const float* const from = states.normaliser(j);
+      z.each([&](int key, float& its) { its = fmaf(left, its, from[key]); });
+      left = !Plan::decays ? 1.0f : j < block.segment ? states.left(j + 1) : 0.0f;
+    }
   } else if (const auto& initial = call.x.initial_state.z) {
     z.each([&](int key, float& its) { its = initial(block.batch, block.head_of(z.head()), key); });
   }

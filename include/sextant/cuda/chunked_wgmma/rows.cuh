@@ -18,34 +18,35 @@ template <class Token, class Map> __device__ __forceinline__ uint4 mapped(uint4 
   return narrowed<Token>(x).words;
 }
 
-/// The key rows of a chunk, and where there are any the query rows, by the 128 threads of a warpgroup, for itself
-/// and others: a thread has 8 neighbouring keys of every (1024 / Keys)-th row.
-template <class Plan, class Call>
+/// The rows of queries or of keys of a chunk, by so many threads of which this is number `thread`, for themselves and others: a
+/// thread has 8 neighbouring keys of every (8 Threads / Keys)-th row.
+template <class Plan, bool Keys, int Threads, class Call>
 __device__ __forceinline__ void map_rows(const Call& call, chunked_memory<Plan>& memory,
                                          chunked_barriers<Plan>& barriers, int stage, int first, int thread) {
   using token = typename Plan::token;
-  constexpr int pieces = Plan::keys / 8, row_step = 128 / pieces, at_once = 2, sets = Plan::answers ? 2 : 1;
+  constexpr int pieces = Plan::keys / 8, row_step = Threads / pieces, all = 64 / row_step;
+  constexpr int at_once = all < 4 ? all : 4;
   const int piece = thread % pieces, first_row = thread / pieces;
+  std::uint16_t* rows;
+  if constexpr (Keys) rows = memory.k[stage][0];
+  else rows = memory.q[stage][0];
   // Rows that are a multiple of 8 apart are swizzled alike.
-  const int at = piece / 8 * (Plan::tile_bytes / 2) + first_row * 64 + ((piece % 8 ^ first_row % 8) << 3);
-  std::uint16_t* rows[sets] = {memory.k[stage][0] + at};
-  if constexpr (Plan::answers) rows[1] = memory.q[stage][0] + at;
+  rows += piece / 8 * (Plan::tile_bytes / 2) + first_row * 64 + ((piece % 8 ^ first_row % 8) << 3);
   const auto& map = call.design.feature_map;
-  const float factors[] = {key_scale<float>(map, index_t(Plan::keys)), 1.0f};
+  const float factor = Keys ? key_scale<float>(map, index_t(Plan::keys)) : 1.0f;
 #pragma unroll 1
   for (int row = 0; row < 64; row += at_once * row_step) {
-    uint4 words[sets * at_once];  // all of them on their way before the first is needed
+    uint4 words[at_once];  // all of them on their way before the first is needed
 #pragma unroll
-    for (int i = 0; i < sets * at_once; ++i)
-      words[i] = *reinterpret_cast<const uint4*>(rows[i % sets] + (row + i / sets * row_step) * 64);
+    for (int i = 0; i < at_once; ++i) words[i] = *reinterpret_cast<const uint4*>(rows + (row + i * row_step) * 64);
 #pragma unroll
-    for (int i = 0; i < sets * at_once; ++i) words[i] = mapped<token>(words[i], map, factors[i % sets]);
+    for (int i = 0; i < at_once; ++i) words[i] = mapped<token>(words[i], map, factor);
 #pragma unroll
-    for (int i = 0; i < sets * at_once; ++i) {
-      const int its = row + i / sets * row_step;
+    for (int i = 0; i < at_once; ++i) {
+      const int its = row + i * row_step;
       // A key that is not there: a map may make anything of the 0 that went in.
-      if (i % sets == 0 && first + first_row + its >= call.tokens) words[i] = make_uint4(0, 0, 0, 0);
-      *reinterpret_cast<uint4*>(rows[i % sets] + its * 64) = words[i];
+      if (Keys && first + first_row + its >= call.tokens) words[i] = make_uint4(0, 0, 0, 0);
+      *reinterpret_cast<uint4*>(rows + its * 64) = words[i];
     }
   }
   ptx::publish_to_async_proxy();

@@ -260,7 +260,7 @@ __device__ void run_scores(const Call& call, const chunked_block<Plan>& block, c
     }
     barriers.landed[stage].wait(c / Plan::stages);
     if constexpr (Plan::maps) {
-      map_rows<Plan>(call, memory, barriers, stage, block.first_token(call, c), thread);
+      map_rows<Plan, false, 128>(call, memory, barriers, stage, block.first_token(call, c), thread);
       barriers.mapped[stage].wait(c / Plan::stages);
     }
     if constexpr (Plan::normalised) barriers.shown[buffer].wait(c / 2);

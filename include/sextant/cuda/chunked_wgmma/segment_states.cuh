@@ -8,10 +8,12 @@ namespace sextant::gpu::wgmma {
 
 /// The states that the segments of a sequence begin with, in memory of the device, of one head's 64 channels. Record j is at
 /// first what segment j - 1 makes of zeros, and once states are passed on, what comes of all before it; record 0 is the
-/// initial state: a copy, since the last segment may write the final one in its place. S lies key by key; z, which each 64
-/// channels have again, comes after it.
+/// initial state, where one is given: a copy, since the last segment may write the final one in its place. S lies key by key;
+/// z, which each 64 channels have again, comes after it.
 template <int Keys, bool Normalised> struct handed_states {
   static constexpr int keys = Keys, state_numbers = 64 * Keys, numbers = state_numbers + (Normalised ? Keys : 0);
+  /// So few segments each add up what those before them hand over: one launch is less.
+  static constexpr int most_added_up = 8;
   static constexpr int record_numbers = numbers + 32;  ///< and what is left in record j of record j - 1
 
   float* handed;
@@ -21,6 +23,10 @@ template <int Keys, bool Normalised> struct handed_states {
     return handed + (std::int64_t(number) * segments + j) * record_numbers;
   }
   __device__ __forceinline__ float& left(int j) const { return record(j)[numbers]; }
+  /// The first of the records that add up to what segment `segment` begins with; the last one is number `segment`.
+  __device__ __forceinline__ int first_of(int segment, bool is_given) const {
+    return segments > most_added_up && segment > 0 ? segment : is_given ? 0 : 1;
+  }
   __device__ __forceinline__ float* normaliser(int j) const { return record(j) + state_numbers; }
   /// Floats for all of `count` times 64 channels.
   static std::size_t floats(int its_segments, std::size_t count) {
@@ -38,34 +44,52 @@ __device__ __forceinline__ states_of<Plan> states_of_head(const Call& call, cons
   return {call.handed, call.segments, head * (call.values / 64) + value / 64};
 }
 
-/// Passes states on: record j += left_j record (j - 1), where a normaliser `Decays` too. Blocks of 256 threads, a thread
-/// for each number.
-template <int Keys, bool Normalised, bool Decays>
+/// Whether a call has an initial state, record 0.
+template <class Plan, class Call> SEXTANT_FN bool is_given(const Call& call) {
+  bool given = bool(call.x.initial_state.S);
+  if constexpr (Plan::normalised) given = given || call.x.initial_state.z;
+  return given;
+}
+/// Writes record 0 of the 64 channels from `value` on, if the block has the first segment and an initial state is given. By the
+/// 128 threads of a warpgroup.
+template <class Plan, class Call>
+__device__ __forceinline__ void copy_initial_state(const Call& call, const chunked_block<Plan>& block, int value,
+                                                   int thread) {
+  if (block.segment > 0 || !is_given<Plan>(call)) return;
+  float* to = states_of_head<Plan>(call, block, 0, value).record(0) + thread;
+  const auto& S = call.x.initial_state.S;
+  const float* from = S ? &S(block.batch, block.head, thread / 64, value + thread % 64) : nullptr;
+  const index_t two_keys = 2 * S.stride(2);
+#pragma unroll 8
+  for (int i = 0; i < Plan::keys / 2; ++i, to += 128, from += two_keys) *to = S ? *from : 0.0f;
+  if constexpr (Plan::normalised) {
+    const auto& z = call.x.initial_state.z;
+    if (thread < Plan::keys) *to = z ? z(block.batch, block.head, thread) : 0.0f;
+  }
+}
+
+/// Passes states on: record j += left_j record (j - 1), of whose `numbers` numbers the first `decaying` ones decay. Blocks of
+/// 256 threads, a thread for each number; `AtOnce` records are on their way together.
+template <int AtOnce>
 __global__ void __launch_bounds__(256)
-    pass_on_kernel(float* handed, int segments, bhkv<const float> S, bhk<const float> z, int slices_of_head) {
-  using states = handed_states<Keys, Normalised>;
-  constexpr int at_once = 8;
-  const states its{handed, segments, int(blockIdx.y)};
+    pass_on_kernel(float* handed, bool given, int segments, int numbers, int record_numbers, int decaying) {
   const int i = int(blockIdx.x) * 256 + int(threadIdx.x);
-  if (i >= states::numbers) return;
-  const bool is_z = i >= states::state_numbers, stays = !Decays && is_z;
-  const int head = its.number / slices_of_head, heads = is_z ? int(z.extent(1)) : int(S.extent(1));
-  float state = 0.0f;
-  if (is_z && z) state = z(head / heads, head % heads, i - states::state_numbers);
-  if (!is_z && S) state = S(head / heads, head % heads, i / 64, its.number % slices_of_head * 64 + i % 64);
-  its.record(0)[i] = state;
-  for (int first = 1; first < segments; first += at_once) {
-    float added[at_once], left[at_once];
+  if (i >= numbers) return;
+  float* const its = handed + std::int64_t(blockIdx.y) * segments * record_numbers;
+  const auto record = [&](int j) { return its + j * record_numbers; };
+  float state = given ? its[i] : 0.0f;
+  for (int first = 1; first < segments; first += AtOnce) {
+    float added[AtOnce], left[AtOnce];
 #pragma unroll
-    for (int n = 0; n < at_once; ++n) {
-      const int j = first + n < segments ? first + n : first;
-      added[n] = its.record(j)[i], left[n] = stays ? 1.0f : its.left(j);
+    for (int n = 0; n < AtOnce; ++n) {
+      const float* const from = record(first + n < segments ? first + n : first);
+      added[n] = from[i], left[n] = i < decaying ? from[numbers] : 1.0f;
     }
 #pragma unroll
-    for (int n = 0; n < at_once; ++n) {
+    for (int n = 0; n < AtOnce; ++n) {
       if (first + n >= segments) break;
       state = fmaf(left[n], state, added[n]);
-      its.record(first + n)[i] = state;
+      record(first + n)[i] = state;
     }
   }
 }

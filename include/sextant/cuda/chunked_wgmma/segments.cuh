@@ -15,7 +15,8 @@ namespace sextant::gpu::wgmma {
 
 // Sequences of few heads would leave most of a GPU idle while each is walked through from end to end. So they are cut
 // into segments: segment_kernel() finds what every segment but the last makes of zeros, reading keys, values and gates;
-// pass_on_kernel() adds these up from segment to segment; chunked_kernel() walks through all segments at once.
+// pass_on_kernel() adds these up from segment to segment, or, where segments are few, each does; chunked_kernel() walks through
+// all segments at once.
 
 /// How many segments: as many as the multiprocessors have room for, of 8 chunks or more. Keys and values are read once
 /// more, which two or three segments are not worth where a third of the multiprocessors keeps the memory busy.
@@ -114,7 +115,7 @@ __device__ __forceinline__ float move_on(float (&S)[Plan::keys / 2], const chunk
 }
 
 /// One block for each chunked_block of all segments but the last: a warpgroup of which one thread asks for tiles and two
-/// warps have gates and the normaliser, if there is a map one that applies it, and one for each 64 channels.
+/// warps have gates and the normaliser, if there is a map two that apply it, and one for each 64 channels.
 template <class Plan>
 __global__ void __launch_bounds__(Plan::threads, Plan::blocks)
     segment_kernel(const __grid_constant__ chunked_call<typename Plan::design_type, typename Plan::precision_type> call,
@@ -145,11 +146,14 @@ __global__ void __launch_bounds__(Plan::threads, Plan::blocks)
       run_preparation<Plan>(call, block, memory, barriers, warp - 2, lane);
     }
   } else if (group <= Plan::map_groups) {
-    ptx::shrink_registers<Plan::map_registers>();
-    for (int c = 0; c < block.chunks; ++c) {
-      const int stage = c % Plan::stages;
-      barriers.landed[stage].wait(c / Plan::stages);
-      map_rows<Plan>(call, memory, barriers, stage, block.first_token(call, c), thread);
+    if constexpr (Plan::maps) {
+      ptx::shrink_registers<Plan::map_registers>();
+      for (int c = 0; c < block.chunks; ++c) {
+        const int stage = c % Plan::stages;
+        barriers.landed[stage].wait(c / Plan::stages);
+        map_rows<Plan, true, Plan::mappers>(call, memory, barriers, stage, block.first_token(call, c),
+                                            128 * (group - 1) + thread);
+      }
     }
   } else {
     ptx::grow_registers<Plan::state_registers>();
@@ -157,6 +161,7 @@ __global__ void __launch_bounds__(Plan::threads, Plan::blocks)
     float S[Plan::keys / 2];
 #pragma unroll
     for (float& s : S) s = 0.0f;
+    if (block.has(call, slice)) copy_initial_state<Plan>(call, block, value, thread);
     const float left = move_on<Plan>(S, block, memory, barriers, slice, thread);
     if (!block.has(call, slice)) return;
     const states_of<Plan> states = states_of_head<Plan>(call, block, 0, value);

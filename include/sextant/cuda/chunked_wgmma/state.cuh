@@ -6,6 +6,7 @@
 #include <sextant/cuda/chunked_wgmma/gates.cuh>
 #include <sextant/cuda/chunked_wgmma/output.cuh>
 #include <sextant/cuda/chunked_wgmma/plan.cuh>
+#include <sextant/cuda/chunked_wgmma/rows.cuh>
 #include <sextant/cuda/chunked_wgmma/segment_states.cuh>
 #include <sextant/cuda/chunked_wgmma/state_numbers.cuh>
 #include <sextant/cuda/chunked_wgmma/state_products.cuh>
@@ -48,12 +49,19 @@ template <class Plan, class Call> struct state_group {
   }
 
   __device__ __forceinline__ void load_state(float (&S)[Plan::keys / 2]) const {
-    state_place<const float> from{call.x.initial_state.S, block.batch, head, value};
-    if (call.segments > 1)
-      from = state_place<const float>{states_of_head<Plan>(call, block, slice, value).record(block.segment)};
+    const state_place<const float> initial{call.x.initial_state.S, block.batch, head, value};
+    const states_of<Plan> states = states_of_head<Plan>(call, block, slice, value);
+    const bool handed = call.segments > 1;
 #pragma unroll
     for (float& s : S) s = 0.0f;
-    if (from.first) each_number<Plan::keys>(from, thread, [&](int i, const float& its) { S[i] = its; });
+    if (!handed && !initial.first) return;
+    float left = 0.0f;
+#pragma unroll 1
+    for (int j = handed ? states.first_of(block.segment, is_given<Plan>(call)) : 0; j <= block.segment; ++j) {
+      const state_place<const float> from = handed ? state_place<const float>{states.record(j)} : initial;
+      each_number<Plan::keys>(from, thread, [&](int i, const float& its) { S[i] = fmaf(left, S[i], its); });
+      left = !Plan::forgets ? 1.0f : j < block.segment ? states.left(j + 1) : 0.0f;
+    }
   }
   __device__ __forceinline__ void store_state(const float (&S)[Plan::keys / 2]) const {
     // Finds out anew where it works, so that this takes no registers until here.
@@ -78,8 +86,18 @@ template <class Plan, class Call> struct state_group {
     load_state(S);
     if (slice + 1 == Plan::slices) end_turn();
     look_ahead ahead;
-    if constexpr (Plan::framed) look_at_gates(ahead, 0), look_at_values(ahead, 0);
-    for (int c = 0; c < block.chunks; ++c) {
+    const auto begin = [&] {
+      if constexpr (Plan::framed) look_at_gates(ahead, 0), look_at_values(ahead, 0);
+    };
+    if constexpr (!Plan::shares_map) begin();
+    for (int c = Plan::shares_map ? -1 : 0; c < block.chunks; ++c) {
+      if constexpr (Plan::shares_map) {
+        map_keys(c + 1);
+        if (c < 0) {
+          begin();
+          continue;
+        }
+      }
       if constexpr (Plan::framed) {
         if (fabsf(ahead.held) != 1.0f) multiply_state(S, fabsf(ahead.held));
         // A vote, so that the compiler sees that lanes agree.
@@ -98,7 +116,9 @@ template <class Plan, class Call> struct state_group {
   /// What the others wait for of a slice that is not there.
   __device__ void stand_by() const {
     if (slice + 1 == Plan::slices) end_turn();
-    for (int c = 0; c < block.chunks; ++c) {
+    for (int c = Plan::shares_map ? -1 : 0; c < block.chunks; ++c) {
+      map_keys(c + 1);
+      if (c < 0) continue;
       const int stage = c % Plan::stages, buffer = c & 1, of_y = c % Plan::y_buffers;
       take_turn();
       end_turn();
@@ -126,6 +146,19 @@ template <class Plan, class Call> struct state_group {
     barriers.landed[stage].wait(c / Plan::stages);
     if constexpr (Plan::maps) barriers.mapped[stage].wait(c / Plan::stages);
     if constexpr (Plan::splits) wait_for_values(c);
+  }
+  /// This warpgroup's share of the keys of chunk c through the map, if there are such a chunk and a map: before the products of
+  /// the chunk before, so that the scores are ahead.
+  __device__ __forceinline__ void map_keys(int c) const {
+    if constexpr (Plan::shares_map) {
+      if (c >= block.chunks) return;
+      const int stage = c % Plan::stages;
+      barriers.landed[stage].wait(c / Plan::stages);
+      int of_block;  // anew: it and addresses made of it are not worth registers from chunk to chunk
+      asm volatile("mov.u32 %0, %%tid.x;" : "=r"(of_block));
+      map_rows<Plan, true, Plan::mappers - 128>(call, memory, barriers, stage, block.first_token(call, c),
+                                                of_block - 128 * Plan::first_state_group);
+    }
   }
   __device__ __forceinline__ void wait_for_values(int c) const {
     barriers.values_landed[c % Plan::value_stages][slice].wait(c / Plan::value_stages);
