@@ -82,10 +82,17 @@ template <class E> struct cross_scan_block {
 
 namespace detail {
 
-/// One direction, on tokens in its order: `xp` is what all directions read of them, [n, 4 (R + 2 N)].
+/// How many numbers a direction's keys have as the backend's scan wants them copied, zeros behind a single one; 0: as they lie.
+template <class On, class E> index_t copied_keys(const On& on, const cross_scan_block<E>& w, const rows<E>& xp) {
+  const index_t N = w.sizes.state, wanted = columns_of_keys(on, columns(xp, w.sizes.rank(), N));
+  return wanted == N || N == 1 ? wanted : 0;
+}
+
+/// One direction, on tokens in its order: `xp` is what all directions read of them, [n, 4 (R + 2 N)]; `keys` has room for their
+/// copies, if there are any.
 template <bool Backwards, class On, class E>
 status cross_scan_way(const On& on, const cross_scan_block<E>& w, index_t way, const rows<E>& v, const rows<E>& xp,
-                      const rows<E>& dt, const rows<E>& y, const picture_sizes& p) {
+                      const rows<E>& keys, const rows<E>& dt, const rows<E>& y, const picture_sizes& p) {
   constexpr auto mixer = [] {
     if constexpr (Backwards) return mamba.with(order::reversed{});
     else return mamba.with(order::causal{});
@@ -93,16 +100,20 @@ status cross_scan_way(const On& on, const cross_scan_block<E>& w, index_t way, c
   const index_t inner = w.sizes.inner(), N = w.sizes.state, R = w.sizes.rank(), first = way * w.sizes.projected();
   const index_t B = p.batch, T = p.tokens();
   sequence<decltype(mixer), precision_of<E>> x;
-  x.k = one_head_of_keys<const E>(columns(xp, first + R, N), B, T);
-  x.q = one_head_of_keys<const E>(columns(xp, first + R + N, N), B, T);
+  const rows<E> projected = columns(xp, first + R, 2 * N), both = keys ? keys : projected;
+  const index_t K = both.template extent<axis::value>() / 2;
+  x.k = one_head_of_keys<const E>(columns(both, 0, K), B, T);
+  x.q = one_head_of_keys<const E>(columns(both, K, K), B, T);
   x.v = one_head<const E>(v, B, T);
   x.dt = one_head<const E>(dt, B, T);
   x.bias = {w.dt_bias.value.data() + way * inner, {1, inner}};
-  x.a = {w.a.value.data() + way * inner * N, {1, inner, N}};
+  // Behind a single key stand zeros, which any rate leaves zeros.
+  x.a = {w.a.value.data() + way * inner * N, {1, inner, K}, {inner * N, N, K == N ? 1 : 0}};
   x.d = {w.d.value.data() + way * inner, {1, inner}};
   x.y = one_head<E>(y, B, T);
   return in_order(
       [&] { return linear(on, rows<const E>(columns(xp, first, R)), w.dt_proj.outputs(way * inner, inner), dt); },
+      [&] { return keys ? spread_keys(on, projected, keys) : status{}; },
       [&] { return sextant::forward(mixer, on, x); });
 }
 
@@ -120,6 +131,8 @@ status forward_block(const On& on, const cross_scan_block<E>& w, const rows<E>& 
   const rows<E> one = memory.take<E>(n, inner), v = memory.take<E>(n, inner), dt = memory.take<E>(n, inner);
   const rows<E> there = memory.take<E>(n, inner), back = memory.take<E>(n, inner), xp = memory.take<E>(n, read);
   const rows<E> turned_xp = memory.take<E>(n, read);
+  const index_t copied = detail::copied_keys(on, w, xp);
+  const rows<E> keys = copied > 0 ? memory.take<E>(n, 2 * copied) : rows<E>{};
   if (!memory.fits()) return too_little_memory;
   const On lent = memory.lend(on);
   const rows<E>& sum = one;  // of the scans along rows; then of all
@@ -135,8 +148,8 @@ status forward_block(const On& on, const cross_scan_block<E>& w, const rows<E>& 
         [&](const auto& order) { return reorder(lent, read_tokens(from), order, sequences(to)); });
   };
   const auto both_ways = [&](index_t way, const rows<E>& from, const rows<E>& projected, const rows<E>& to) {
-    return in_order([&] { return detail::cross_scan_way<false>(lent, w, way, from, projected, dt, to, p); },
-                    [&] { return detail::cross_scan_way<true>(lent, w, way + 2, from, projected, dt, back, p); },
+    return in_order([&] { return detail::cross_scan_way<false>(lent, w, way, from, projected, keys, dt, to, p); },
+                    [&] { return detail::cross_scan_way<true>(lent, w, way + 2, from, projected, keys, dt, back, p); },
                     [&] { return add(lent, rows<const E>(to), rows<const E>(back), to); });
   };
   status done = in_order(

@@ -103,8 +103,9 @@ namespace detail {
 /// The arrays of a call on n tokens.
 template <class E> struct mamba_arrays {
   rows<E> xz, x, projected, dt, y, y_backwards;
+  rows<E> keys;  ///< keys and queries where those in `projected` do not lie as the backend's scan wants them
 
-  mamba_arrays(const mamba_sizes& s, index_t n, buffers& from) {
+  template <class On> mamba_arrays(const On& on, const mamba_sizes& s, index_t n, buffers& from) {
     const auto take = [&](index_t columns) { return from.take<E>(n, columns); };
     xz = take(2 * s.inner());
     x = take(s.inner());
@@ -112,6 +113,7 @@ template <class E> struct mamba_arrays {
     dt = take(s.inner());
     y = take(s.inner());
     if (s.bidirectional) y_backwards = take(s.inner());
+    if (columns_of_keys(on, columns(projected, s.rank_or_default(), s.state)) == s.state) keys = take(2 * s.state);
   }
 };
 
@@ -136,8 +138,9 @@ auto mamba_sequence(const mamba_block<E>& w, const mamba_arrays<E>& at, const ro
   const mamba_direction<E>& way = Backwards ? w.backwards : w.forwards;
   const index_t N = w.sizes.state, R = w.sizes.rank_or_default(), inner = w.sizes.inner();
   sequence<decltype(mamba_mixer<Backwards>), precision_of<E>> x;
-  x.k = one_head_of_keys<const E>(columns(at.projected, R, N), batch, time);
-  x.q = one_head_of_keys<const E>(columns(at.projected, R + N, N), batch, time);
+  const rows<E> both = at.keys ? at.keys : columns(at.projected, R, 2 * N);
+  x.k = one_head_of_keys<const E>(columns(both, 0, N), batch, time);
+  x.q = one_head_of_keys<const E>(columns(both, N, N), batch, time);
   x.v = one_head<const E>(at.x, batch, time);
   x.dt = one_head<const E>(at.dt, batch, time);
   x.bias = way.dt_bias.value;
@@ -171,6 +174,7 @@ status mamba_way(const On& on, const mamba_block<E>& w, const mamba_arrays<E>& a
       },
       [&] { return linear(on, at.x, way.x_proj, at.projected); },
       [&] { return linear(on, columns(at.projected, 0, R), way.dt_proj, at.dt); },
+      [&] { return at.keys ? spread_keys(on, columns(at.projected, R, 2 * w.sizes.state), at.keys) : status{}; },
       [&] {
         auto x = mamba_sequence<Backwards>(w, at, y, batch, time);
         return run_mixer(mamba_mixer<Backwards>, on, x, state);
@@ -187,7 +191,7 @@ status forward_block(const On& on, const mamba_block<E>& w, const rows<const E>&
   const bool both = w.sizes.bidirectional;
   if (both && state) return {errc::unsupported, "mamba: two directions have no state"};
   const std::size_t before = memory.used();
-  const detail::mamba_arrays<E> at(w.sizes, n, memory);
+  const detail::mamba_arrays<E> at(on, w.sizes, n, memory);
   if (!memory.fits()) return too_little_memory;
   const On lent = memory.lend(on);
   const status done =

@@ -143,6 +143,10 @@ template <class On, class... More> status multiply(const measuring<On>&, const M
 template <class On, class... More> status times_silu(const measuring<On>&, const More&...) { return {}; }
 template <class On, class... More> status apply_activation(const measuring<On>&, const More&...) { return {}; }
 template <class On, class... More> status reorder(const measuring<On>&, const More&...) { return {}; }
+template <class On, class... More> status spread_keys(const measuring<On>&, const More&...) { return {}; }
+template <class On, class E> index_t columns_of_keys(const measuring<On>& m, const rows<E>& keys) {
+  return columns_of_keys(m.on, keys);
+}
 template <class On, class... More> status merge_patches(const measuring<On>&, const More&...) { return {}; }
 // A mixer's.
 template <class Design, class Form, class Precision, class On>

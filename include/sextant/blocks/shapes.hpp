@@ -144,6 +144,13 @@ constexpr status conv1d_step(const rows<const E>& x, const modules::conv1d<E>& w
   if (state.size() > 0 && !state) return {errc::missing, "conv1d: the state was not given"};
   return {};
 }
+/// Those of keys that are spread.
+template <class E> constexpr status spread_keys(const rows<const E>& x, const rows<E>& y) {
+  const index_t from = x.template extent<axis::value>(), to = y.template extent<axis::value>();
+  if (x.template extent<axis::row>() != y.template extent<axis::row>() || from % 2 != 0 || to % 2 != 0 || from > to)
+    return {errc::shape, "spread_keys: rows of two halves, those of y as long as those of x or longer"};
+  return y.size() == 0 || (x && y) ? status{} : status{errc::missing, "spread_keys: x or y was not given"};
+}
 /// Those of a norm of a sum.
 template <class E, class S, class Norm>
 constexpr status add_norm(const rows<const S>& x, const rows<const E>& delta, const Norm& w, const rows<S>& sum,

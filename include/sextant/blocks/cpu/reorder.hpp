@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/// @file  Tokens in another order, and 2x2 pixels as one, on the CPU.
+/// @file  Tokens in another order, keys apart, and 2x2 pixels as one, on the CPU.
 #pragma once
 
 #include <type_traits>  // type_identity_t
@@ -35,6 +35,22 @@ status reorder(const On& on, std::type_identity_t<blocks::tokens<const E>> x, co
         for (index_t c = 0; c < C; ++c) to[c] = from[c];
       }
     }
+  });
+  return {};
+}
+
+/// How many columns each half of a scan's keys and queries has where they are to be copied for it; 0: they are read as they lie,
+/// as they always are on a CPU.
+template <block_backend On, class E> index_t columns_of_keys(const On&, const blocks::rows<E>&) { return 0; }
+
+/// The halves of x's rows, [n, 2 c], as those of y's, [n, 2 C], zeros behind each where C is more.
+template <block_backend On, class E>
+status spread_keys(const On& on, std::type_identity_t<blocks::rows<const E>> x, blocks::rows<E> y) {
+  if (const status found = blocks::shapes::spread_keys<E>(x, y); !found) return found;
+  const index_t from = x.extent(1) / 2, to = y.extent(1) / 2;
+  each_run(on, y.extent(0), 64, [&](index_t first, index_t last, int) {
+    for (index_t row = first; row < last; ++row)
+      for (index_t c = 0; c < 2 * to; ++c) y(row, c) = c % to < from ? x(row, c / to * from + c % to) : E(0.0f);
   });
   return {};
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/// @file  Tokens in other places on a GPU: their mean, another order, patches of 2 x 2.
+/// @file  Tokens in other places on a GPU: their mean, another order, keys apart, patches of 2 x 2.
 #pragma once
 
 #include <type_traits>  // type_identity_t
@@ -89,6 +89,17 @@ template <class E> struct four_pixels {
   }
 };
 
+/// The halves of rows, zeros behind each.
+template <class E> struct spread_halves {
+  rows<const E> x;
+  index_t of_x, of_y;  ///< numbers of a half
+
+  __device__ __forceinline__ const E* operator()(index_t row, index_t column) const {
+    const index_t half = column >= of_y, c = column - half * of_y;
+    return c < of_x ? &x(row, half * of_x + c) : nullptr;
+  }
+};
+
 /// Token t is token map(t) of x.
 template <class E, class Map> struct mapped_token {
   tokens<const E> x;
@@ -126,6 +137,22 @@ status merge_patches(const stream& on, std::type_identity_t<blocks::image<const 
   if (y.size() == 0) return {};
   return blockwise::run_gather<E>(on, blockwise::four_pixels<E>{x, rows, columns}, blocks::tokens_of(y, 1, y.extent(0)),
                                   {}, blockwise::has_pieces(x, C) && blockwise::has_pieces(y, C));
+}
+
+/// How many columns each half of a scan's keys and queries has where they are to be copied for it, as spread_keys() does: rows
+/// that the selective scan reads are whole pieces of 16 bytes. 0: they are read as they lie.
+template <class E> index_t columns_of_keys(const stream&, const blocks::rows<E>& keys) {
+  constexpr index_t count = 16 / index_t(sizeof(E));
+  if (sizeof(E) == 8 || blockwise::has_pieces(keys, keys.extent(1))) return 0;
+  return (keys.extent(1) + count - 1) / count * count;
+}
+
+/// The halves of x's rows, [n, 2 c], as those of y's, [n, 2 C], zeros behind each where C is more. Reads x once and writes y once.
+template <class E>
+status spread_keys(const stream& on, std::type_identity_t<blocks::rows<const E>> x, blocks::rows<E> y) {
+  if (const status fits = blocks::shapes::spread_keys<E>(x, y); !fits) return fits;
+  return blockwise::run_gather<E>(on, blockwise::spread_halves<E>{x, x.extent(1) / 2, y.extent(1) / 2},
+                                  blocks::tokens_of(y, 1, y.extent(0)), {}, false);
 }
 
 /// Token t of y is token map(t) of x, plus token t of `plus`, if given. `map` is a copyable struct, index_t(index_t) const, called
