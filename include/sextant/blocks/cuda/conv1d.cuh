@@ -132,25 +132,26 @@ template <class E> __global__ void conv1d_state_kernel(const __grid_constant__ c
   }
 }
 
-/// One token, a channel to a thread; the state moves on in its place.
-template <class E> __global__ void conv1d_step_kernel(const __grid_constant__ conv1d_call<E> c, int width) {
+/// One token, a channel to a thread; the state moves on in its place, once all of it is read.
+template <class E, int Width> __global__ void conv1d_step_kernel(const __grid_constant__ conv1d_call<E> c) {
   const index_t item = index_t(blockIdx.x) * blockDim.x + threadIdx.x;
   const index_t sequence = item / c.channels;
   if (sequence >= c.sequences) return;
   const index_t channel = item - sequence * c.channels;
-  const auto number = [](const E* from) {
-    real_of<E> to[1];
-    load_reals<false>(from, to);
-    return to[0];
-  };
-  const E token = c.x[sequence * c.of_x.batch + channel];
+  E* const state = c.behind + sequence * c.of_behind.batch + channel;
+  E tokens[Width];  // the oldest first
+#pragma unroll
+  for (int i = 0; i < Width - 1; ++i) tokens[i] = state[i * c.of_behind.time];
+  tokens[Width - 1] = c.x[sequence * c.of_x.batch + channel];
   real_of<E> sum[1] = {c.bias != nullptr ? c.bias[channel] : real_of<E>(0)};
-  for (int i = 0; i < width; ++i) {
-    E* const kept = c.behind + sequence * c.of_behind.batch + i * c.of_behind.time + channel;
-    const E its = i < width - 1 ? *kept : token;
-    sum[0] += c.weight[index_t(i) * c.channels + channel] * number(&its);
-    if (i > 0) *(kept - c.of_behind.time) = its;
+#pragma unroll
+  for (int i = 0; i < Width; ++i) {
+    real_of<E> number[1];
+    load_reals<false>(&tokens[i], number);
+    sum[0] += c.weight[index_t(i) * c.channels + channel] * number[0];
   }
+#pragma unroll
+  for (int i = 0; i < Width - 1; ++i) state[i * c.of_behind.time] = tokens[i + 1];
   activate<E>(c.act, sum);
   store_reals<false>(c.y + sequence * c.of_y.batch + channel, sum);
 }
@@ -258,7 +259,10 @@ status causal_conv1d_step(const stream& on, std::type_identity_t<blocks::rows<co
                          .channels = int(y.extent(1)),
                          .act = act};
   constexpr int threads = 128;
-  return launch(&conv1d_step_kernel<E>, blocks_for(y.size(), threads), dim3(threads), 0, on.handle, c, int(w.width()));
+  return with_width(w.width(), [&](auto width) {
+    return launch(&conv1d_step_kernel<E, decltype(width)::value>, blocks_for(y.size(), threads), dim3(threads), 0,
+                  on.handle, c);
+  });
 }
 
 }  // namespace sextant::gpu
