@@ -66,6 +66,16 @@ template <class E> class block_numbers {
   index_t row_, gap_;
 };
 
+/// The numbers as n rows of C.
+template <class E> blocks::rows<E> rows_at(const block_numbers<E>& x, index_t n, index_t C) {
+  return {x.device(), {n, C}, {x.stride(), 1}};
+}
+
+/// hold(E{}) for every type of tokens.
+template <class Hold> void for_all_types(const Hold& hold) {
+  hold(bfloat16{}), hold(float16{}), hold(float{}), hold(double{});
+}
+
 /// max |y - formula(i, j)| / max |formula|; infinity where y has a NaN or a gap was written to.
 template <class E, class Formula>
 double block_error(block_numbers<E>& y, index_t rows, index_t columns, const Formula& formula) {

@@ -6,6 +6,7 @@
 #include <initializer_list>  // initializer_list
 
 #include <sextant/blocks/cuda/elementwise.cuh>
+#include <sextant/blocks/cuda/few_rows.cuh>
 #include <sextant/blocks/cuda/products.cuh>
 
 namespace sextant::gpu {
@@ -32,7 +33,8 @@ int alignment_of(std::initializer_list<const void*> addresses, std::initializer_
 /// y = act(x W^T + b) (.) times + plus. One product of cuBLASLt, sums in float (double for double; no TF32), with the bias, relu
 /// and, for tokens of 16 bits, gelu (by its tanh formula, which is off by 5e-4 at most) in its epilogue, and plus where no function
 /// comes before it; what is left is one more pass over y. y may be plus where neither times nor a function comes before
-/// it, and is never times: anything else is errc::unsupported. Deterministic. No workspace but that of `on.products`.
+/// it, and is never times: anything else is errc::unsupported. Up to four rows of whole pieces, but for double, are a kernel of our
+/// own, with gelu as it is. Deterministic. No workspace but that of `on.products`.
 template <class E>
 status linear(const block_stream& on, std::type_identity_t<blocks::rows<const E>> x,
               const blocks::modules::linear<E>& w, std::type_identity_t<blocks::rows<E>> y,
@@ -54,6 +56,26 @@ status linear(const block_stream& on, std::type_identity_t<blocks::rows<const E>
   // What is added or multiplied later must not lie where the product goes.
   if ((later_plus && after.plus.data() == y.data()) || (after.times && after.times.data() == y.data()))
     return {errc::unsupported, "linear: on a GPU times, and a plus behind times or an activation, may not be y"};
+  if constexpr (!doubles) {
+    const bool whole = blockwise::has_pieces(x, w.inputs()) && holds_packets(w.weight.data()) &&
+                       w.weight.stride(0) % (16 / index_t(sizeof(E))) == 0;
+    if (y.extent(0) <= blockwise::few_rows && whole && w.outputs() < index_t(1) << 30 && w.inputs() < index_t(1) << 30)
+      return blockwise::run_few_rows<E>(on, {.x = x.data(),
+                                             .w = w.weight.data(),
+                                             .bias = w.bias.data(),
+                                             .times = after.times.data(),
+                                             .plus = after.plus.data(),
+                                             .y = y.data(),
+                                             .of_x = x.stride(0),
+                                             .of_w = w.weight.stride(0),
+                                             .of_times = after.times.stride(0),
+                                             .of_plus = after.plus.stride(0),
+                                             .of_y = y.stride(0),
+                                             .rows = int(y.extent(0)),
+                                             .inputs = int(w.inputs()),
+                                             .outputs = int(w.outputs()),
+                                             .act = after.act});
+  }
   const auto step = [](const auto& v, index_t length) { return v.extent(0) > 1 ? v.stride(0) : length; };
   blockwise::rows<const E> weight(w.weight.data(), {w.outputs(), w.inputs()}, {w.weight.stride(0), 1});
   product_shape shape{};
