@@ -14,6 +14,7 @@ void chunked_wgmma_kernels() {
   emit<gpu::chunked_wgmma, bf16>(retnet);
   emit<gpu::chunked_wgmma, bf16>(mamba2);
   emit<gpu::chunked_wgmma, bf16>(mamba2.with(norm::sum{}));
+  emit<gpu::chunked_wgmma, bf16>(mamba2.with(position::rotary_1d{}));
 }
 
 }  // namespace sextant::test

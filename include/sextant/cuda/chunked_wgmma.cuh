@@ -3,6 +3,7 @@
 #pragma once
 
 #include <sextant/cuda/chunked_wgmma/kernel.cuh>
+#include <sextant/cuda/chunked_wgmma/rewritten.cuh>
 #include <sextant/cuda/chunked_wgmma/segments.cuh>
 #include <sextant/cuda/chunked_wgmma/tensor_maps.cuh>
 
@@ -12,7 +13,8 @@ namespace sextant::gpu {
 /// the tensor cores and the copy engine of compute capability 9.0. Exact at any decay. With enough heads to fill the GPU
 /// one launch and no workspace: q, k, v and y pass through memory once (q and k once per block that shares them), the
 /// state not at all. Long sequences of few heads are cut into segments, in two or three launches: k and v pass twice, as far as they
-/// are not forgotten, and the workspace holds the states between segments. See docs/kernels/chunked_wgmma.md.
+/// are not forgotten, and the workspace holds the states between segments. Rotary positions without a normaliser, and maps of
+/// keys that heads share, take a launch more and room for queries and keys; positions want 2048 rows of keys or more. See docs/kernels/chunked_wgmma.md.
 ///
 /// Takes K of 64 or 128, V a multiple of 64, rows without gaps at multiples of 16 bytes, not packed. With a normaliser and
 /// more than 128 channels its final state may not take the place of the initial one.
@@ -29,12 +31,53 @@ struct chunked_wgmma {
            std::is_same_v<typename Precision::accumulator, float> && (input == per::nothing || input == per::head) &&
            (forget == per::nothing || forget == per::head) &&
            is_any<typename Design::norm_type, norm::none, norm::sum, norm::sum_undecayed> && !is_local<Design> &&
-           !turns_1d<Design> && !turns_2d<Design> && pointwise_map<typename Design::map_type> &&
+           ((!turns_1d<Design> && !turns_2d<Design>) ||
+            wgmma::rewrites_ahead<Design>)&&pointwise_map<typename Design::map_type> &&
            !std::is_same_v<typename Design::order_type, order::global>;
   }();
 
   template <class Design, class Precision>
-  static bool takes(const Design&, const sequence_of<Design, Precision>& x) {
+  static bool takes(const Design& design, const sequence_of<Design, Precision>& x) {
+    if constexpr (wgmma::rewrites_ahead<Design>) {
+      if (!wgmma::can_be_mapped(x.q) || !wgmma::can_be_mapped(x.k)) return false;
+      const index_t rows = x.k.extent(0) * x.k.extent(1) * x.k.extent(2);
+      if ((sextant::detail::turns_1d<Design> || sextant::detail::turns_2d<Design>) && rows < 2048) return false;  // keys in two parts serve few answers better
+      return takes(wgmma::rewritten(design, nullptr), wgmma::rewritten(x, x.q, x.k));
+    } else {
+      return takes_as_it_is(x);
+    }
+  }
+  /// The states between segments, where a call is cut into any, and queries and keys that are rewritten ahead.
+  template <class Design, class Precision>
+  static std::size_t workspace_bytes(const Design& design, const sequence_of<Design, Precision>& x) {
+    if constexpr (wgmma::rewrites_ahead<Design>) {
+      const std::size_t states = workspace_bytes(wgmma::rewritten(design, nullptr), wgmma::rewritten(x, x.q, x.k));
+      return wgmma::rewritten_keys{x}.bytes() + states;
+    } else {
+      return with_plan(x, std::size_t(0), [&](auto plan) {
+        return wgmma::states_of<decltype(plan)>::floats(segments_of(plan, x), std::size_t(slices_of(x))) *
+               sizeof(float);
+      });
+    }
+  }
+  template <class Design, class Precision>
+  static status run(const Design& design, const sequence_of<Design, Precision>& x, const stream& on) {
+    if constexpr (wgmma::rewrites_ahead<Design>) {
+      const wgmma::rewritten_keys made{x};
+      if (const status done = made.make(design, x, on); !done) return done;
+      auto q = x.q, k = x.k;
+      q = {made.queries(on), {made.B, made.T, made.H, made.K}}, k = {made.keys(on), {made.B, made.T, made.H, made.K}};
+      return run(wgmma::rewritten(design, made.own(on)), wgmma::rewritten(x, q, k), made.behind(on));
+    } else {
+      const status refused{errc::unsupported, "the chunked kernel does not take these sizes"};
+      wgmma::chunked_maps maps{};
+      if (const status made = map_tensors(maps, x); !made) return made;
+      return with_plan(x, refused, [&](auto plan) { return launch_plan<decltype(plan)>(design, x, maps, on); });
+    }
+  }
+
+ private:
+  template <class Design, class Precision> static bool takes_as_it_is(const sequence_of<Design, Precision>& x) {
     const index_t K = x.k.template extent<axis::key>(), V = x.v.template extent<axis::value>();
     const index_t T = x.v.template extent<axis::time>(), B = x.v.template extent<axis::batch>();
     const index_t H = x.v.template extent<axis::head>();
@@ -53,22 +96,6 @@ struct chunked_wgmma {
                cudaSuccess &&
            attributes.sharedSizeBytes > 0;
   }
-  /// The states between segments, where a call is cut into any.
-  template <class Design, class Precision>
-  static std::size_t workspace_bytes(const Design&, const sequence_of<Design, Precision>& x) {
-    return with_plan(x, std::size_t(0), [&](auto plan) {
-      return wgmma::states_of<decltype(plan)>::floats(segments_of(plan, x), std::size_t(slices_of(x))) * sizeof(float);
-    });
-  }
-  template <class Design, class Precision>
-  static status run(const Design& design, const sequence_of<Design, Precision>& x, const stream& on) {
-    const status refused{errc::unsupported, "the chunked kernel does not take these sizes"};
-    wgmma::chunked_maps maps{};
-    if (const status made = map_tensors(maps, x); !made) return made;
-    return with_plan(x, refused, [&](auto plan) { return launch_plan<decltype(plan)>(design, x, maps, on); });
-  }
-
- private:
   /// visit(plan) for the plan of a call's sizes.
   template <class Design, class Precision, class Answer, class Visit>
   static Answer with_plan(const sequence_of<Design, Precision>& x, const Answer& otherwise, const Visit& visit) {

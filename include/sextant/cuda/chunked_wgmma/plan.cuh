@@ -11,6 +11,14 @@
 
 namespace sextant::gpu::wgmma {
 
+/// The position of queries and keys that have been turned ahead of the chunks, with q_i . k_i of what had not been turned yet.
+struct turned_ahead {
+  static constexpr part answers = part::position;
+  static constexpr const char* name = "turned ahead";
+  static constexpr const char* formula = "q, k as they are";
+  const float* own = nullptr;  ///< [B, T, Hk]
+};
+
 /// How a kernel runs the chunked form of a design, all of it known to the compiler. A block has one head and `Slices`
 /// slices of 64 of its channels, or, `Paired`, `Slices` heads of 64 channels that read one query and key.
 template <class Design, class Precision, int Keys, int Slices, bool Paired> struct chunked_plan {
@@ -31,7 +39,8 @@ template <class Design, class Precision, int Keys, int Slices, bool Paired> stru
   static constexpr bool decays = forgets && std::is_same_v<typename Design::norm_type, norm::sum>;  ///< the normaliser
   /// What a token takes of itself is multiplied in float: where memories are short that is most of y, and rounded to 16
   /// bits it would cost as much as y's own rounding. (A normaliser divides by the same rounded weights.)
-  static constexpr bool adds_own = forgets && !normalised;
+  static constexpr bool reads_own = std::is_same_v<typename Design::position_type, turned_ahead>;
+  static constexpr bool adds_own = reads_own || (forgets && !normalised);
   static constexpr bool sums_weights = normalised && !admits && decays == forgets;  ///< it is a sum of the products' weights
   static constexpr bool sums_scores = normalised && gated && !decays;               ///< it is a sum of plain scores
   static constexpr bool maps = !std::is_same_v<typename Design::map_type, map::identity>;

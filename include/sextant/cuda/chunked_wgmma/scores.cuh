@@ -258,6 +258,15 @@ __device__ void run_scores(const Call& call, const chunked_block<Plan>& block, c
         if constexpr (Plan::admits) admitted[h] = make_float2(of_rows[0], of_rows[8]);
       }
     }
+    [[maybe_unused]] float2 read_own = make_float2(0.0f, 0.0f);
+    if constexpr (Plan::reads_own) {
+      // On its way until the scores are there.
+      const int t = block.first_token(call, c) + 16 * warp + lane / 4, key_heads = call.heads / call.heads_per_key_head;
+      const float* const from = call.design.position.own + (std::int64_t(block.batch) * call.tokens + t) * key_heads +
+                                block.head / call.heads_per_key_head;
+      if (has_own(lane) && t < call.tokens) read_own.x = from[0];
+      if (has_own(lane) && t + 8 < call.tokens) read_own.y = from[8 * key_heads];
+    }
     barriers.landed[stage].wait(c / Plan::stages);
     if constexpr (Plan::maps) {
       map_rows<Plan, false, 128>(call, memory, barriers, stage, block.first_token(call, c), thread);
@@ -286,6 +295,7 @@ __device__ void run_scores(const Call& call, const chunked_block<Plan>& block, c
     const auto give_own = [&](float2 own) {
       if constexpr (Plan::adds_own) {
         if (!has_own(lane)) return;
+        if constexpr (Plan::reads_own) own = read_own;
 #pragma unroll
         for (int h = 0; h < Plan::weight_tiles; ++h) {
           float* const to = memory.own[buffer][h] + place_of_row(16 * warp + lane / 4);
