@@ -13,7 +13,7 @@ namespace ablation {
 using networks_on_gpu = network_results (*)(const network_request& what, std::span<const float> picture,
                                             const std::function<void(const char*)>& say);
 
-/// By the names of the precisions. Each network_*.cu of the build puts itself here before main() begins.
+/// By the names of the precisions. Each network_gpu_*.cu of the build puts itself here before main() begins.
 std::map<std::string, networks_on_gpu>& precisions_on_gpu();
 
 }  // namespace ablation

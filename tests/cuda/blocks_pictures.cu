@@ -133,6 +133,13 @@ TEST_CASE("depthwise convolutions of pictures of many sizes") {
   hold_all({2, 56, 56, 64});
 }
 
+TEST_CASE("depthwise convolutions whose rows take nearly 48 KB of shared memory") {
+  if (!has_gpu()) return;
+  hold_all({1, 4, 190, 8});
+  hold_all({1, 4, 94, 16});
+  hold_all({1, 4, 280, 24});
+}
+
 TEST_CASE("depthwise convolutions of parts of wider rows, whole pieces and not") {
   if (!has_gpu()) return;
   hold_all({2, 9, 30, 32, 16});

@@ -12,6 +12,9 @@ namespace {
 constexpr position::rotary_1d along{};
 constexpr position::rotary_2d across{};
 
+/// Turned queries and keys are rounded once more than y: 2^-8 + 2^-9 in bfloat16.
+template <class Precision> constexpr double bound = std::is_same_v<Precision, bf16> ? 6e-3 : tolerance<Precision>;
+
 /// Whether the error stays in bounds with the first token at `position`, with as many sequences as the family wants: it leaves
 /// small calls to another one, since turned queries and keys are rounded, which a few answers that nearly cancel do not forgive.
 template <class Precision, class Design>
@@ -22,7 +25,7 @@ void holds_from(index_t position, const Design& design, shape s, const wishes& w
   const auto place = [position](auto& p) {
     if constexpr (requires { p.x.first_position; }) p.x.first_position = position;
   };
-  CHECK(error_after<Precision>(design, s, w, place) <= tolerance<Precision>);
+  CHECK(error_after<Precision>(design, s, w, place) <= bound<Precision>);
 }
 
 }  // namespace

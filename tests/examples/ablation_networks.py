@@ -47,4 +47,5 @@ for precision, bound in (("bf16", 5e-2), ("fp16", 1e-2), ("fp32", 2e-5)):
     else:
         assert done.returncode == 2 and done.stdout == "" and done.stderr.count("\n") == 1, done
         assert done.stderr.startswith("ablation: backend cuda: "), done
+        assert "no GPU" in done.stderr or "this build" in done.stderr, done
 print(len(COUNTS), "networks")

@@ -28,6 +28,7 @@ with tempfile.TemporaryDirectory() as folder:
                 if "no GPU" in done.stderr:
                     print("skipped: there is no GPU here:", done.stderr.strip())
                     sys.exit(0)
+                assert "this build" in done.stderr, done
                 continue
             ran += 1
             tokens = done.stdout.split()

@@ -117,6 +117,9 @@ TEST_CASE("language: what is refused, and tokens beyond the table") {
   scratch some(models::workspace_bytes<float>(small, cpu::serial{}, 1, 1));
   const blocks::rows<float> nowhere(nullptr, {1, 51});
   CHECK(forward(small, cpu::serial{some}, model.w, {&id, {1, 1}}, nowhere, state).code == errc::missing);
+  std::vector<float> spread(2 * 51);
+  const blocks::rows<float> apart(spread.data(), {1, 51}, {102, 2});
+  CHECK(forward(small, cpu::serial{some}, model.w, {&id, {1, 1}}, apart, state).code == errc::shape);
   CHECK(memory == untouched);
   const auto layer = model.w.layers[0].mixer;
   const index_t C = layer.channels();
@@ -128,6 +131,10 @@ TEST_CASE("language: what is refused, and tokens beyond the table") {
   };
   CHECK(refused(wide, {}) == errc::shape);
   CHECK(refused(y, blocks::rows<const float>(wide)) == errc::shape);
+  std::vector<float> twice(std::size_t(2 * C));
+  const blocks::rows<float> gaps(twice.data(), {1, C}, {2 * C, 2});
+  CHECK(refused(gaps, {}) == errc::shape);
+  CHECK(refused(y, blocks::rows<const float>(gaps)) == errc::shape);
   CHECK(refused(blocks::rows<float>(nullptr, {1, C}), {}) == errc::missing);
   CHECK(memory == untouched);
   CHECK(refused(y, {}) == errc::ok);

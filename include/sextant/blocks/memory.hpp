@@ -42,6 +42,7 @@ class buffers {
     return {at, {count, length}};
   }
   std::size_t used() const { return used_; }
+  /// Bytes in all, taken or not.
   std::size_t size() const { return bytes_; }
   void back_to(std::size_t used) { used_ = used; }
   bool fits() const { return fits_; }

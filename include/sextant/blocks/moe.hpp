@@ -71,7 +71,7 @@ constexpr modules::linear<E> layer_of_expert(const view<const E, axis::head, axi
 template <class E> struct moe_routes {
   index_t tokens = 0, experts = 0;
   index_t capacity = 0;  ///< tokens that an expert takes at most
-  index_t places = 0;
+  index_t places = 0;    ///< rows that tokens are sent to: of all experts together, no more than tokens
   std::int32_t* chosen = nullptr;            ///< [tokens], the token's expert
   std::int32_t* place_of = nullptr;          ///< [tokens], -1: the token passes by
   std::int32_t* token_at = nullptr;          ///< [places], of those that are taken

@@ -96,10 +96,12 @@ status forward(const On& on, const Block& w, std::type_identity_t<rows<const typ
   if (batch < 0 || (batch == 0 ? n != 0 : n % batch != 0))
     return {errc::shape, "block: the rows are `batch` sequences of one length"};
   if (bool(state.conv) != bool(state.S)) return {errc::missing, "block: a state is conv and S"};
-  const auto fits = [&](const auto& x) { return x.extent(0) == n && x.extent(1) == w.channels(); };
+  const auto fits = [&](const auto& x) {
+    return x.extent(0) == n && x.extent(1) == w.channels() && shapes::is_contiguous_inside(x);
+  };
   if (n > 0 && (!u || !y)) return {errc::missing, "block: u or y was not given"};
   if (n > 0 && (!fits(u) || !fits(y) || (plus && !fits(plus))))
-    return {errc::shape, "block: u, y and plus are rows of the block's channels"};
+    return {errc::shape, "block: u, y and plus are rows of the block's channels, contiguous"};
   if (n == 0) return {};
   if (state) {
     const state_sizes s = w.state_of_one();

@@ -67,6 +67,7 @@ template <class View> struct tensor {
     for (int r = 0; r < rank; ++r) n *= shape[r];
     return n;
   }
+  /// As PyTorch keeps it.
   constexpr std::span<const index_t> public_shape() const { return std::span<const index_t>(shape, std::size_t(rank)); }
   /// Trainable numbers of the public module. The weight brings BatchNorm's weight along, the bias its bias.
   constexpr index_t parameters() const { return (public_one ? size() : 0) + (normalised ? shape[0] : 0); }

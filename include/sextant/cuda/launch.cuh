@@ -2,6 +2,10 @@
 /// @file  Launching a kernel: its answer as a status, and what the device is.
 #pragma once
 
+#include <algorithm>  // max
+#include <cstddef>    // size_t
+#include <mutex>      // lock_guard, mutex
+
 #include <cuda_runtime.h>  // cudaLaunchKernelExC and its attributes
 
 #include <sextant/cuda/stream.cuh>
@@ -32,15 +36,25 @@ struct launch_manner {
   bool early = false;
 };
 
+/// Lets a kernel have so many bytes of dynamic shared memory, or keeps what it may have already. A kernel has 48 KB with its
+/// static ones unless more is asked for; what is asked for holds for all threads of the host.
+[[gnu::noinline]] inline cudaError_t allow_shared(const void* kernel, std::size_t bytes) {
+  constexpr std::size_t unasked = 48 * 1024;
+  static std::mutex one_at_a_time;
+  const std::lock_guard<std::mutex> alone(one_at_a_time);
+  cudaFuncAttributes its{};
+  if (const cudaError_t known = cudaFuncGetAttributes(&its, kernel); known != cudaSuccess) return known;
+  const auto allowed = std::size_t(std::max(its.maxDynamicSharedSizeBytes, 0));
+  if (bytes + its.sharedSizeBytes <= unasked || (allowed > unasked && bytes <= allowed)) return cudaSuccess;
+  return cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(std::max(bytes, allowed)));
+}
+
 /// Launches kernel<<<blocks, threads, shared_bytes>>> on the stream with the arguments at these addresses, allowing it the
 /// shared memory first.
 [[gnu::noinline]] inline status launch_at(const void* kernel, launch_manner manner, dim3 blocks, dim3 threads,
                                           std::size_t shared_bytes, cudaStream_t on, const void* const* arguments) {
-  if (shared_bytes > 48 * 1024) {
-    const cudaError_t allowed =
-        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(shared_bytes));
-    if (allowed != cudaSuccess) return as_status(allowed);
-  }
+  if (shared_bytes > 16 * 1024)  // no kernel has 32 KB of static ones
+    if (const cudaError_t allowed = allow_shared(kernel, shared_bytes); allowed != cudaSuccess) return as_status(allowed);
   cudaLaunchConfig_t how{};
   how.gridDim = blocks;
   how.blockDim = threads;
@@ -54,7 +68,7 @@ struct launch_manner {
     cluster.val.clusterDim.x = manner.together;
     cluster.val.clusterDim.y = cluster.val.clusterDim.z = 1;
   }
-  if (manner.early) {
+  if (manner.early && CUDART_VERSION >= 12030) {  // before, no graph takes such an edge
     cudaLaunchAttribute& early = attributes[how.numAttrs++];
     early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
     early.val.programmaticStreamSerializationAllowed = 1;

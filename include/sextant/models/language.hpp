@@ -218,6 +218,7 @@ status forward(const language<Design>& net, const On& on, const language_weights
   if (B * T == 0) return count == 0 ? status{} : status{errc::shape, "language: no token, no logits"};
   if (!ids) return {errc::missing, "language: ids were not given"};
   if (!logits) return {errc::missing, "language: logits were not given"};
+  if (!blocks::shapes::is_contiguous_inside(logits)) return {errc::shape, "language: a row of logits is contiguous"};
   if (w.layers.size() != net.sizes.layers) return {errc::shape, "language: the weights are another network's"};
   if (state.memory != nullptr) {
     if (reinterpret_cast<std::uintptr_t>(state.memory) % blocks::buffers::alignment != 0)

@@ -10,7 +10,7 @@
 namespace sextant::gpu::blockwise {
 
 /// y = act(x W^T) at an expert's places with its matrix of w [experts, outputs, inputs]. Rows of x are tokens, read by
-/// `token_at`, or places where that is null. Strides count elements.
+/// `token_at`, where it gathers, and places where it does not. Strides count elements.
 template <class E> struct expert_product_call {
   const E *x, *w;
   E* y;

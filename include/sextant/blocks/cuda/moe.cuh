@@ -115,8 +115,8 @@ template <class E, class Weights>
 status multiply_experts(const stream& on, const rows<const E>& x, index_t count, const blocks::moe_routes<E>& routes,
                         const Weights& w, activation act, const rows<E>& y, bool gathers) {
   if (const status fits = blocks::detail::fit_experts<E>(x, count, w, y, routes); !fits) return fits;
-  if (w.extent(1) >= index_t(1) << 22 || w.extent(2) >= index_t(1) << 30)
-    return {errc::shape, "moe: on a GPU experts have fewer than 2^22 outputs and 2^30 inputs"};
+  if (w.extent(1) > (index_t(1) << 22) - 64 || w.extent(2) >= index_t(1) << 30)
+    return {errc::shape, "moe: on a GPU experts have up to 2^22 - 64 outputs and fewer than 2^30 inputs"};
   const bool whole = has_pieces(x, x.extent(1)) && has_pieces(y, y.extent(1)) && holds_packets(w.data()) &&
                      w.stride(0) % (16 / index_t(sizeof(E))) == 0 && w.stride(1) % (16 / index_t(sizeof(E))) == 0;
   return run_expert_products<E>(on,

@@ -56,7 +56,7 @@ __device__ void map_rows(const Map& map, const block_plan& plan, const chunk_mem
 }
 
 /// How positions turn the pairs of a head's keys: by a share of a whole turn for each unit of their coordinate, kept in
-/// fixed point, in which whole turns cost nothing and the furthest token is as exact as the first.
+/// fixed point, in which whole turns cost nothing and distances between tokens are as exact far away as at the first.
 struct pair_turns {
   const device_call<float>& c;
 

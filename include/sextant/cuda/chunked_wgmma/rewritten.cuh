@@ -92,8 +92,8 @@ __global__ void __launch_bounds__(256)
 #pragma unroll
       for (int i = 0; i < 8; ++i) sum = fmaf(numbers[0][i], numbers[1][i], sum);
       // All threads of a row are here, or none.
-      const unsigned there = __activemask();
-      for (int distance = 1; distance < pieces; distance *= 2) sum += __shfl_xor_sync(there, sum, distance);
+      const unsigned its_row = (pieces == 16 ? 0xffffu : 0xffu) << (int(threadIdx.x) % 32 / pieces * pieces);
+      for (int distance = 1; distance < pieces; distance *= 2) sum += __shfl_xor_sync(its_row, sum, distance);
       if (piece == 0) own[(std::int64_t(batch) * tokens + t) * heads + head] = sum;
     }
 #pragma unroll
@@ -122,7 +122,10 @@ template <class Design, class Precision> struct rewritten_keys {
       : B{x.k.extent(0)}, T{x.k.extent(1)}, H{x.k.extent(2)}, K{x.k.extent(3)} {}
   static std::size_t rounded(std::size_t bytes) { return (bytes + 255) / 256 * 256; }
   std::size_t bytes_of_each() const { return rounded(std::size_t(B * T * H * K) * sizeof(token)); }
-  std::size_t bytes() const { return 2 * bytes_of_each() + rounded(std::size_t(B * T * H) * sizeof(float)); }
+  std::size_t bytes() const {
+    constexpr bool turns = sextant::detail::turns_1d<Design> || sextant::detail::turns_2d<Design>;
+    return 2 * bytes_of_each() + (turns ? rounded(std::size_t(B * T * H) * sizeof(float)) : 0);
+  }
   token* queries(const stream& on) const { return reinterpret_cast<token*>(on.memory.data); }
   token* keys(const stream& on) const { return reinterpret_cast<token*>(memory(on) + bytes_of_each()); }
   float* own(const stream& on) const { return reinterpret_cast<float*>(memory(on) + 2 * bytes_of_each()); }
