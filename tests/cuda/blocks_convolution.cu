@@ -111,7 +111,8 @@ TEST_CASE("convolutions that are products, unfolded or not") {
 
 namespace {
 
-/// The error of a stem's last two layers in one kernel, at pixels of a picture that is not whole tiles; infinity where they are not.
+/// The error of a stem's last two layers in one kernel, at pixels of a picture that is not whole tiles; infinity where
+/// they are not.
 template <class E> double two_convolutions_error(index_t B, index_t H, index_t W, index_t padding, index_t gap) {
   constexpr index_t I = 32, C = 256, O = 64, terms = 9 * I;
   blocks::modules::convolution<E> first(I, C, {.kernel = 3, .stride = 2, .padding = padding}), second(C, O, {});

@@ -12,9 +12,10 @@ namespace sextant::gpu {
 /// The chunked form for designs whose gates vary over heads at most (linear attention, RetNet, Mamba-2, simple GLA), with
 /// the tensor cores and the copy engine of compute capability 9.0. Exact at any decay. With enough heads to fill the GPU
 /// one launch and no workspace: q, k, v and y pass through memory once (q and k once per block that shares them), the
-/// state not at all. Long sequences of few heads are cut into segments, in two or three launches: k and v pass twice, as far as they
-/// are not forgotten, and the workspace holds the states between segments. Rotary positions without a normaliser, and maps of
-/// keys that heads share, take a launch more and room for queries and keys; positions want 2048 rows of keys or more. See docs/kernels/chunked_wgmma.md.
+/// state not at all. Long sequences of few heads are cut into segments, in two or three launches: k and v pass twice,
+/// as far as they are not forgotten, and the workspace holds the states between segments. Rotary positions without a
+/// normaliser, and maps of keys that heads share, take a launch more and room for queries and keys; positions want 2048
+/// rows of keys or more. See docs/kernels/chunked_wgmma.md.
 ///
 /// Takes K of 64 or 128, V a multiple of 64, rows without gaps at multiples of 16 bytes, not packed. With a normaliser and
 /// more than 128 channels its final state may not take the place of the initial one.

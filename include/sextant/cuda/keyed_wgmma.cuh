@@ -10,8 +10,8 @@ namespace sextant::gpu {
 /// The chunked form for designs whose forget gate varies over keys (GLA), with the tensor cores and the copy engine of compute
 /// capability 9.0. Exact at any decay. With enough heads to fill the GPU one launch and no workspace: q, k, v, raw decays and y
 /// pass through memory once (q, k and decays once per 128 channels), the state not at all. Long sequences of few heads are cut
-/// into segments, in two or three launches: k, v and decays pass twice, as far as they are not forgotten, and the workspace holds the
-/// states between segments. See docs/kernels/keyed_wgmma.md.
+/// into segments, in two or three launches: k, v and decays pass twice, as far as they are not forgotten, and the
+/// workspace holds the states between segments. See docs/kernels/keyed_wgmma.md.
 ///
 /// Takes K of 8 to 128 and any V, multiples of 8, rows without gaps at multiples of 16 bytes, not packed. With a normaliser and
 /// more than 128 channels its final state may not take the place of the initial one.

@@ -83,7 +83,8 @@ status linear_of_tokens(const On& on, std::type_identity_t<blocks::rows<const E>
   return linear_of_places(on, blocks::rows<const E>(placed), routes, w, y, act);
 }
 
-/// y_t = probability_t x at the token's place + plus_t; plus_t for a token without a place. x [places, C]. plus may be left out, or y.
+/// y_t = probability_t x at the token's place + plus_t; plus_t for a token without a place. x [places, C]. plus may be
+/// left out, or y.
 template <block_backend On, class E>
 status bring_back(const On& on, std::type_identity_t<blocks::rows<const E>> x, const blocks::moe_routes<E>& routes,
                   std::type_identity_t<blocks::rows<const E>> plus, blocks::rows<E> y) {

@@ -122,8 +122,8 @@ status convolution(const block_stream& on, std::type_identity_t<blocks::image<co
   return {};
 }
 
-/// Whether two_convolutions() computes these layers: 3 x 3 taps of stride 2 from 32 channels of 16 bits to 256, then a product to 64,
-/// rows of whole 16-byte pieces, on a GPU of compute capability 9.0.
+/// Whether two_convolutions() computes these layers: 3 x 3 taps of stride 2 from 32 channels of 16 bits to 256, then a
+/// product to 64, rows of whole 16-byte pieces, on a GPU of compute capability 9.0.
 template <class E>
 bool takes_two_convolutions(const block_stream&, const blocks::image<const E>& x,
                             const blocks::modules::convolution<E>& first, const blocks::modules::convolution<E>& second,

@@ -46,8 +46,8 @@ status depthwise_3x3(const stream& on, std::type_identity_t<blocks::image<const 
 }
 
 /// y as depthwise_3x3() with a stride of 1, and normed = layer_norm(y) of each pixel: in one pass where the tensors are small,
-/// neither a function nor plus comes behind the convolution and a pixel's channels are a power of two of 16-byte pieces, 32 at most (256 channels of
-/// 16 bits), in two otherwise. normed overlaps nothing else.
+/// neither a function nor plus comes behind the convolution and a pixel's channels are a power of two of 16-byte
+/// pieces, 32 at most (256 channels of 16 bits), in two otherwise. normed overlaps nothing else.
 template <class E>
 status depthwise_3x3_layer_norm(const stream& on, std::type_identity_t<blocks::image<const E>> x,
                                 const blocks::modules::depthwise<E>& w, std::type_identity_t<blocks::image<E>> y,

@@ -158,7 +158,8 @@ status linear_of_places(const stream& on, std::type_identity_t<blocks::rows<cons
   return blockwise::multiply_experts<E>(on, x, routes.places, routes, w, act, y, false);
 }
 
-/// y_t = probability_t x at the token's place + plus_t; plus_t for a token without a place. x [places, C]; plus may be left out, or y.
+/// y_t = probability_t x at the token's place + plus_t; plus_t for a token without a place. x [places, C]; plus may be
+/// left out, or y.
 template <class E>
 status bring_back(const stream& on, std::type_identity_t<blocks::rows<const E>> x, const blocks::moe_routes<E>& routes,
                   std::type_identity_t<blocks::rows<const E>> plus, blocks::rows<E> y) {

@@ -11,7 +11,8 @@ namespace sextant::gpu::lanes {
 
 /// While the first half of round r is multiplied, round r + 1 is prepared: what is one number per token and channel, once, by
 /// one lane; phi of the keys, once for all channels. Then, or with it where lanes have one channel, y of round r - 1 is
-/// finished. Rounds r + 2 and r + 3 are on their way. While a token is multiplied, the rows of the next one and its F are on theirs, if few states leave registers for them.
+/// finished. Rounds r + 2 and r + 3 are on their way. While a token is multiplied, the rows of the next one and its F
+/// are on theirs, if few states leave registers for them.
 template <class Design, class Precision, int Keys, int Lanes, int Own, int Warps> struct warp_walk {
   using layout = warp_layout<Design, Precision, Keys, Lanes, Own, Warps>;
   using token = typename layout::token;

@@ -78,8 +78,9 @@ struct warp_layout : design_traits<Design, Precision> {
   static constexpr int vector = 4;             ///< keys read at once
   static_assert(states % vector == 0 && (Own == 1 || Own == 2));
   static constexpr int stages = 4;  ///< rounds of tokens kept as they arrive
-  /// Whether exponential n of a lane's at token t goes to the multiply-add units, which have room left: one in 16, of floats one in 32. Which one
-  /// decides how the compiler lays out the tokens around it: these were the fastest of those tried.
+  /// Whether exponential n of a lane's at token t goes to the multiply-add units, which have room left: one in 16, of
+  /// floats one in 32. Which one decides how the compiler lays out the tokens around it: these were the fastest of
+  /// those tried.
   static constexpr bool by_polynomial(int t, int n) {
     if (Keys > 32) return n % 16 == 4;
     if (Keys > 16) return n % 16 == 4 && t % 2 == 0;

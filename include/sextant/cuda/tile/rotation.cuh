@@ -7,7 +7,8 @@
 namespace sextant::gpu {
 
 /// What turns pair `pair` of `pairs` for each unit of its coordinate, base^(-pair / pairs), as a share of a whole turn in units of
-/// 2^-64. Times the coordinate it overflows by whole turns, which cost nothing: distances between tokens are as exact far away as at the first.
+/// 2^-64. Times the coordinate it overflows by whole turns, which cost nothing: distances between tokens are as exact
+/// far away as at the first.
 __device__ inline std::uint64_t turns_per_unit(double base, double pair, double pairs) {
   constexpr double two_pi = 6.28318530717958647693;
   const double turns = exp(-log(base) * (pair / pairs)) / two_pi;

@@ -80,9 +80,9 @@ inline constexpr int few_terms_blocks = 5;
 inline constexpr int few_terms_blocks = 0;
 #endif
 
-/// The same of 16 bits by mma.sync: a warp has 32 neighbouring pixels of y and 32 of their channels. A lane writes what its pixel sees
-/// as a row of shared memory, filled up with zeros, from which ldmatrix takes the first factor; weights lie in the order that gives
-/// a lane 8 neighbouring channels of a pixel.
+/// The same of 16 bits by mma.sync: a warp has 32 neighbouring pixels of y and 32 of their channels. A lane writes what
+/// its pixel sees as a row of shared memory, filled up with zeros, from which ldmatrix takes the first factor; weights
+/// lie in the order that gives a lane 8 neighbouring channels of a pixel.
 template <class E>
 __global__ void __launch_bounds__(128, few_terms_blocks)
     few_terms_mma_kernel(const __grid_constant__ convolution_call<E> c) {

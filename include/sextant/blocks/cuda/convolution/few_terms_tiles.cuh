@@ -11,9 +11,10 @@
 
 namespace sextant::gpu::blockwise {
 
-/// How blocks divide a call: tiles of 8 rows (4 where shared memory is short) and up to 128 columns of y, 32 of their channels. What a pixel of y sees in a row of x is
-/// a segment of kernel x inputs numbers one after another. It is read as words of two, so that a segment begins with a number
-/// more where it would else begin in the middle of a word, and is filled up to whole words.
+/// How blocks divide a call: tiles of 8 rows (4 where shared memory is short) and up to 128 columns of y, 32 of their
+/// channels. What a pixel of y sees in a row of x is a segment of kernel x inputs numbers one after another. It is read
+/// as words of two, so that a segment begins with a number more where it would else begin in the middle of a word, and
+/// is filled up to whole words.
 struct few_terms_tiles {
   static constexpr int most_columns = 128, outputs = 32, threads = 128, steps = 4, most_bytes = 48 * 1024;
   static constexpr int margin = 16;  ///< bytes of x before the first column of a tile
@@ -42,8 +43,9 @@ struct few_terms_tiles {
   std::size_t bytes() const { return std::size_t(seen_rows * row_bytes); }
 };
 
-/// A warp has 16 neighbouring pixels of y at a time. The first factor of a product is read from rows of x as they lie in shared memory;
-/// the second one, the weights, stays in registers, in the order that gives a lane 8 neighbouring channels of a pixel.
+/// A warp has 16 neighbouring pixels of y at a time. The first factor of a product is read from rows of x as they lie
+/// in shared memory; the second one, the weights, stays in registers, in the order that gives a lane 8 neighbouring
+/// channels of a pixel.
 template <class E, int Steps>
 __global__ void __launch_bounds__(few_terms_tiles::threads)
     few_terms_tiles_kernel(const __grid_constant__ convolution_call<E> c, const __grid_constant__ few_terms_tiles p) {

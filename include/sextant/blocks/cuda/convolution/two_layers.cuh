@@ -33,9 +33,10 @@ __device__ __forceinline__ float relu_of(float x) {
   return x;
 }
 
-/// y = W_2 relu(w_1 * x + b_1) + b_2, and what `last` says follows. A block keeps both layers' weights in shared memory; each of its
-/// warpgroups goes from tile to tile of 8 x 8 pixels of y, and what it has of 128 channels between the layers is, rounded, the first
-/// factor of the second product. While one group waits for its pixels or stores, the other one's products run.
+/// y = W_2 relu(w_1 * x + b_1) + b_2, and what `last` says follows. A block keeps both layers' weights in shared
+/// memory; each of its warpgroups goes from tile to tile of 8 x 8 pixels of y, and what it has of 128 channels between
+/// the layers is, rounded, the first factor of the second product. While one group waits for its pixels or stores, the
+/// other one's products run.
 template <class E>
 __global__ void __launch_bounds__(two_layers_sizes::threads, 1)
     two_layers_kernel(const __grid_constant__ convolution_call<E> c, const __grid_constant__ convolution_call<E> last,

@@ -21,8 +21,8 @@ template <class E> __device__ __forceinline__ void widen_four(uint2 words, float
   gpu::detail::widen_pair<E>(words.y, to[2], to[3]);
 }
 
-/// As depthwise_kernel, with rows of x in a ring of shared memory; but a number that is read serves up to four columns, and is made a
-/// float half as often: what is computed, not what is moved, was that kernel's limit.
+/// As depthwise_kernel, with rows of x in a ring of shared memory; but a number that is read serves up to four columns,
+/// and is made a float half as often: what is computed, not what is moved, was that kernel's limit.
 template <class E, bool Acts>
 __global__ void __launch_bounds__(most_threads, 2)
     depthwise_four_columns_kernel(const __grid_constant__ depthwise_call<E> c) {
