@@ -137,8 +137,14 @@ def networks(results):
     def cells(row):
         name, precision, batch, side = row["name"].split("/")
         return f"`{name}`", precision, batch[1:], side, ms(row["median_ms"]), f"{row['images']:,.0f}", f"{row['memory_mb']:.0f}"
-    return listed(results, "networks", "Median milliseconds of replays of a graph",
-                  ("network", "precision", "batch", "pixels to a side", "ms", "pictures a second", "MB"), cells)
+    lines = listed(results, "networks", "Median milliseconds of replays of a graph",
+                   ("network", "precision", "batch", "pixels to a side", "ms", "pictures a second", "MB"), cells)
+    for peer in load(results, "peers") or []:
+        batch, _, side = peer["shape"].partition("_side")
+        if side and peer["peer"].startswith("MLLA"):
+            lines.append(f"| {peer['peer']}: `{peer['case']}` ({peer['version']}, {peer['date']}) | {peer['dtype']} | {batch[1:]} | {side} | "
+                         f"{ms(peer['median_ms'])} | {1e3 * int(batch[1:]) / peer['median_ms']:,.0f} | - |")
+    return lines
 
 
 def language(results):

@@ -2,8 +2,8 @@
 /// @file  The networks on a GPU, for tokens of any type.
 #pragma once
 
-#include <memory>     // align
 #include <stdexcept>  // runtime_error
+#include <string>     // string
 
 #include <sextant/blocks/cuda/operations.cuh>
 #include <sextant/blocks/initialise.hpp>
@@ -11,6 +11,7 @@
 #include <sextant/design/name.hpp>
 
 #include "gpu_machine.cuh"
+#include "machine_weights.hpp"
 #include "measure.hpp"
 #include "network_gpu.hpp"
 #include "replayed.cuh"
@@ -24,16 +25,9 @@ void run_network_on_gpu(const gpu_machine& gpu, const Net& net, const network_re
   using namespace sextant;
   const index_t B = index_t(what.batch), side = picture_side, classes = net.sizes.classes;
   auto weights = net.template weights<E>();
-  const std::size_t bytes = blocks::bytes(weights);
-  std::vector<std::byte> host(bytes + blocks::tensor_alignment);
-  void* first = host.data();
-  std::size_t room = host.size();
-  std::byte* const at = static_cast<std::byte*>(std::align(blocks::tensor_alignment, bytes, first, room));
-  if (const status begun = blocks::initialise(weights, {at, bytes}, network_seed); !begun)
-    throw std::runtime_error(begun.what);
-  const device_memory of_weights(bytes);
-  gpu.send(of_weights.data(), at, bytes);
-  blocks::bind(weights, of_weights.data());
+  device_memory of_weights;
+  if (const std::string error = begin_weights(gpu, weights, of_weights, network_seed); !error.empty())
+    throw std::runtime_error(error);
 
   std::vector<E> pictures;
   for (index_t b = 0; b < B; ++b)

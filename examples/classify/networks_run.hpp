@@ -4,13 +4,14 @@
 
 #include <cmath>        // exp, log1p, sqrt
 #include <exception>    // exception
-#include <memory>       // align
+#include <span>         // span
 #include <stdexcept>    // runtime_error
 #include <type_traits>  // is_same_v, remove_const_t
 
 #include <sextant/blocks/initialise.hpp>
 #include <sextant/interop/checkpoint.hpp>
 
+#include "../ablation/machine_weights.hpp"
 #include "models.hpp"
 #include "networks.hpp"
 
@@ -98,20 +99,13 @@ void run_network(const Machine& machine, const Net& net, const request& what, st
                  answer& found) {
   using namespace sextant;
   auto weights = net.template weights<E>();
-  const std::size_t bytes = blocks::bytes(weights);
-  const auto kept = machine.take(bytes);
-  {
-    std::vector<std::byte> host(bytes + blocks::tensor_alignment);
-    void* first = host.data();
-    std::size_t room = host.size();
-    const std::span<std::byte> aligned(
-        static_cast<std::byte*>(std::align(blocks::tensor_alignment, bytes, first, room)), bytes);
-    if (!what.weights.empty()) found.error = blocks::load(weights, aligned, what.weights);
-    else if (const status begun = blocks::initialise(weights, aligned, 2024); !begun) found.error = begun.what;
-    if (!found.error.empty()) return;
-    machine.send(kept.data(), aligned.data(), bytes);
-  }
-  blocks::bind(weights, kept.data());
+  typename Machine::memory kept;
+  found.error = what.weights.empty()
+                    ? ablation::begin_weights(machine, weights, kept, 2024)
+                    : ablation::fill_weights(machine, weights, kept, [&](std::span<std::byte> memory) {
+                        return blocks::load(weights, memory, what.weights);
+                      });
+  if (!found.error.empty()) return;
   const std::vector<E> pixels(picture.begin(), picture.end());
   const auto in = machine.take(pixels.size() * sizeof(E)),
              out = machine.take(std::size_t(net.sizes.classes) * sizeof(E));

@@ -4,12 +4,14 @@
 
 #include <map>     // map
 #include <memory>  // make_unique, shared_ptr
+#include <span>    // span
 #include <vector>  // vector
 
 #include <sextant/blocks/initialise.hpp>
 #include <sextant/interop/checkpoint.hpp>
 #include <sextant/models/language.hpp>
 
+#include "../ablation/machine_weights.hpp"
 #include "model.hpp"
 
 namespace generate {
@@ -51,22 +53,10 @@ template <class Machine, class Net, class E> class model_on final : public model
   /// The weights of a file, or such as training begins with. Returns "" or what is wrong.
   std::string begin(const request& what, const sextant::safetensors::archive& from) {
     using namespace sextant;
-    const std::size_t bytes = blocks::bytes(w);
-    std::vector<std::byte> host(bytes + blocks::tensor_alignment);
-    void* first = host.data();
-    std::size_t room = host.size();
-    const std::span<std::byte> aligned(
-        static_cast<std::byte*>(std::align(blocks::tensor_alignment, bytes, first, room)), bytes);
-    if (!what.weights.empty()) {
-      if (std::string error = blocks::load(w, aligned, from, {.allowed = models::is_tied_head}); !error.empty())
-        return error;
-    } else if (const status done = blocks::initialise(w, aligned, what.seed); !done) {
-      return done.what;
-    }
-    weights = machine->take(bytes);
-    machine->send(weights.data(), aligned.data(), bytes);
-    blocks::bind(w, weights.data());
-    return {};
+    if (what.weights.empty()) return ablation::begin_weights(*machine, w, weights, what.seed);
+    return ablation::fill_weights(*machine, w, weights, [&](std::span<std::byte> room) {
+      return blocks::load(w, room, from, {.allowed = models::is_tied_head});
+    });
   }
   std::string next(std::span<const std::int32_t> tokens, std::span<const float>& found) override {
     using namespace sextant;

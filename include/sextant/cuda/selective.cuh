@@ -138,11 +138,8 @@ struct selective {
                           int segments) {
     using walk = lanes::warp_walk<Design, Precision, Keys, Lanes, Own, Warps>;
     constexpr int channels = walk::layout::of_block;
-    const index_t tokens = x.v.template extent<axis::time>();
     if (blocks_of(x, channels) == 0) return {};
-    const index_t of_segment = (tokens + 8 * segments - 1) / (8 * segments) * 8;
-    lanes::segmentation cut{.count = segments > 1 ? int((tokens + of_segment - 1) / of_segment) : 1,
-                            .tokens = int(of_segment)};
+    lanes::segmentation cut = lanes::cut_into(segments, x.v.template extent<axis::time>());
     const auto start = [&](index_t of_block) {
       const dim3 grid(unsigned(blocks_of_head(x, channels) * of_block), unsigned(x.v.template extent<axis::head>()),
                       unsigned(sequences_of(x)));

@@ -10,12 +10,14 @@ namespace sextant::gpu::lanes {
 // finds what each of the others, but the last, makes of an empty state and by what it multiplies the one it is given; the
 // second adds these up, and walks through the tokens of all but segment 0. So both walk through one less than there are.
 // The forget gate makes the first pass short: it begins as near to the segment's end as whatever lies before is multiplied
-// by less than 2^-40, which forgets it in floats. Only where nothing is forgotten does it walk through whole segments.
+// by less than 2^-40, which forgets it in floats. Only where nothing is forgotten does it walk through whole segments. Where
+// segments are so long that this pays, segment 0 is a short one.
 
 /// How a call is cut.
 struct segmentation {
   int count = 1;            ///< segments of a sequence
-  int tokens = 0;           ///< of one; of the last, what is left
+  int first = 0;            ///< tokens of segment 0
+  int tokens = 0;           ///< of another; of the last, what is left
   bool first_pass = false;  ///< of all segments but the last, without outputs but for segment 0
   float* ends = nullptr;  ///< [B, H, count - 1, K, V]: the state after segment 0, and what others make of an empty one
   float* spans =
@@ -40,6 +42,17 @@ inline int segments_for(index_t warps, index_t tokens, int multiprocessors) {
 
 /// Segments shorter than this are walked through from their beginning: a look at them would cost as much.
 inline constexpr int worth_a_look = 1536;
+/// And where others are looked at, segment 0 has no more tokens than are not forgotten of many of them.
+inline constexpr int short_first = 1024;
+
+/// How a sequence of so many tokens is cut into `segments`, or fewer.
+inline segmentation cut_into(int segments, index_t tokens) {
+  if (segments <= 1) return {};
+  const auto share = [](index_t of, index_t among) { return (of + 8 * among - 1) / (8 * among) * 8; };
+  index_t first = share(tokens, segments), others = first;
+  if (others >= worth_a_look) first = short_first, others = share(tokens - first, segments - 1);
+  return {.count = int(1 + (tokens - first + others - 1) / others), .first = int(first), .tokens = int(others)};
+}
 
 /// What a lane's two channels read and leave where their sequence is cut.
 template <class Layout> struct segment_edges {
@@ -76,8 +89,9 @@ template <class Layout> struct segment_edges {
 
   /// Leaves the segment's tokens.
   __device__ __forceinline__ void keep(block_place& at, int segment) const {
-    const index_t from = index_t(segment) * cut.tokens, left = at.length - from;
-    at.template keep<Layout::reversed>(from, left < cut.tokens ? left : cut.tokens);
+    const index_t from = segment == 0 ? 0 : cut.first + index_t(segment - 1) * cut.tokens, left = at.length - from;
+    const int most = segment == 0 ? cut.first : cut.tokens;
+    at.template keep<Layout::reversed>(from, left < most ? left : most);
   }
   /// Of a first pass: leaves the segment's tokens that are not forgotten, and an empty state. Answers whether there are others.
   template <class Sequence>
