@@ -21,7 +21,8 @@ std::string fill_weights(const Machine& machine, Weights& w, typename Machine::m
   const std::size_t bytes = sextant::blocks::bytes(w);
   host_memory host(bytes);
   if (std::string error = fill(std::span<std::byte>(host.data(), bytes)); !error.empty()) return error;
-  if constexpr (std::is_same_v<typename Machine::memory, host_memory>) kept = std::move(host);  // which stays where it is
+  if constexpr (std::is_same_v<typename Machine::memory, host_memory>)
+    kept = std::move(host);  // which stays where it is
   else {
     kept = machine.take(bytes);
     machine.send(kept.data(), host.data(), bytes);
