@@ -55,7 +55,7 @@ TEST_CASE("turned from far along a sequence, and from before its beginning") {
 
 TEST_CASE("turned Mamba-2: heads that share keys in pairs, mild decays and strong ones") {
   if (!has_hopper()) return;
-  for (const index_t T : {1, 63, 64, 65, 449})
+  for (const index_t T : {33, 64, 65, 449})
     for (const index_t K : {64, 128}) {
       holds_from<bf16>(3, mamba2.with(along), {.B = 2, .T = T, .Hk = 1, .H = 6, .K = K, .V = 64},
                        {.initial_state = T % 2 == 1});

@@ -201,7 +201,7 @@ template <class Real, class Parts, bool Placed> struct recurrent_block {
 };
 
 template <class Real, class Parts, bool Placed>
-__global__ void __launch_bounds__(256) recurrent_kernel(const __grid_constant__ device_call<Real> c,
+__global__ void __launch_bounds__(256, 2) recurrent_kernel(const __grid_constant__ device_call<Real> c,
                                                         const __grid_constant__ Parts parts,
                                                         const __grid_constant__ block_memory memory, Real* workspace) {
   extern __shared__ __align__(16) unsigned char shared[];
