@@ -8,6 +8,7 @@
 
 #include <sextant/blocks/memory.hpp>
 #include <sextant/blocks/module.hpp>
+#include <sextant/blocks/shapes.hpp>
 #include <sextant/step.hpp>
 
 namespace sextant::blocks {
