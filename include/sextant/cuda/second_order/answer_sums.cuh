@@ -34,12 +34,7 @@ struct answer_sums : answer_block {
           for (int r = 0; r < 4; ++r)
             factor[t % 2][m + which][r] = multiply_pairs(columns[r], both(r % 2 ? lower : upper, which));
       }
-      ptx::begin_products();
-#pragma unroll
-      for (int m = 0; m < 4; ++m)
-        ptx::multiply<Token, true>(Y, factor[t % 2][m],
-                                   ptx::rows_across_sum(tiles_of_state, t * tile_bytes + m * 2048, 0), true);
-      ptx::commit_products();
+      add_tile<Token>(factor[t % 2], tiles_of_state, t);
     }
     ptx::wait_products<0>();
   }
@@ -75,12 +70,7 @@ struct answer_sums : answer_block {
                               (lane % 4 * 2 > at ? 0x0010 : 0x0054) | (lane % 4 * 2 + 1 > at ? 0x3200 : 0x7600));
           }
       }
-      ptx::begin_products();
-#pragma unroll
-      for (int m = 0; m < 4; ++m)
-        ptx::multiply<Token, true>(Y, factor[t % 2][m],
-                                   ptx::rows_across_sum(tiles_of_state, t * tile_bytes + m * 2048, 0), true);
-      ptx::commit_products();
+      add_tile<Token>(factor[t % 2], tiles_of_state, t);
     }
     ptx::wait_products<0>();
   }
@@ -117,6 +107,17 @@ struct answer_sums : answer_block {
     divisor[0] *= upper, divisor[1] *= lower;
 #pragma unroll
     for (int i = 0; i < 32; ++i) Y[i] *= i / 2 % 2 == 0 ? upper : lower;
+  }
+
+ private:
+  /// Begins the four products of a tile of the state.
+  template <class Token>
+  __device__ __forceinline__ void add_tile(const std::uint32_t (&factor)[4][4], std::uint32_t tiles_of_state, int tile) {
+    ptx::begin_products();
+#pragma unroll
+    for (int m = 0; m < 4; ++m)
+      ptx::multiply<Token, true>(Y, factor[m], ptx::rows_across_sum(tiles_of_state, tile * tile_bytes + m * 2048, 0), true);
+    ptx::commit_products();
   }
 };
 
