@@ -5,8 +5,8 @@
 #include <sextant/blocks/cuda/operations.cuh>
 
 #include "gpu_name.cuh"
-#include "replay.cuh"
 #include "roofline.hpp"
+#include "timed.cuh"
 
 #include <algorithm>  // clamp, max, min
 #include <memory>     // unique_ptr
@@ -56,44 +56,35 @@ gpu::matrix_products& products() {
 /// Registers call(set, stream) over sets of tensors in turn; make(pieces) makes one of them.
 template <class Make, class Call>
 void add_operation(const std::string& title, const work& least, const Make& make, const Call& call) {
-  benchmark::RegisterBenchmark(title.c_str(),
-                               [=](benchmark::State& state) {
-                                 try {
-                                   (void)products();  // made before anything is captured
-                                   pieces memory;
-                                   std::vector<decltype(make(memory))> sets;
-                                   const index_t wanted = std::clamp<index_t>(index_t(300e6 / least.bytes) + 1, 3, 64);
-                                   for (index_t i = 0; i < wanted; ++i) sets.push_back(make(memory));
-                                   must(cudaDeviceSynchronize());
-                                   const auto one = [&](int i, cudaStream_t on) {
-                                     if (const status done = call(sets[std::size_t(i) % sets.size()], on); !done)
-                                       throw std::runtime_error(done.what);
-                                   };
-                                   products().tune(true);
-                                   one(0, nullptr);
-                                   products().tune(false);
-                                   (void)replay(1, one).ms();
-                                   const replay many(int(std::max<index_t>(wanted, 64) / wanted * wanted), one);
-                                   std::vector<double> times;
-                                   for (auto _ : state) {
-                                     times = many.sorted_ms(2, 15);
-                                     state.SetIterationTime(times[times.size() / 2] * 1e-3);
-                                   }
-                                   const resource_times floor = times_of(least, h200(least.bytes));
-                                   state.counters["floor_ms"] = floor.floor_ms();
-                                   state.counters["of_floor"] = floor.floor_ms() / times[times.size() / 2];
-                                   state.counters["best_ms"] = times.front();
-                                   state.counters["bytes"] = least.bytes;
-                                   state.counters["flops"] = least.flops;
-                                   state.SetLabel(std::string("bound by ") + floor.binds());
-                                 } catch (const std::runtime_error& error) {
-                                   state.SkipWithError(error.what());
-                                   (void)cudaGetLastError();
-                                 }
-                               })
-      ->Unit(benchmark::kMillisecond)
-      ->UseManualTime()
-      ->Iterations(1);
+  add_timed(title, [=](benchmark::State& state) {
+    (void)products();  // made before anything is captured
+    pieces memory;
+    std::vector<decltype(make(memory))> sets;
+    const index_t wanted = std::clamp<index_t>(index_t(300e6 / least.bytes) + 1, 3, 64);
+    for (index_t i = 0; i < wanted; ++i) sets.push_back(make(memory));
+    must(cudaDeviceSynchronize());
+    const auto one = [&](int i, cudaStream_t on) {
+      if (const status done = call(sets[std::size_t(i) % sets.size()], on); !done)
+        throw std::runtime_error(done.what);
+    };
+    products().tune(true);
+    one(0, nullptr);
+    products().tune(false);
+    (void)replay(1, one).ms();
+    const replay many(int(std::max<index_t>(wanted, 64) / wanted * wanted), one);
+    std::vector<double> times;
+    for (auto _ : state) {
+      times = many.sorted_ms(2, 15);
+      state.SetIterationTime(times[times.size() / 2] * 1e-3);
+    }
+    const resource_times floor = times_of(least, h200(least.bytes));
+    state.counters["floor_ms"] = floor.floor_ms();
+    state.counters["of_floor"] = floor.floor_ms() / times[times.size() / 2];
+    state.counters["best_ms"] = times.front();
+    state.counters["bytes"] = least.bytes;
+    state.counters["flops"] = least.flops;
+    state.SetLabel(std::string("bound by ") + floor.binds());
+  });
 }
 
 template <class E> struct picture_set { blocks::image<E> x, y; };

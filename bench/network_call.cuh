@@ -13,7 +13,7 @@
 #include <sextant/cuda/forward.cuh>
 
 #include "gpu_name.cuh"
-#include "replay.cuh"
+#include "timed.cuh"
 
 namespace sextant::bench {
 
@@ -81,22 +81,6 @@ double time_call(benchmark::State& state, const device_bytes& memory, int count,
   state.counters["best_ms"] = times.front();
   state.counters["launches"] = many.launches();
   return times[times.size() / 2];
-}
-
-/// Registers a benchmark of one iteration, which times its replays by itself; what throws is the benchmark's error.
-template <class Time> void add_timed(const std::string& name, const Time& time) {
-  benchmark::RegisterBenchmark(name.c_str(),
-                               [time](benchmark::State& state) {
-                                 try {
-                                   time(state);
-                                 } catch (const std::runtime_error& error) {
-                                   state.SkipWithError(error.what());
-                                   (void)cudaGetLastError();
-                                 }
-                               })
-      ->Unit(benchmark::kMillisecond)
-      ->UseManualTime()
-      ->Iterations(1);
 }
 
 }  // namespace sextant::bench

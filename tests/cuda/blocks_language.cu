@@ -10,6 +10,7 @@
 
 #include "cuda/block_numbers.cuh"
 #include "cuda/block_products.cuh"
+#include "cuda/recorded.hpp"
 #include "language_judge.hpp"
 
 using namespace sextant;
@@ -102,19 +103,12 @@ template <class E, class Net> void check(const Net& net, index_t B, index_t T, d
   send(part(first, 1));
   CHECK(bool(call(on(for_one, for_one.size()), 1, to, {state.data()})));
   hold(first);
-  cudaGraph_t graph = nullptr;
-  cudaGraphExec_t decode = nullptr;
-  must(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
-  CHECK(bool(call(on(for_one, for_one.size()), 1, to, {state.data()})));
-  must(cudaStreamEndCapture(stream, &graph));
-  must(cudaGraphInstantiate(&decode, graph, 0));
+  const recorded decode(stream, [&] { return call(on(for_one, for_one.size()), 1, to, {state.data()}); });
   for (index_t t = first + 1; t < T; ++t) {
     send(part(t, 1));
-    must(cudaGraphLaunch(decode, stream));
+    decode.run();
     hold(t);
   }
-  must(cudaGraphExecDestroy(decode));
-  must(cudaGraphDestroy(graph));
   must(cudaStreamDestroy(stream));
 }
 

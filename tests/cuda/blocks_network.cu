@@ -12,6 +12,7 @@
 
 #include "cuda/block_numbers.cuh"
 #include "cuda/block_products.cuh"
+#include "cuda/recorded.hpp"
 #include "models/plain_vision.hpp"
 
 using namespace sextant;
@@ -45,20 +46,6 @@ template <class E> struct host_weights {
     });
   }
 };
-
-/// The same call in a graph, replayed once.
-template <class Call> void replay_once(cudaStream_t stream, const Call& call) {
-  cudaGraph_t graph = nullptr;
-  cudaGraphExec_t runnable = nullptr;
-  must(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
-  CHECK(call());
-  must(cudaStreamEndCapture(stream, &graph));
-  must(cudaGraphInstantiate(&runnable, graph, 0));
-  must(cudaGraphLaunch(runnable, stream));
-  must(cudaStreamSynchronize(stream));
-  must(cudaGraphExecDestroy(runnable));
-  must(cudaGraphDestroy(graph));
-}
 
 }  // namespace
 
@@ -96,7 +83,7 @@ TEST_CASE("MILA of one block to a stage in bfloat16 on pictures of any size, the
     MESSAGE("error ", error);
     CHECK(error <= 3e-2);
     const auto first = y.host();
-    replay_once(stream, run);
+    recorded(stream, run).run();
     (void)y.fetch();
     CHECK(std::memcmp(first.data(), y.host().data(), first.size() * sizeof(bfloat16)) == 0);
   }

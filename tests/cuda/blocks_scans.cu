@@ -11,6 +11,7 @@
 
 #include "cuda/block_numbers.cuh"
 #include "cuda/block_products.cuh"
+#include "cuda/recorded.hpp"
 #include "pictures_judge.hpp"
 
 using namespace sextant;
@@ -63,18 +64,9 @@ template <class E, class Net> void hold(const Net& net, index_t B, index_t H, in
   CHECK(error <= bound);
   const auto first = y.host();
 
-  cudaGraph_t graph = nullptr;
-  cudaGraphExec_t runnable = nullptr;
-  must(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
-  CHECK(bool(run(memory.size())));
-  must(cudaStreamEndCapture(stream, &graph));
-  must(cudaGraphInstantiate(&runnable, graph, 0));
-  must(cudaGraphLaunch(runnable, stream));
-  must(cudaStreamSynchronize(stream));
+  recorded(stream, [&] { return run(memory.size()); }).run();
   (void)y.fetch();
   CHECK(std::memcmp(first.data(), y.host().data(), first.size() * sizeof(E)) == 0);
-  must(cudaGraphExecDestroy(runnable));
-  must(cudaGraphDestroy(graph));
   must(cudaStreamDestroy(stream));
 }
 

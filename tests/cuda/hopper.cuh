@@ -70,6 +70,13 @@ void holds(const Design& design, const shape& s, const wishes& w = {}, const How
 template <class Element, class... Axes> void put(const view<const Element, Axes...>& x, index_t at, float number) {
   const_cast<Element*>(x.data())[at] = Element(number);
 }
+/// Makes the decays of keys alone: F(t, key) as a logarithm, in all batches and heads.
+template <class Decay> auto all_decays(const Decay& decay) {
+  return [decay](auto& p) {
+    const shape& s = p.size;
+    for (index_t i = 0; i < p.x.forget.size(); ++i) put(p.x.forget, i, decay(i / (s.H * s.K) % s.T, i % s.K));
+  };
+}
 
 constexpr auto plain = linear_attention.with(norm::none{}, map::identity{});
 constexpr auto decaying = plain.with(forget::log_decay<per::head>{});

@@ -19,14 +19,6 @@ constexpr auto all_switches =
 constexpr auto admitting = gla.with(map::elu_plus_one{}, input::softplus<per::head>{}, shortcut::learned{});
 constexpr auto admitting_back = decaying_keys.with(map::relu{}, input::sigmoid{}, order::reversed{});
 
-/// Makes the decays of some keys alone: F(t, key) as a logarithm, in all batches and heads.
-template <class Decay> auto all_decays(const Decay& decay) {
-  return [decay](auto& p) {
-    const shape& s = p.size;
-    for (index_t i = 0; i < p.x.forget.size(); ++i) put(p.x.forget, i, decay(i / (s.H * s.K) % s.T, i % s.K));
-  };
-}
-
 }  // namespace
 
 TEST_CASE("any number of tokens, keys and channels, with and without a state") {

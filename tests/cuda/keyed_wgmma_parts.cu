@@ -38,14 +38,6 @@ template <class Design> void holds_at(const Design& design, const shape& s, cons
   CHECK(error_at(design, s, w, position, unchanged) <= tolerance<bf16>);
 }
 
-/// Makes the decays alone: F(t, key) as a logarithm, in all batches and heads.
-template <class Decay> auto all_decays(const Decay& decay) {
-  return [decay](auto& p) {
-    const shape& s = p.size;
-    for (index_t i = 0; i < p.x.forget.size(); ++i) put(p.x.forget, i, decay(i / (s.H * s.K) % s.T, i % s.K));
-  };
-}
-
 }  // namespace
 
 TEST_CASE("a normaliser: any number of tokens, keys and channels, with and without a state") {

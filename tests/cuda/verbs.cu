@@ -5,6 +5,7 @@
 #include <cstring>  // strstr
 
 #include "cuda/device_problem.cuh"
+#include "cuda/recorded.hpp"
 
 using namespace sextant;
 using namespace sextant::test;
@@ -108,17 +109,8 @@ TEST_CASE("a call in a CUDA graph") {
   device_problem device(answer);
   cudaStream_t handle;
   must(cudaStreamCreate(&handle));
-  must(cudaStreamBeginCapture(handle, cudaStreamCaptureModeThreadLocal));
-  const status done = forward(answer.design, gpu::stream{.handle = handle}, device.x);
-  cudaGraph_t graph;
-  must(cudaStreamEndCapture(handle, &graph));
-  CHECK(bool(done));
-  cudaGraphExec_t executable;
-  must(cudaGraphInstantiate(&executable, graph, 0));
-  must(cudaGraphLaunch(executable, handle));
+  recorded(handle, [&] { return forward(answer.design, gpu::stream{.handle = handle}, device.x); }).run();
   device.give();
   CHECK(compare(answer, judge).worst() <= 5e-5);
-  must(cudaGraphExecDestroy(executable));
-  must(cudaGraphDestroy(graph));
   must(cudaStreamDestroy(handle));
 }

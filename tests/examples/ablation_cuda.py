@@ -32,6 +32,8 @@ if done.returncode != 0:
     assert done.stderr.startswith("ablation: backend cuda: "), done
     if "no GPU" in done.stderr:
         print("skipped: there is no GPU here:", done.stderr.strip())
+    else:
+        assert "this build" in done.stderr, done
     sys.exit(0)
 
 names = run("--list").stdout.splitlines()

@@ -110,13 +110,13 @@ struct answer_sums : answer_block {
   }
 
  private:
-  /// Begins the four products of a tile of the state.
+  /// Begins the four products of tile t of the state.
   template <class Token>
-  __device__ __forceinline__ void add_tile(const std::uint32_t (&factor)[4][4], std::uint32_t tiles_of_state, int tile) {
+  __device__ __forceinline__ void add_tile(const std::uint32_t (&factor)[4][4], std::uint32_t tiles_of_state, int t) {
     ptx::begin_products();
 #pragma unroll
     for (int m = 0; m < 4; ++m)
-      ptx::multiply<Token, true>(Y, factor[m], ptx::rows_across_sum(tiles_of_state, tile * tile_bytes + m * 2048, 0), true);
+      ptx::multiply<Token, true>(Y, factor[m], ptx::rows_across_sum(tiles_of_state, t * tile_bytes + m * 2048, 0), true);
     ptx::commit_products();
   }
 };
