@@ -8,6 +8,7 @@
 #include <string>     // string
 #include <vector>     // vector
 
+#include "cold_calls.cuh"
 #include "device_call.cuh"
 #include "gpu_name.cuh"
 #include "replay.cuh"
@@ -23,8 +24,9 @@ inline constexpr double replay_ms = 4, most_ms = 600;
 inline constexpr int most_replays = 31;
 
 /// Times `call(x, stream)` on sets of inputs in turn; the benchmark's time is the median of the replays. Counters: what the
-/// call must do (bytes, flops, exps, as rates), its launches, its floor at the copy rate of its size, and the fraction of it
-/// that the median reaches. prepare(x) comes before anything is captured and gives the label, to which comes what binds the floor.
+/// call must do (bytes, flops, exps, as rates), its launches, its floor at the copy rate of its size, the fraction of it that
+/// the median reaches, and the time of a call by itself (cold_ms). prepare(x) comes before anything is captured and gives the
+/// label, to which comes what binds the floor.
 template <class Precision, class Design, class Prepare, class Call>
 void time_on_gpu(benchmark::State& state, const test::shape& s, bool states, const work& least, const Prepare& prepare,
                  const Call& call) {
@@ -58,6 +60,7 @@ void time_on_gpu(benchmark::State& state, const test::shape& s, bool states, con
     state.counters["tokens"] = rate(double(s.B * s.T));
     state.counters["launches"] = many.launches();
     state.counters["best_ms"] = times.front();
+    state.counters["cold_ms"] = cold_ms(int(std::clamp(most_ms / 2 / times.front(), 3.0, double(most_replays))), one);
     state.counters["floor_ms"] = floor.floor_ms();
     state.counters["of_floor"] = floor.floor_ms() / times[times.size() / 2];
     state.SetLabel(label + "; bound by " + floor.binds());

@@ -5,7 +5,8 @@ bench/results/h200/<program>.json is ours, as bench/record.py writes it. peers.j
 {"peer", "case", "shape", "dtype", "median_ms", "date", "gpu", "version"}: `case`, `shape` and `dtype` as in our
 benchmarks' names ("mamba2", "B8_T4096_Hk1_H32_K128_V64", "bf16"; "mamba2/step" for decode), so that the two meet. A peer
 timed in one run with ours may say so by "ratio_to_ours", its time over ours there, which then counts; "workspace" is what
-it needs of memory beyond inputs and outputs, in bytes.
+it needs of memory beyond inputs and outputs, in bytes. "cold_ms" is the time of calls made one by one (bench/cold_calls.cuh),
+ours as well as a peer's.
 """
 import json
 import re
@@ -61,6 +62,8 @@ def line(row, peer):
     case, shape, dtype = parts(row["name"])
     cells = [f"`{case}`", shape_words(shape), dtype, ms(row["median_ms"]), ms(row["floor_ms"]), f"{100 * row['of_floor']:.0f} %"]
     cells += [peer[0]["peer"], ms(peer[0]["median_ms"]), f"{peer[1]:.2f}x"] if peer else ["-", "-", "-"]
+    ours, its = row.get("cold_ms"), peer[0].get("cold_ms") if peer else None
+    cells += [ms(ours) if ours else "-", ms(its) if its else "-", f"{its / ours:.2f}x" if ours and its else "-"]
     return "| " + " | ".join(cells) + " |"
 
 
@@ -77,8 +80,9 @@ def table(results, programs, short):
         return ["Not measured yet."]
     peers, shown = load(results, "peers") or [], []
     lines = [f"Median milliseconds; {where(records)}. Floor: the least time that bytes, products, exponentials or "
-             "instructions need on this GPU. Ratio: the peer's time over ours.", "",
-             "| design | shape | io | ms | floor | of the floor | peer | its ms | ratio |", "|---|---|---|---|---|---|---|---|---|"]
+             "instructions need on this GPU. Ratio: the peer's time over ours. The last three columns: calls made one by one.", "",
+             "| design | shape | io | ms | floor | of the floor | peer | its ms | ratio | one call | its | ratio |",
+             "|---" * 12 + "|"]
     for row in (row for r in records for row in r["rows"]):
         found = beside(row, peers)
         if not short or (found and parts(row["name"])[1] in USUAL):

@@ -72,8 +72,8 @@ def cpu_rows(run):
 
 
 # Counters that a row of a GPU has where its benchmark has them, and decimals that are kept of them.
-COUNTERS = {"floor_ms": 5, "of_floor": 4, "bytes": 0, "flops": 0, "exps": 0, "workspace": 0, "launches": 2, "images": 1,
-            "tokens_per_s": 1, "memory_mb": 1}
+COUNTERS = {"cold_ms": 5, "floor_ms": 5, "of_floor": 4, "bytes": 0, "flops": 0, "exps": 0, "workspace": 0, "launches": 2,
+            "images": 1, "tokens_per_s": 1, "memory_mb": 1}
 
 
 def cuda_rows(run):
@@ -107,7 +107,7 @@ def record_cuda(runs, results):
 
 def record_peers(new, results):
     """Older rows that the new ones do not replace stay."""
-    fields = ("peer", "case", "shape", "dtype", "median_ms", "ratio_to_ours", "workspace", "date", "gpu", "version")
+    fields = ("peer", "case", "shape", "dtype", "median_ms", "cold_ms", "ratio_to_ours", "workspace", "date", "gpu", "version")
 
     def case(row):
         return row["case"], row["shape"], row["dtype"], row["peer"]

@@ -31,7 +31,8 @@ with tempfile.TemporaryDirectory() as folder:
 
     ours = {"case": "mamba2", "shape": "B8_T4096_Hk1_H32_K128_V64", "dtype": "bf16"}
     ours |= {"date": "2026-01-01", "version": "v1", "gpu": "NVIDIA H200"}
-    peers = [{"peer": "slow", **ours, "median_ms": 1.0}, {"peer": "quick", **ours, "median_ms": 0.5, "ratio_to_ours": 2.4},
+    peers = [{"peer": "slow", **ours, "median_ms": 1.0},
+             {"peer": "quick", **ours, "median_ms": 0.5, "ratio_to_ours": 2.4, "cold_ms": 0.8},
              {"peer": "another", **ours, "dtype": "fp32", "median_ms": 0.1}]
     old = [{"peer": "slow", **ours, "median_ms": 9.0}, {"peer": "slow", **ours, "case": "gla", "median_ms": 9.0}]
     for rows in (old, peers):
@@ -40,11 +41,12 @@ with tempfile.TemporaryDirectory() as folder:
     kept = json.loads((results / "h200" / "peers.json").read_text(encoding="utf-8"))
     assert [(p["case"], p["median_ms"]) for p in kept if p["peer"] == "slow"] == [("gla", 9.0), ("mamba2", 1.0)]
     assert len(kept) == 4
-    line = "| `mamba2` | B8 T4096 H32 K128 V64, 1 q and k | bf16 | 0.200 | 0.075 | 38 % | quick | 0.500 | 2.40x |"
+    line = "| `mamba2` | B8 T4096 H32 K128 V64, 1 q and k | bf16 | 0.200 | 0.075 | 38 % | "
+    line += "quick | 0.500 | 2.40x | 0.250 | 0.800 | 3.20x |"
     holds(line, call(bench / "report.py", "--results", results, "--print", "gpu").stdout)
     both = call(bench / "report.py", "--results", results, "--print", "gpu_prefill").stdout
     holds(line, both)
-    holds("| slow | 1.000 | 5.00x |", both)
+    holds("| slow | 1.000 | 5.00x | 0.250 | - | - |", both)
     holds("Peers: v1 (2026-01-01)", both)
     assert "another" not in both
     short = [{"peer": "quick", **ours, "case": "gla", "shape": "B1_T512_Hk16_H16_K128_V128", "median_ms": 0.024}]
