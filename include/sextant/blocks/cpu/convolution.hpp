@@ -5,30 +5,57 @@
 #include <type_traits>  // type_identity_t
 
 #include <sextant/blocks/cpu/product.hpp>
+#include <sextant/blocks/cpu/row_vectors.hpp>
 #include <sextant/blocks/shapes.hpp>
 
 namespace sextant::cpu::inline SEXTANT_CPU_ISA {
 
 namespace detail {
 
+/// Whether pixels lie as rows of equal distance, those of the next line behind those of the last.
+template <class E> bool in_rows(const blocks::image<E>& x) {
+  const index_t line = x.template extent<axis::column>() * x.template stride<axis::column>();
+  return x.template stride<axis::row>() == line &&
+         x.template stride<axis::batch>() == x.template extent<axis::row>() * line;
+}
+/// Where pixel i of all pictures begins; null where there is no memory.
+template <class E> struct pixels {
+  blocks::image<E> x;
+  bool rows;
+  explicit pixels(const blocks::image<E>& image) : x(image), rows(in_rows(image)) {}
+  E* operator()(index_t i) const {
+    if (x.data() == nullptr) return nullptr;
+    if (rows) return x.data() + i * x.template stride<axis::column>();
+    const index_t H = x.template extent<axis::row>(), W = x.template extent<axis::column>();
+    return &x(i / (H * W), i / W % H, i % W, 0);
+  }
+};
+
+template <class Real, class E> void copy_row(const E* from, index_t count, Real* to) {
+  vectors_of<Real>(count, [&](index_t i, auto whole, index_t n) {
+    store_some(load_some<Real>(from + i, whole, n), to + i, whole, n);
+  });
+}
 /// The k x k pixels around one of the result, [k][k][I]; zeros beyond the picture.
 template <class E, class Real>
 void surroundings(const blocks::image<const E>& x, const blocks::modules::convolution<E>& w, index_t n, index_t i,
                   index_t j, Real* to) {
-  constexpr index_t lanes = simd<Real>::lanes;
   const index_t I = w.inputs(), H = x.template extent<axis::row>(), W = x.template extent<axis::column>();
-  for (index_t a = 0; a < w.kernel; ++a)
-    for (index_t b = 0; b < w.kernel; ++b, to += I) {
-      const index_t row = i * w.stride - w.padding + a, column = j * w.stride - w.padding + b;
-      if (row < 0 || row >= H || column < 0 || column >= W) {
-        for (index_t c = 0; c < I; ++c) to[c] = Real(0);
-        continue;
-      }
-      const E* const from = &x(n, row, column, 0);
-      index_t c = 0;
-      for (; c + lanes <= I; c += lanes) simd<Real>::load(from + c).store(to + c);
-      for (; c < I; ++c) to[c] = Real(from[c]);
+  const index_t left = j * w.stride - w.padding;
+  const bool inside = left >= 0 && left + w.kernel <= W && x.template stride<axis::column>() == I;
+  for (index_t a = 0; a < w.kernel; ++a) {
+    const index_t line = i * w.stride - w.padding + a;
+    if (inside && line >= 0 && line < H) {
+      copy_row<Real>(&x(n, line, left, 0), w.kernel * I, to);
+      to += w.kernel * I;
+      continue;
     }
+    for (index_t b = 0; b < w.kernel; ++b, to += I) {
+      if (line >= 0 && line < H && left + b >= 0 && left + b < W) copy_row<Real>(&x(n, line, left + b, 0), I, to);
+      else
+        for (index_t c = 0; c < I; ++c) to[c] = Real(0);
+    }
+  }
 }
 
 }  // namespace detail
@@ -38,7 +65,7 @@ template <block_backend On, class E>
 std::size_t convolution_bytes(const On& on, index_t batch, index_t height, index_t width,
                               const blocks::modules::convolution<E>& w) {
   const index_t n = batch * w.pixels(height) * w.pixels(width);
-  return worker_bytes(on, detail::product_tiles<E>(n, w.outputs(), w.product().inputs(), workers(on), true).bytes());
+  return detail::product_bytes<E>(n, w.outputs(), w.product().inputs(), workers(on), true);
 }
 
 /// y = act(conv(x) + b) + plus, + x where `plus_input`, with sums in float (double for double). y overlaps x nowhere;
@@ -56,19 +83,21 @@ status convolution(const On& on, std::type_identity_t<blocks::image<const E>> x,
   if (on.memory.bytes < convolution_bytes(on, x.template extent<axis::batch>(), x.template extent<axis::row>(),
                                           x.template extent<axis::column>(), w))
     return {errc::workspace, "convolution: fewer bytes than convolution_bytes() says"};
-  const detail::product_tiles<E> tiles(n, w.outputs(), matrix.inputs(), workers(on), true);
-  const auto at = [&](const auto& picture, index_t i) { return &picture(i / (H * W), i / W % H, i % W, 0); };
+  const detail::pixels<const E> of_x(x), of_plus(after.plus);
+  const detail::pixels<E> of_y(y);
+  const bool as_they_lie = w.kernel == 1 && w.stride == 1 && w.padding == 0 && of_x.rows;
   detail::product(
-      on, tiles, n, matrix, after.act,
+      on, n, matrix, true, after.act,
       [&](index_t first, index_t height, Real* copies) {
+        if (as_they_lie)
+          return detail::as_real(of_x(first), x.template stride<axis::column>(), height, matrix.inputs(), copies);
         for (index_t r = 0; r < height; ++r)
           detail::surroundings<E, Real>(x, w, (first + r) / (H * W), (first + r) / W % H, (first + r) % W,
                                         copies + r * matrix.inputs());
         return matrix_rows<const Real>{copies, matrix.inputs()};
       },
       [&](index_t i) {
-        return detail::row_of_result<E>{at(y, i), nullptr, after.plus ? at(after.plus, i) : nullptr,
-                                        after.plus_input ? at(x, i) : nullptr};
+        return detail::row_of_result<E>{of_y(i), nullptr, of_plus(i), after.plus_input ? of_x(i) : nullptr};
       });
   return {};
 }

@@ -4,7 +4,9 @@
 
 #include <cstddef>  // size_t
 
-#include <sextant/blocks/cpu/product.hpp>
+#include <sextant/blocks/cpu/finish.hpp>
+#include <sextant/blocks/cpu/items.hpp>
+#include <sextant/blocks/module.hpp>
 
 namespace sextant::cpu::inline SEXTANT_CPU_ISA::detail {
 
@@ -42,6 +44,16 @@ SEXTANT_INLINE void dot_products(const E* const (&x)[few_rows], const E* const (
     for (index_t j = 0; j < outputs_at_once; ++j) sums[r * step + j] = sum(all[j][r]);
 }
 
+/// The same for up to few_rows rows.
+template <class E, class Real>
+SEXTANT_INLINE void dot_products_of(index_t rows, const E* const (&x)[few_rows], const E* const (&w)[outputs_at_once],
+                                    index_t inputs, Real* sums, index_t step) {
+  if (rows == 1) dot_products<1>(x, w, inputs, sums, step);
+  else if (rows == 2) dot_products<2>(x, w, inputs, sums, step);
+  else if (rows == 3) dot_products<3>(x, w, inputs, sums, step);
+  else dot_products<4>(x, w, inputs, sums, step);
+}
+
 /// The rows x W^T and what follows them; n is at most few_rows, row(i) a row_of_result.
 template <class On, class E, class Row>
 void product_of_few(const On& on, const blocks::rows<const E>& x, const blocks::modules::linear<E>& w,
@@ -58,11 +70,7 @@ void product_of_few(const On& on, const blocks::rows<const E>& x, const blocks::
         const E* weights[outputs_at_once];
         for (index_t k = 0; k < outputs_at_once; ++k)
           weights[k] = w.weight.data() + (o + (j + k < count ? j + k : count - 1)) * I;
-        Real* const to = sums + j;
-        if (n == 1) dot_products<1>(rows, weights, I, to, outputs_of_few);
-        else if (n == 2) dot_products<2>(rows, weights, I, to, outputs_of_few);
-        else if (n == 3) dot_products<3>(rows, weights, I, to, outputs_of_few);
-        else dot_products<4>(rows, weights, I, to, outputs_of_few);
+        dot_products_of(n, rows, weights, I, sums + j, outputs_of_few);
       }
       with_activation(activation, [&](auto act) {
         for (index_t r = 0; r < n; ++r)

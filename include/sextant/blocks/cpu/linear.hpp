@@ -14,7 +14,7 @@ namespace sextant::cpu::inline SEXTANT_CPU_ISA {
 template <block_backend On, class E>
 std::size_t linear_bytes(const On& on, index_t n, const blocks::modules::linear<E>& w) {
   if (n <= detail::few_rows) return 0;
-  return worker_bytes(on, detail::product_tiles<E>(n, w.outputs(), w.inputs(), workers(on), false).bytes());
+  return detail::product_bytes<E>(n, w.outputs(), w.inputs(), workers(on), false);
 }
 
 /// y = act(x W^T + b) (.) times + plus, with sums in float (double for double). y overlaps x nowhere; times and plus
@@ -33,9 +33,8 @@ status linear(const On& on, std::type_identity_t<blocks::rows<const E>> x, const
                                     nullptr};
   };
   if (n <= detail::few_rows) return detail::product_of_few(on, x, w, after.act, result), status{};
-  const detail::product_tiles<E> tiles(n, w.outputs(), I, workers(on), false);
   detail::product(
-      on, tiles, n, w, after.act,
+      on, n, w, false, after.act,
       [&](index_t first, index_t height, blocks::accumulator_of<E>* copies) {
         return detail::as_real(blocks::row_at(x, first), x.template stride<axis::row>(), height, I, copies);
       },

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file  The matrix product of some dozens of rows on the CPU: x is transposed, every weight is read once, where it lies.
+#pragma once
+
+#include <cstddef>      // byte, size_t
+#include <cstdint>      // uintptr_t
+#include <type_traits>  // integral_constant, is_same_v
+
+#include <sextant/blocks/cpu/few_rows.hpp>
+#include <sextant/blocks/cpu/finish.hpp>
+#include <sextant/blocks/cpu/items.hpp>
+#include <sextant/blocks/module.hpp>
+#include <sextant/cpu/matrix.hpp>
+#include <sextant/cpu/transpose.hpp>
+
+namespace sextant::cpu::inline SEXTANT_CPU_ISA::detail {
+
+/// How y^T = W x^T is divided. x^T lies in panels of up to three vectors of rows, [panel][I][vectors][lanes], that all
+/// workers read; up to few_rows rows behind the last whole vector stay as they are and meet the weights in dot products.
+/// A tile is a run of outputs of some panels.
+template <class E> struct some_rows {
+  using Real = blocks::accumulator_of<E>;
+  static constexpr bool plain = std::is_same_v<E, Real>;
+  static constexpr index_t lanes = native_lanes<Real>;
+  static constexpr index_t widest = 3 * lanes;             // rows of a panel
+  static constexpr index_t at_once = 48;                   // outputs
+  static constexpr index_t most_bytes = index_t(1) << 20;  // of x^T, so that it stays in a core's second cache
+
+  /// The most rows that are best multiplied this way: beyond, transposing them and the result costs more than transposing
+  /// the weights does, which come from farther away.
+  static index_t most(index_t O, index_t I) {
+    if (O == 0 || I == 0) return 0;
+    const index_t by_cost = 2 * I * O / (I + O), by_bytes = most_bytes / (I * index_t(sizeof(Real)));
+    return by_cost < by_bytes ? by_cost : by_bytes;
+  }
+
+  index_t n, inputs, vectors, rest, panels;  // rest: rows that meet the weights in dot products
+  index_t runs, across, down;                // runs of `lanes` outputs; tiles
+
+  some_rows(index_t rows, index_t O, index_t I, int workers)
+      : n(rows), inputs(I), vectors(rows / lanes), rest(rows % lanes), runs((O + lanes - 1) / lanes) {
+    if (rest > few_rows) ++vectors, rest = 0;
+    panels = (vectors * lanes + widest - 1) / widest;
+    across = runs < workers ? runs : index_t(workers);
+    down = across > 0 && across < workers && panels > 1 ? index_t(workers) / across : 1;
+    if (down > panels && panels > 0) down = panels;
+  }
+  /// The first vector of a panel; the panel's last is the next one's first.
+  index_t first_vector(index_t panel) const { return vectors * panel / panels; }
+
+  struct shared_memory {
+    Real *transposed, *rest;
+  };
+  shared_memory take_shared(arena& memory) const {
+    return {memory.take<Real>(vectors * lanes * inputs), memory.take<Real>(rest * inputs)};
+  }
+  struct memory_of_worker {
+    Real *of_x, *of_w, *across, *sums;
+  };
+  memory_of_worker take(arena& memory) const {
+    return {memory.take<Real>(lanes * inputs), plain ? nullptr : memory.take<Real>(at_once * inputs),
+            memory.take<Real>(at_once * widest), memory.take<Real>(widest * at_once)};
+  }
+  std::size_t shared_bytes() const {
+    arena memory;
+    return (void)take_shared(memory), memory.used;
+  }
+  std::size_t own_bytes() const {
+    arena memory;
+    return (void)take(memory), memory.used;
+  }
+  std::size_t bytes(int workers) const { return shared_bytes() + std::size_t(workers) * own_bytes() + line_bytes; }
+};
+
+/// to[o][r] = w_o . x_r of `Rows` rows of weights and a panel of `Vectors` vectors of rows of x. Meanwhile the rows of
+/// weights that lie behind are asked for, a line every few multiply-adds: they come from memory, in more streams than
+/// hardware foresees.
+template <class Real, int Rows, int Vectors>
+[[gnu::noinline]] void multiply_weights(const Real* w, index_t I, const Real* panel, Real* to, index_t to_row,
+                                        const Real* behind) {
+  using number = simd<Real>;
+  constexpr int lanes = number::lanes;
+  number sum[std::size_t(Rows * Vectors)];
+  unroll<Rows * Vectors>([&](auto j) __attribute__((always_inline)) { sum[j] = Real(0); });
+  for (index_t i = 0; i < I; ++i, panel += Vectors * lanes, behind += Rows) {
+    __builtin_prefetch(behind, 0, 3);
+    number x[std::size_t(Vectors)];
+    unroll<Vectors>([&](auto v) __attribute__((always_inline)) { x[v] = number::load(panel + v * lanes); });
+    unroll<Rows>([&](auto r) __attribute__((always_inline)) {
+      const number weight = w[r * I + i];
+      unroll<Vectors>([&](auto v) __attribute__((always_inline)) {
+        sum[r * Vectors + v] = fma(weight, x[v], sum[r * Vectors + v]);
+      });
+    });
+  }
+  unroll<Rows * Vectors>([&](auto j) __attribute__((always_inline)) {
+    sum[j].store(to + j / Vectors * to_row + j % Vectors * lanes);
+  });
+}
+
+/// The same for `count` rows of weights, behind which `left` more lie.
+template <class Real, int Vectors>
+void multiply_by_panel(index_t count, index_t left, index_t I, const Real* w, const Real* panel, Real* to,
+                       index_t to_row) {
+  // As many sums as leave room in 16 (AVX-512: 32) registers.
+  constexpr int most = SEXTANT_CPU_BYTES == 64 ? (Vectors == 3 ? 8 : 12) : Vectors == 3 ? 4 : Vectors == 2 ? 6 : 12;
+  for (index_t o = 0; o < count;) {
+    const index_t rows = count - o >= most ? most : count - o >= 4 ? 4 : 1;
+    const Real* const behind = o + 2 * rows <= count + left ? w + rows * I : w;
+    if (rows == 1) multiply_weights<Real, 1, Vectors>(w, I, panel, to, to_row, behind);
+    else if (rows == 4) multiply_weights<Real, 4, Vectors>(w, I, panel, to, to_row, behind);
+    else multiply_weights<Real, most, Vectors>(w, I, panel, to, to_row, behind);
+    o += rows, w += rows * I, to += rows * to_row;
+  }
+}
+
+/// sums[r][o] = x_r . w_o of up to few_rows rows of x and `count` rows of weights.
+template <class Real>
+void multiply_by_rest(index_t count, index_t rest, index_t I, const matrix_rows<const Real>& w, const Real* x,
+                      const matrix_rows<Real>& sums) {
+  const Real* rows[few_rows] = {};
+  for (index_t r = 0; r < rest; ++r) rows[r] = x + r * I;
+  for (index_t j = 0; j < count; j += outputs_at_once) {
+    const Real* weights[outputs_at_once];
+    for (index_t k = 0; k < outputs_at_once; ++k) weights[k] = w.data + (j + k < count ? j + k : count - 1) * w.row;
+    dot_products_of(rest, rows, weights, I, sums.data + j, sums.row);
+  }
+}
+
+/// The rows x W^T and what follows them, as in product_of_many().
+template <class On, class E, class Source, class Row>
+void product_of_some(const On& on, const some_rows<E>& d, const blocks::modules::linear<E>& w,
+                     blocks::activation activation, const Source& source, const Row& row) {
+  using Real = typename some_rows<E>::Real;
+  constexpr bool plain = some_rows<E>::plain;
+  constexpr index_t lanes = some_rows<E>::lanes, widest = some_rows<E>::widest, at_once = some_rows<E>::at_once;
+  const index_t I = w.inputs(), O = w.outputs();
+  const std::uintptr_t memory = reinterpret_cast<std::uintptr_t>(aligned(on.memory.data));
+  arena of_all{memory, 0};
+  const auto shared = d.take_shared(of_all);
+  const auto of_worker = [&](int worker) {
+    arena own{memory + of_all.used + std::size_t(worker) * d.own_bytes(), 0};
+    return d.take(own);
+  };
+  each_item(on, d.vectors + (d.rest > 0 ? 1 : 0), [&](index_t v, int worker) {
+    Real* const copies = of_worker(worker).of_x;
+    const index_t first = v * lanes, height = d.n - first < lanes ? d.n - first : lanes;
+    matrix_rows<const Real> x = source(first, height, copies);
+    if (v == d.vectors || (height < lanes && x.data != copies)) {
+      Real* const to = v == d.vectors ? shared.rest : copies;
+      for (index_t r = 0; r < height; ++r)
+        for (index_t i = 0; i < I; ++i) to[r * I + i] = x.data[r * x.row + i];
+      x = {to, I};
+    }
+    if (v == d.vectors) return;
+    for (index_t i = height * I; i < lanes * I; ++i) copies[i] = Real(0);  // if there are fewer rows than lanes
+    index_t panel = v * d.panels / d.vectors;
+    while (d.first_vector(panel + 1) <= v) ++panel;
+    const index_t begin = d.first_vector(panel), vectors = d.first_vector(panel + 1) - begin;
+    transpose<Real>(lanes, I, x, {shared.transposed + begin * lanes * I + (v - begin) * lanes, vectors * lanes});
+  });
+  each_item(on, d.across * d.down, [&](index_t item, int worker) {
+    const auto own = of_worker(worker);
+    const index_t part = item / d.down, first_panel = d.panels * (item % d.down) / d.down;
+    const index_t last_panel = d.panels * (item % d.down + 1) / d.down;
+    const index_t end = d.runs * (part + 1) / d.across * lanes, last = end < O ? end : O;
+    for (index_t o = d.runs * part / d.across * lanes; o < last; o += at_once) {
+      const index_t count = last - o < at_once ? last - o : at_once;
+      const matrix_rows<const Real> weights = as_real(w.weight.data() + o * I, I, count, I, own.of_w);
+      const E* const bias = w.biased() ? w.bias.data() + o : nullptr;
+      const auto finish = [&](index_t first, index_t height) {
+        with_activation(activation, [&](auto act) {
+          for (index_t r = 0; r < height; ++r)
+            finish_row<decltype(act)::value, E, Real>(own.sums + r * at_once, o, count, bias, row(first + r));
+        });
+      };
+      for (index_t panel = first_panel; panel < last_panel; ++panel) {
+        const index_t begin = d.first_vector(panel), vectors = d.first_vector(panel + 1) - begin;
+        const index_t first = begin * lanes, left = d.n - first;
+        const auto by_panel = [&](auto wide) {
+          multiply_by_panel<Real, decltype(wide)::value>(count, plain && panel == first_panel ? last - o - count : 0, I,
+                                                         weights.data, shared.transposed + first * I, own.across,
+                                                         widest);
+        };
+        if (vectors == 3) by_panel(std::integral_constant<int, 3>{});
+        else if (vectors == 2) by_panel(std::integral_constant<int, 2>{});
+        else by_panel(std::integral_constant<int, 1>{});
+        transpose<Real>(count, vectors * lanes, {own.across, widest}, {own.sums, at_once});
+        finish(first, left < vectors * lanes ? left : vectors * lanes);
+      }
+      if (d.rest > 0 && item % d.down == d.down - 1) {
+        multiply_by_rest<Real>(count, d.rest, I, weights, shared.rest, {own.sums, at_once});
+        finish(d.n - d.rest, d.rest);
+      }
+    }
+  });
+}
+
+}  // namespace sextant::cpu::inline SEXTANT_CPU_ISA::detail
