@@ -50,6 +50,7 @@ template <class Real> struct global {
     const index_t part = item % d.parts, bundle = item / d.parts % d.bundles;
     first = d.first_column(part), last = d.first_column(part + 1);
     window w;
+    w.ahead = 16;
     w.n = item / d.parts / d.bundles;
     for (index_t g = d.first_key_head(bundle); g < d.first_key_head(bundle + 1); ++g) {
       turning.start(p, g);

@@ -8,9 +8,11 @@ namespace sextant::cpu::inline SEXTANT_CPU_ISA {
 
 /// Some tokens of one head of one sequence, and some of its channels.
 struct window {
-  index_t n = 0, h = 0;    // sequence, head
+  index_t n = 0, h = 0;       // sequence, head
   index_t t = 0, count = 0;   // first token, number of tokens
   index_t v = 0, values = 0;  // first channel, number of channels
+  // Rows of one head lie apart, so that no hardware foresees them: how many tokens ahead the caches are asked for them.
+  index_t ahead = 0;
 };
 
 /// Whether a tensor's channels are numbers of type Real, one after another: read where they are.
@@ -28,6 +30,15 @@ template <class Real> token_rows rows_of(const plan<Real>& p, const tensor<Real>
   return {x.at(p.batch(w.n), p.place(w.n, w.t), head), p.direction() * x.time};
 }
 
+/// Asks the caches for the row that is `w.ahead` tokens ahead of token t of the window: `count` numbers `stride` bytes
+/// apart from `offset` bytes on, if they lie one after another.
+template <class Real>
+SEXTANT_INLINE void ask_ahead(const plan<Real>& p, const tensor<Real>& x, const window& w, const token_rows& rows,
+                              index_t t, index_t offset, index_t stride, index_t count) {
+  if (w.ahead == 0 || stride != x.element || w.t + t + w.ahead >= p.length(w.n)) return;
+  const std::byte* const row = rows.first + (t + w.ahead) * rows.step + offset;
+  for (index_t i = 0; i < count * stride; i += 64) __builtin_prefetch(row + i, 0, 3);
+}
 /// One number per token: out[count].
 template <class Real> void read_numbers(const plan<Real>& p, const tensor<Real>& x, const window& w, Real* out) {
   if (w.count == 0) return;
@@ -41,6 +52,7 @@ void read_rows(const plan<Real>& p, const tensor<Real>& x, const window& w, inde
                index_t stride, index_t count, Real* out, index_t ld, index_t whole = 0) {
   const token_rows rows = rows_of(p, x, w, head);
   for (index_t t = 0; t < w.count; ++t) {
+    ask_ahead(p, x, w, rows, t, offset, stride, count);
     x.read(rows.first + t * rows.step + offset, stride, count, out + t * ld);
     zero_tail(out + t * ld, count, whole > 0 ? whole : ld);
   }
@@ -61,6 +73,7 @@ void read_mapped(const plan<Real>& p, const tensor<Real>& x, const window& w, in
   for (index_t t = 0; t < w.count; ++t) {
     Real* const to = plain + t * ld;
     Real* const raw = p.map_expands ? row : to;
+    ask_ahead(p, x, w, rows, t, 0, x.key, p.keys);
     x.read(rows.first + t * rows.step, x.key, p.keys, raw);
     if (is_key && p.key_scale != Real(1))
       for (index_t i = 0; i < p.keys; ++i) raw[i] *= p.key_scale;
@@ -79,8 +92,7 @@ template <class Real> void add_bias(Real* row, const Real* bias, index_t count) 
     (simd<Real>::load(row + i) + simd<Real>::load(bias + i)).store(row + i);
 }
 /// delta = softplus(dt + bias) of the window: out[count] per head, out[count][ld] per channel. `bias` holds `bias_of`.
-template <class Real>
-void read_step(const plan<Real>& p, const window& w, const Real* bias, Real* out, index_t ld) {
+template <class Real> void read_step(const plan<Real>& p, const window& w, const Real* bias, Real* out, index_t ld) {
   if (p.step_varies == per::head) {
     read_numbers(p, p.dt, w, out);
     zero_tail(out, w.count, padded<Real>(w.count));
@@ -129,11 +141,16 @@ template <class Real> void rate_of(const plan<Real>& p, const window& w, Real* o
 /// Numbers that rate_of writes.
 template <class Real> index_t rate_size(const plan<Real>& p, index_t ld) {
   switch (p.forget.rate_varies) {
-    case per::nothing: return 0;
-    case per::head: return lanes<Real>;
-    case per::key: return padded<Real>(p.width);
-    case per::channel: return ld;
-    case per::key_channel: return p.width * ld;
+    case per::nothing:
+      return 0;
+    case per::head:
+      return lanes<Real>;
+    case per::key:
+      return padded<Real>(p.width);
+    case per::channel:
+      return ld;
+    case per::key_channel:
+      return p.width * ld;
   }
   return 0;
 }
