@@ -2,11 +2,13 @@
 """Times whole networks on the CPU, ours and the same modules in PyTorch, eager and by torch.compile, in one run: in turns,
 each round a process of its own, so that whatever else the machine does falls on all alike.
 
-    python3 bench/cpu_networks.py build/bench [--rounds 5] [--threads 2] [--output FILE]
+    python3 bench/cpu_networks.py build/bench [--rounds 5] [--minutes 5] [--threads 2] [--output FILE]
 
 The Python that runs it has PyTorch (2.13 for the tables); the build has SEXTANT_BENCH=ON. PyTorch's modules are those of
 tests/pytorch, which the tests hold to the same logits; their tables of rotations are made once, as the public code makes them.
-Writes bench/results/cpu/networks.json: of every network and kind the best and the median of all rounds' calls.
+Writes bench/results/cpu/networks.json after every process: of every network and kind the best of all calls and the median of
+the rounds' medians. No process begins once the minutes are over; the first round times every network beside eager PyTorch
+before torch.compile, which takes the longest to begin.
 """
 import argparse
 import json
@@ -56,17 +58,35 @@ def pytorch(name, kind, threads, seconds):
 
 
 def ours(program, name, seconds):
-    run = record.output_of(program, f"^{name}/fp32/B1/224/real_time$", f"--benchmark_min_time={seconds / 8}",
-                           "--benchmark_repetitions=8")
-    return [row["real_time"] for _, row in record.iterations(run)]
+    run = record.output_of(program, f"^{name}/fp32/B1/224/real_time$", f"--benchmark_min_time={seconds}")
+    return next((row["best_ms"], row["median_ms"]) for _, row in record.iterations(run))
+
+
+def theirs(command, name, kind, left):
+    """The best and the median call of one process, or None where `left` seconds are too few for it."""
+    try:
+        done = subprocess.run([*command, "--pytorch", name, kind], capture_output=True, text=True, check=False, timeout=left)
+    except subprocess.TimeoutExpired:
+        return None
+    if done.returncode != 0:
+        sys.exit(f"{name}, {kind}: {done.stderr[-2000:]}")
+    times = json.loads(done.stdout.splitlines()[-1])
+    return min(times), statistics.median(times)
+
+
+def rows_of(times):
+    return [{"network": name, "batch": 1, "pixels": 224, "by": kind, "best_ms": round(min(best for best, _ in rounds), 3),
+             "median_ms": round(statistics.median(median for _, median in rounds), 3), "rounds": len(rounds)}
+            for (name, kind), rounds in times.items() if rounds]
 
 
 def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("build", type=pathlib.Path)
     arguments.add_argument("--rounds", type=int, default=5)
+    arguments.add_argument("--minutes", type=float, default=5)
     arguments.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    arguments.add_argument("--seconds", type=float, default=4)
+    arguments.add_argument("--seconds", type=float, default=3)
     arguments.add_argument("--output", type=pathlib.Path, default=record.root / "bench/results/cpu/networks.json")
     arguments.add_argument("--pytorch", nargs=2, metavar=("NETWORK", "KIND"), help="prints these times: one round")
     given = arguments.parse_args()
@@ -74,27 +94,27 @@ def main():
         print(json.dumps(pytorch(*given.pytorch, given.threads, given.seconds)))
         return
     import torch
+    end = time.monotonic() + 60 * given.minutes
     os.environ["OMP_NUM_THREADS"] = str(given.threads)
     cache = tempfile.TemporaryDirectory()  # of torch.compile, for all rounds: no other run's, which may be broken
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = cache.name
     program = next(given.build.rglob("sextant_bench_cpu_networks"))
     again = [sys.executable, __file__, str(given.build), "--threads", str(given.threads), "--seconds", str(given.seconds)]
-    rows = []
-    for name in NETWORKS:
-        times = {"sextant": [], **{kind: [] for kind in PYTORCH}}
-        for _ in range(given.rounds):
-            times["sextant"] += ours(program, name, given.seconds)
-            for kind in PYTORCH:
-                done = subprocess.run([*again, "--pytorch", name, kind], capture_output=True, text=True, check=False)
-                if done.returncode != 0:
-                    sys.exit(f"{name}, {kind}: {done.stderr[-2000:]}")
-                times[kind] += json.loads(done.stdout.splitlines()[-1])
-        for kind, all_of_it in times.items():
-            rows.append({"network": name, "batch": 1, "pixels": 224, "by": kind, "best_ms": round(min(all_of_it), 3),
-                         "median_ms": round(statistics.median(all_of_it), 3)})
-            print(rows[-1], flush=True)
-    record.write(given.output, {"processor": record.processor(), "threads": given.threads, "date": time.strftime("%Y-%m-%d"),
-                                "commit": record.head(), "pytorch": torch.__version__.split("+")[0], "rows": rows})
+    times = {(name, kind): [] for name in NETWORKS for kind in ("sextant", *PYTORCH)}
+    for _ in range(given.rounds):
+        for kind in PYTORCH:
+            for name in NETWORKS:
+                for which in ("sextant", kind):
+                    left = end - time.monotonic()
+                    done = None if left <= 0 else ours(program, name, given.seconds) if which == "sextant" else theirs(
+                        again, name, kind, left)
+                    if done is None:
+                        continue
+                    times[name, which].append(done)
+                    print(name, which, *(f"{t:.1f}" for t in done), flush=True)
+                    record.write(given.output, {
+                        "processor": record.processor(), "threads": given.threads, "date": time.strftime("%Y-%m-%d"),
+                        "commit": record.head(), "pytorch": torch.__version__.split("+")[0], "rows": rows_of(times)})
 
 
 if __name__ == "__main__":

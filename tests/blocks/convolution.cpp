@@ -14,7 +14,7 @@ namespace {
 
 template <class E>
 void check(index_t B, index_t H, index_t W, index_t I, index_t O, index_t kernel, index_t stride, index_t padding,
-           int more) {
+           int more, index_t gap = 3, index_t beside = 0) {
   CAPTURE(H);
   CAPTURE(W);
   CAPTURE(I);
@@ -28,12 +28,15 @@ void check(index_t B, index_t H, index_t W, index_t I, index_t O, index_t kernel
                      d);
   const auto& w = layer.module;
   const index_t h = w.pixels(H), v = w.pixels(W);
-  table<E> x(B * H * W, I, 3, d), plus(B * h * v, O, 1, d), y(B * h * v, O, 2);
+  table<E> x(B * H * (W + beside), I, gap, d), plus(B * h * v, O, 1, d), y(B * h * v, O, 2);
   scratch memory(convolution_bytes(on, B, H, W, w));
   on.memory = memory;
   blocks::after_convolution<E> after{.act = more == 1 ? activation::relu : activation::none, .plus_input = more == 3};
   if (more >= 2) after.plus = plus.pictures(B, h, v);
-  REQUIRE(convolution(on, x.pictures(B, H, W), w, y.pictures(B, h, v), after));
+  const blocks::image<E> whole = x.pictures(B, H, W + beside);  // of which the picture is the left part
+  const blocks::image<E> picture(whole.data(), {B, H, W, I},
+                                 {whole.stride(0), whole.stride(1), whole.stride(2), whole.stride(3)});
+  REQUIRE(convolution(on, picture, w, y.pictures(B, h, v), after));
   CHECK(error_of(y, [&](index_t pixel, index_t o) {
           const index_t b = pixel / (h * v), i = pixel / v % h, j = pixel % v;
           double sum = more != 0 ? double(w.bias(o)) : 0;
@@ -42,11 +45,12 @@ void check(index_t B, index_t H, index_t W, index_t I, index_t O, index_t kernel
               const index_t row = i * stride - padding + a, column = j * stride - padding + c;
               if (row < 0 || row >= H || column < 0 || column >= W) continue;
               for (index_t k = 0; k < I; ++k)
-                sum += double(w.weight(o, (a * kernel + c) * I + k)) * x.value((b * H + row) * W + column, k);
+                sum +=
+                    double(w.weight(o, (a * kernel + c) * I + k)) * x.value((b * H + row) * (W + beside) + column, k);
             }
           if (more == 1 && sum < 0) sum = 0;
           if (more >= 2) sum += plus.value(pixel, o);
-          return more == 3 ? sum + x.value(pixel, o) : sum;
+          return more == 3 ? sum + x.value((b * H + i) * (W + beside) + j, o) : sum;
         }) <= tolerance<E>);
   CHECK(y.gaps_untouched());
 }
@@ -59,6 +63,10 @@ template <class E> void check_all() {
   check<E>(3, 6, 5, 20, 7, 1, 1, 0, 2);
   check<E>(1, 20, 21, 6, 5, 3, 2, 1, 1);
   check<E>(1, 2, 2, 3, 4, 4, 4, 0, 1);  // no pixel
+  check<E>(2, 9, 11, 3, 20, 3, 2, 1, 1, 0);
+  check<E>(1, 23, 22, 17, 17, 3, 1, 1, 3, 0, 2);
+  check<E>(2, 13, 7, 30, 40, 1, 1, 0, 2, 1, 3);
+  check<E>(1, 21, 20, 40, 33, 1, 1, 0, 1, 0);
   check<E>(0, 5, 5, 3, 4, 3, 1, 1, 1);
 }
 

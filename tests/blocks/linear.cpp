@@ -65,6 +65,9 @@ template <class E> void check_all() {
   for (const activation act : {activation::relu, activation::gelu, activation::silu, activation::softplus})
     for (const int more : {0, 1, 2}) check<E>(cpu::serial{}, 9, 40, 37, true, act, more);
   check<E>(cpu::parallel{{}, 3}, 131, 300, 600, true, activation::gelu, 1);
+  check<E>(cpu::parallel{{}, 3}, 101, 96, 203, true, activation::relu, 2);       // x in panels of unequal width
+  check<E>(cpu::parallel{{}, 24}, 100, 250, 72, false, activation::silu, 1);     // more workers than runs of outputs
+  check<E>(cpu::parallel{{}, 2}, 401, 130, 150, true, activation::softplus, 2);  // rows shared by the workers
 }
 
 }  // namespace
@@ -73,6 +76,20 @@ TEST_CASE("linear: float") { check_all<float>(); }
 TEST_CASE("linear: double") { check_all<double>(); }
 TEST_CASE("linear: bfloat16") { check_all<bfloat16>(); }
 TEST_CASE("linear: float16") { check_all<float16>(); }
+
+TEST_CASE("linear: fewer rows never need more workspace") {
+  for (const int threads : {1, 2, 7, 64})
+    for (const index_t I : {1, 13, 64, 700})
+      for (const index_t O : {1, 40, 256, 1000}) {
+        const blocks::modules::linear<float> w(I, O);
+        std::size_t before = 0;
+        for (index_t n = 0; n < 1200; ++n) {
+          const std::size_t bytes = linear_bytes(cpu::parallel{{}, threads}, n, w);
+          if (bytes < before) FAIL("n = ", n, ", I = ", I, ", O = ", O, ", threads = ", threads);
+          before = bytes;
+        }
+      }
+}
 
 TEST_CASE("linear: parts of one matrix, and some of its outputs") {
   dice d;

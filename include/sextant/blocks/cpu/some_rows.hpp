@@ -114,19 +114,6 @@ void multiply_by_panel(index_t count, index_t left, index_t I, const Real* w, co
   }
 }
 
-/// sums[r][o] = x_r . w_o of up to few_rows rows of x and `count` rows of weights.
-template <class Real>
-void multiply_by_rest(index_t count, index_t rest, index_t I, const matrix_rows<const Real>& w, const Real* x,
-                      const matrix_rows<Real>& sums) {
-  const Real* rows[few_rows] = {};
-  for (index_t r = 0; r < rest; ++r) rows[r] = x + r * I;
-  for (index_t j = 0; j < count; j += outputs_at_once) {
-    const Real* weights[outputs_at_once];
-    for (index_t k = 0; k < outputs_at_once; ++k) weights[k] = w.data + (j + k < count ? j + k : count - 1) * w.row;
-    dot_products_of(rest, rows, weights, I, sums.data + j, sums.row);
-  }
-}
-
 /// The rows x W^T and what follows them, as in product_of_many().
 template <class On, class E, class Source, class Row>
 void product_of_some(const On& on, const some_rows<E>& d, const blocks::modules::linear<E>& w,
@@ -189,7 +176,9 @@ void product_of_some(const On& on, const some_rows<E>& d, const blocks::modules:
         finish(first, left < vectors * lanes ? left : vectors * lanes);
       }
       if (d.rest > 0 && item % d.down == d.down - 1) {
-        multiply_by_rest<Real>(count, d.rest, I, weights, shared.rest, {own.sums, at_once});
+        const Real* rows[few_rows] = {};
+        for (index_t r = 0; r < d.rest; ++r) rows[r] = shared.rest + r * I;
+        dot_products_of(d.rest, rows, weights.data, weights.row, count, I, own.sums, at_once);
         finish(d.n - d.rest, d.rest);
       }
     }
