@@ -2,9 +2,7 @@
 /// @file  Launching a kernel: its answer as a status, and what the device is.
 #pragma once
 
-#include <algorithm>  // max
-#include <cstddef>    // size_t
-#include <mutex>      // lock_guard, mutex
+#include <cstddef>  // size_t
 
 #include <cuda_runtime.h>  // cudaLaunchKernelExC and its attributes
 
@@ -36,17 +34,18 @@ struct launch_manner {
   bool early = false;
 };
 
-/// Lets a kernel have so many bytes of dynamic shared memory, or keeps what it may have already. A kernel has 48 KB with its
-/// static ones unless more is asked for; what is asked for holds for all threads of the host.
+/// Lets a kernel have so many bytes of dynamic shared memory. A kernel has 48 KB with its static ones unless more is asked
+/// for; what is asked for holds for all threads of the host, so all that a block may have is asked for: then no thread takes
+/// from another's launch what that one asked for.
 [[gnu::noinline]] inline cudaError_t allow_shared(const void* kernel, std::size_t bytes) {
   constexpr std::size_t unasked = 48 * 1024;
-  static std::mutex one_at_a_time;
-  const std::lock_guard<std::mutex> alone(one_at_a_time);
   cudaFuncAttributes its{};
   if (const cudaError_t known = cudaFuncGetAttributes(&its, kernel); known != cudaSuccess) return known;
-  const auto allowed = std::size_t(std::max(its.maxDynamicSharedSizeBytes, 0));
-  if (bytes + its.sharedSizeBytes <= unasked || (allowed > unasked && bytes <= allowed)) return cudaSuccess;
-  return cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(std::max(bytes, allowed)));
+  const std::size_t all = bytes + its.sharedSizeBytes;
+  if (all <= unasked || int(bytes) <= its.maxDynamicSharedSizeBytes) return cudaSuccess;
+  const std::size_t most = shared_bytes_of_block();
+  if (all > most) return cudaErrorInvalidValue;
+  return cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(most - its.sharedSizeBytes));
 }
 
 /// Launches kernel<<<blocks, threads, shared_bytes>>> on the stream with the arguments at these addresses, allowing it the
