@@ -43,6 +43,26 @@ template <class E> void check(index_t B, index_t H, index_t W, index_t C, int st
   CHECK(y.gaps_untouched());
 }
 
+/// The convolution and the norm in one are the one and then the other, to the bit.
+template <class E> void check_with_norm(index_t B, index_t H, index_t W, index_t C) {
+  CAPTURE(H);
+  CAPTURE(W);
+  CAPTURE(C);
+  dice d{std::uint64_t(H * 100 + W * 10 + C)};
+  const cpu::parallel on{{}, 2};
+  with_weights layer(blocks::modules::depthwise<E>(C), d);
+  with_weights norm(blocks::modules::layer_norm<E>(C), d);
+  table<E> x(B * H * W, C, 3, d), y(B * H * W, C, 2), normed(B * H * W, C, 1), z(B * H * W, C), of_z(B * H * W, C);
+  constexpr blocks::after_convolution<E> residual{.plus_input = true};
+  REQUIRE(depthwise_3x3_layer_norm(on, x.pictures(B, H, W), layer.module, y.pictures(B, H, W), norm.module, normed,
+                                   residual));
+  REQUIRE(depthwise_3x3(on, x.pictures(B, H, W), layer.module, z.pictures(B, H, W), residual));
+  REQUIRE(layer_norm(on, z, norm.module, of_z));
+  CHECK(error_of(y, [&](index_t i, index_t c) { return z.value(i, c); }) == 0);
+  CHECK(error_of(normed, [&](index_t i, index_t c) { return of_z.value(i, c); }) == 0);
+  CHECK((y.gaps_untouched() && normed.gaps_untouched()));
+}
+
 template <class E> void check_all() {
   for (const index_t H : {1, 2, 3, 8})
     for (const index_t W : {1, 2, 3, 7})
@@ -53,6 +73,8 @@ template <class E> void check_all() {
   check<E>(0, 3, 3, 5, 1, activation::none, 0);
   check<E>(1, 0, 3, 5, 1, activation::none, 0);
   check<E>(2, 5, 6, 33, 2, activation::relu, 3);
+  for (const index_t H : {0, 1, 9})
+    for (const index_t C : {1, 40}) check_with_norm<E>(2, H, 5, C);
 }
 
 }  // namespace

@@ -94,24 +94,18 @@ template <class E> struct depthwise_row {
   }
 };
 
-}  // namespace detail
-
-/// y = act(conv(x) + b) + plus, + x where `plus_input`: a 3x3 convolution of every channel by itself, zero-padded by
-/// one, with stride 1 or 2: y has ceil(H / stride) rows and ceil(W / stride) columns. Any H and W. y overlaps x nowhere.
-/// 9 multiply-adds for each number of y.
-template <block_backend On, class E>
-status depthwise_3x3(const On& on, std::type_identity_t<blocks::image<const E>> x,
-                     const blocks::modules::depthwise<E>& w, std::type_identity_t<blocks::image<E>> y,
-                     std::type_identity_t<blocks::after_convolution<E>> after = {}, int stride = 1) {
-  if (const status found = blocks::shapes::depthwise<E>(x, w, y, after, stride); !found) return found;
-  if (y.size() == 0) return {};
+/// The convolution of checked arguments, and then(n, i) behind row i of picture n.
+template <class On, class E, class Then>
+void depthwise_rows(const On& on, const blocks::image<const E>& x, const blocks::modules::depthwise<E>& w,
+                    const blocks::image<E>& y, const blocks::after_convolution<E>& after, int stride,
+                    const Then& then) {
   const index_t H = x.template extent<axis::row>(), rows = y.template extent<axis::row>();
   each_run(on, y.template extent<axis::batch>() * rows, 4, [&](index_t first, index_t last, int) {
     with_activation(after.act, [&](auto act) {
       for (index_t item = first; item < last; ++item) {
         const index_t n = item / rows, i = item % rows, beside = i * stride;
         const bool above = beside > 0, below = beside + 1 < H;
-        const detail::depthwise_row<E> row{
+        const depthwise_row<E> row{
             {above ? &x(n, beside - 1, 0, 0) : nullptr, &x(n, beside, 0, 0), below ? &x(n, beside + 1, 0, 0) : nullptr},
             x.template stride<axis::column>(),
             x.template extent<axis::column>(),
@@ -126,9 +120,23 @@ status depthwise_3x3(const On& on, std::type_identity_t<blocks::image<const E>> 
             stride,
             after.plus_input};
         row.template run<decltype(act)::value>();
+        then(n, i);
       }
     });
   });
+}
+
+}  // namespace detail
+
+/// y = act(conv(x) + b) + plus, + x where `plus_input`: a 3x3 convolution of every channel by itself, zero-padded by
+/// one, with stride 1 or 2: y has ceil(H / stride) rows and ceil(W / stride) columns. Any H and W. y overlaps x nowhere.
+/// 9 multiply-adds for each number of y.
+template <block_backend On, class E>
+status depthwise_3x3(const On& on, std::type_identity_t<blocks::image<const E>> x,
+                     const blocks::modules::depthwise<E>& w, std::type_identity_t<blocks::image<E>> y,
+                     std::type_identity_t<blocks::after_convolution<E>> after = {}, int stride = 1) {
+  if (const status found = blocks::shapes::depthwise<E>(x, w, y, after, stride); !found) return found;
+  if (y.size() > 0) detail::depthwise_rows<On, E>(on, x, w, y, after, stride, [](index_t, index_t) {});
   return {};
 }
 
@@ -140,8 +148,15 @@ status depthwise_3x3_layer_norm(const On& on, std::type_identity_t<blocks::image
                                 std::type_identity_t<blocks::rows<E>> normed,
                                 std::type_identity_t<blocks::after_convolution<E>> after = {}) {
   if (const status found = blocks::shapes::depthwise_norm<E>(x, w, y, norm, normed, after); !found) return found;
-  const status done = depthwise_3x3<On, E>(on, x, w, y, after);
-  return done ? layer_norm<On, E>(on, blocks::rows_of(blocks::image<const E>(y)), norm, normed) : done;
+  if (y.size() == 0) return {};
+  using Real = blocks::accumulator_of<E>;
+  const index_t H = y.template extent<axis::row>(), W = y.template extent<axis::column>();
+  detail::depthwise_rows<On, E>(on, x, w, y, after, 1, [&](index_t n, index_t i) {  // a row that is in the first cache
+    for (index_t j = 0; j < W; ++j)
+      detail::layer_norm_row<E, E, Real>(&y(n, i, j, 0), norm.channels(), norm.weight.data(), norm.bias.data(),
+                                         Real(norm.eps), &normed((n * H + i) * W + j, 0));
+  });
+  return {};
 }
 
 }  // namespace sextant::cpu::inline SEXTANT_CPU_ISA

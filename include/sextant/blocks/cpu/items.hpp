@@ -28,6 +28,7 @@ template <block_backend On, class Body> void each_run(const On& on, index_t coun
   const index_t fewest = least > 1 ? least : 1;
   index_t runs = (count + fewest - 1) / fewest;
   if (runs > most) runs = most;
+  if (runs > workers(on)) runs -= runs % workers(on);  // as many for each
   if (workers(on) == 1 && runs > 1) runs = 1;
   each_item(on, runs, [&](index_t run, int worker) { body(count * run / runs, count * (run + 1) / runs, worker); });
 }

@@ -15,9 +15,9 @@
 
 namespace sextant::cpu::inline SEXTANT_CPU_ISA::detail {
 
-/// How y^T = W x^T is divided. x^T lies in panels of up to three vectors of rows, [panel][I][vectors][lanes], that all
-/// workers read; up to few_rows rows behind the last whole vector stay as they are and meet the weights in dot products.
-/// A tile is a run of outputs of some panels.
+/// How y^T = W x^T is divided. A tile is some outputs of some rows: its x^T lies in panels of up to three vectors of rows,
+/// [panel][I][vectors][lanes]. Up to few_rows rows behind the last whole vector stay as they are and meet the weights in
+/// dot products.
 template <class E> struct some_rows {
   using Real = blocks::accumulator_of<E>;
   static constexpr bool plain = std::is_same_v<E, Real>;
@@ -34,42 +34,40 @@ template <class E> struct some_rows {
     return by_cost < by_bytes ? by_cost : by_bytes;
   }
 
-  index_t n, inputs, vectors, rest, panels;  // rest: rows that meet the weights in dot products
-  index_t runs, across, down;                // runs of `lanes` outputs; tiles
+  index_t n, inputs, vectors, rest;  // vectors of rows, and rows that meet the weights in dot products
+  index_t runs, across, down;        // runs of `lanes` outputs; tiles
 
+  /// Rows are divided while a whole panel is left for each worker, outputs among the workers that rows do not keep busy:
+  /// every one of these transposes x.
   some_rows(index_t rows, index_t O, index_t I, int workers)
-      : n(rows), inputs(I), vectors(rows / lanes), rest(rows % lanes), runs((O + lanes - 1) / lanes) {
+      : n(rows), inputs(I), vectors(rows / lanes), rest(rows % lanes), runs((O + lanes - 1) / lanes), down(1) {
     if (rest > few_rows) ++vectors, rest = 0;
-    panels = (vectors * lanes + widest - 1) / widest;
-    across = runs < workers ? runs : index_t(workers);
-    down = across > 0 && across < workers && panels > 1 ? index_t(workers) / across : 1;
-    if (down > panels && panels > 0) down = panels;
+    for (index_t d = 2; d <= workers && 3 * d <= vectors; ++d)
+      if (workers / d * d * 5 >= index_t(workers) * 4) down = d;
+    across = workers / down < runs ? workers / down : runs;
   }
-  /// The first vector of a panel; the panel's last is the next one's first.
-  index_t first_vector(index_t panel) const { return vectors * panel / panels; }
 
-  struct shared_memory {
-    Real *transposed, *rest;
+  struct memory_of_tile {
+    Real *transposed, *rest, *of_x, *of_w, *across, *sums;
   };
-  shared_memory take_shared(arena& memory) const {
-    return {memory.take<Real>(vectors * lanes * inputs), memory.take<Real>(rest * inputs)};
-  }
-  struct memory_of_worker {
-    Real *of_x, *of_w, *across, *sums;
-  };
-  memory_of_worker take(arena& memory) const {
-    return {memory.take<Real>(lanes * inputs), plain ? nullptr : memory.take<Real>(at_once * inputs),
-            memory.take<Real>(at_once * widest), memory.take<Real>(widest * at_once)};
-  }
-  std::size_t shared_bytes() const {
-    arena memory;
-    return (void)take_shared(memory), memory.used;
+  memory_of_tile take(arena& memory) const {
+    return {memory.take<Real>(vectors * lanes * inputs), memory.take<Real>(rest * inputs),
+            memory.take<Real>(lanes * inputs),           plain ? nullptr : memory.take<Real>(at_once * inputs),
+            memory.take<Real>(at_once * widest),         memory.take<Real>(widest * at_once)};
   }
   std::size_t own_bytes() const {
     arena memory;
     return (void)take(memory), memory.used;
   }
-  std::size_t bytes(int workers) const { return shared_bytes() + std::size_t(workers) * own_bytes() + line_bytes; }
+  std::size_t bytes(int workers) const { return std::size_t(workers) * own_bytes() + line_bytes; }
+};
+
+/// Vectors of rows as panels.
+struct panels_of_rows {
+  index_t first, vectors, count;  // the first vector, how many, panels
+  panels_of_rows(index_t begin, index_t end) : first(begin), vectors(end - begin), count((vectors + 2) / 3) {}
+  /// The first vector of a panel; the panel's last is the next one's first.
+  index_t begin(index_t panel) const { return first + vectors * panel / count; }
 };
 
 /// to[o][r] = w_o . x_r of `Rows` rows of weights and a panel of `Vectors` vectors of rows of x. Meanwhile the rows of
@@ -114,6 +112,23 @@ void multiply_by_panel(index_t count, index_t left, index_t I, const Real* w, co
   }
 }
 
+/// `height` rows of x, up to one vector of them, as a column of a panel: to[i * step + r] = x(first + r, i). Zeros where
+/// there are fewer rows.
+template <class Real, class Source>
+void transpose_rows(const Source& source, index_t first, index_t height, index_t I, Real* copies, Real* to,
+                    index_t step) {
+  constexpr index_t lanes = simd<Real>::lanes;
+  matrix_rows<const Real> x = source(first, height, copies);
+  if (height < lanes) {
+    if (x.data != copies)
+      for (index_t r = 0; r < height; ++r)
+        for (index_t i = 0; i < I; ++i) copies[r * I + i] = x.data[r * x.row + i];
+    for (index_t i = height * I; i < lanes * I; ++i) copies[i] = Real(0);
+    x = {copies, I};
+  }
+  transpose<Real>(lanes, I, x, {to, step});
+}
+
 /// The rows x W^T and what follows them, as in product_of_many().
 template <class On, class E, class Source, class Row>
 void product_of_some(const On& on, const some_rows<E>& d, const blocks::modules::linear<E>& w,
@@ -122,64 +137,50 @@ void product_of_some(const On& on, const some_rows<E>& d, const blocks::modules:
   constexpr bool plain = some_rows<E>::plain;
   constexpr index_t lanes = some_rows<E>::lanes, widest = some_rows<E>::widest, at_once = some_rows<E>::at_once;
   const index_t I = w.inputs(), O = w.outputs();
-  const std::uintptr_t memory = reinterpret_cast<std::uintptr_t>(aligned(on.memory.data));
-  arena of_all{memory, 0};
-  const auto shared = d.take_shared(of_all);
-  const auto of_worker = [&](int worker) {
-    arena own{memory + of_all.used + std::size_t(worker) * d.own_bytes(), 0};
-    return d.take(own);
-  };
-  each_item(on, d.vectors + (d.rest > 0 ? 1 : 0), [&](index_t v, int worker) {
-    Real* const copies = of_worker(worker).of_x;
-    const index_t first = v * lanes, height = d.n - first < lanes ? d.n - first : lanes;
-    matrix_rows<const Real> x = source(first, height, copies);
-    if (v == d.vectors || (height < lanes && x.data != copies)) {
-      Real* const to = v == d.vectors ? shared.rest : copies;
-      for (index_t r = 0; r < height; ++r)
-        for (index_t i = 0; i < I; ++i) to[r * I + i] = x.data[r * x.row + i];
-      x = {to, I};
-    }
-    if (v == d.vectors) return;
-    for (index_t i = height * I; i < lanes * I; ++i) copies[i] = Real(0);  // if there are fewer rows than lanes
-    index_t panel = v * d.panels / d.vectors;
-    while (d.first_vector(panel + 1) <= v) ++panel;
-    const index_t begin = d.first_vector(panel), vectors = d.first_vector(panel + 1) - begin;
-    transpose<Real>(lanes, I, x, {shared.transposed + begin * lanes * I + (v - begin) * lanes, vectors * lanes});
-  });
+  const std::size_t own = d.own_bytes();
   each_item(on, d.across * d.down, [&](index_t item, int worker) {
-    const auto own = of_worker(worker);
-    const index_t part = item / d.down, first_panel = d.panels * (item % d.down) / d.down;
-    const index_t last_panel = d.panels * (item % d.down + 1) / d.down;
+    arena arena_of_worker{reinterpret_cast<std::uintptr_t>(worker_memory(on, own, worker)), 0};
+    const auto memory = d.take(arena_of_worker);
+    const index_t part = item / d.down, part_of_rows = item % d.down;
+    const panels_of_rows panels(d.vectors * part_of_rows / d.down, d.vectors * (part_of_rows + 1) / d.down);
+    const index_t rest = part_of_rows == d.down - 1 ? d.rest : 0, whole = d.n - d.rest;
+    const auto transposed = [&](index_t vector) { return memory.transposed + (vector - panels.first) * lanes * I; };
+    for (index_t panel = 0; panel < panels.count; ++panel) {
+      const index_t begin = panels.begin(panel), end = panels.begin(panel + 1);
+      for (index_t v = begin; v < end; ++v)
+        transpose_rows(source, v * lanes, whole - v * lanes < lanes ? whole - v * lanes : lanes, I, memory.of_x,
+                       transposed(begin) + (v - begin) * lanes, (end - begin) * lanes);
+    }
+    const matrix_rows<const Real> left = rest > 0 ? source(whole, rest, memory.rest) : matrix_rows<const Real>{};
+    const Real* left_rows[few_rows] = {};
+    for (index_t r = 0; r < rest; ++r) left_rows[r] = left.data + r * left.row;
+
     const index_t end = d.runs * (part + 1) / d.across * lanes, last = end < O ? end : O;
     for (index_t o = d.runs * part / d.across * lanes; o < last; o += at_once) {
       const index_t count = last - o < at_once ? last - o : at_once;
-      const matrix_rows<const Real> weights = as_real(w.weight.data() + o * I, I, count, I, own.of_w);
+      const matrix_rows<const Real> weights = as_real(w.weight.data() + o * I, I, count, I, memory.of_w);
       const E* const bias = w.biased() ? w.bias.data() + o : nullptr;
       const auto finish = [&](index_t first, index_t height) {
         with_activation(activation, [&](auto act) {
           for (index_t r = 0; r < height; ++r)
-            finish_row<decltype(act)::value, E, Real>(own.sums + r * at_once, o, count, bias, row(first + r));
+            finish_row<decltype(act)::value, E, Real>(memory.sums + r * at_once, o, count, bias, row(first + r));
         });
       };
-      for (index_t panel = first_panel; panel < last_panel; ++panel) {
-        const index_t begin = d.first_vector(panel), vectors = d.first_vector(panel + 1) - begin;
-        const index_t first = begin * lanes, left = d.n - first;
+      for (index_t panel = 0; panel < panels.count; ++panel) {
+        const index_t begin = panels.begin(panel), vectors = panels.begin(panel + 1) - begin, first = begin * lanes;
         const auto by_panel = [&](auto wide) {
-          multiply_by_panel<Real, decltype(wide)::value>(count, plain && panel == first_panel ? last - o - count : 0, I,
-                                                         weights.data, shared.transposed + first * I, own.across,
-                                                         widest);
+          multiply_by_panel<Real, decltype(wide)::value>(count, plain && panel == 0 ? last - o - count : 0, I,
+                                                         weights.data, transposed(begin), memory.across, widest);
         };
         if (vectors == 3) by_panel(std::integral_constant<int, 3>{});
         else if (vectors == 2) by_panel(std::integral_constant<int, 2>{});
         else by_panel(std::integral_constant<int, 1>{});
-        transpose<Real>(count, vectors * lanes, {own.across, widest}, {own.sums, at_once});
-        finish(first, left < vectors * lanes ? left : vectors * lanes);
+        transpose<Real>(count, vectors * lanes, {memory.across, widest}, {memory.sums, at_once});
+        finish(first, whole - first < vectors * lanes ? whole - first : vectors * lanes);
       }
-      if (d.rest > 0 && item % d.down == d.down - 1) {
-        const Real* rows[few_rows] = {};
-        for (index_t r = 0; r < d.rest; ++r) rows[r] = shared.rest + r * I;
-        dot_products_of(d.rest, rows, weights.data, weights.row, count, I, own.sums, at_once);
-        finish(d.n - d.rest, d.rest);
+      if (rest > 0) {
+        dot_products_of(rest, left_rows, weights.data, weights.row, count, I, memory.sums, at_once);
+        finish(whole, rest);
       }
     }
   });
