@@ -7,7 +7,9 @@
 #include <sextant/blocks/cpu/many_rows.hpp>
 #include <sextant/blocks/cpu/some_rows.hpp>
 
-namespace sextant::cpu::inline SEXTANT_CPU_ISA::detail {
+namespace sextant::cpu::inline SEXTANT_CPU_ISA {
+
+namespace detail {
 
 /// Bytes of workspace of product() for n rows or fewer. `copies`: whether source() may want to copy rows.
 template <class E> std::size_t product_bytes(index_t n, index_t O, index_t I, int workers, bool copies) {
@@ -29,4 +31,6 @@ void product(const On& on, index_t n, const blocks::modules::linear<E>& w, bool 
   else product_of_many(on, many_rows<E>(n, O, I, workers(on), copies), n, w, activation, source, row);
 }
 
-}  // namespace sextant::cpu::inline SEXTANT_CPU_ISA::detail
+}  // namespace detail
+
+}  // namespace sextant::cpu::inline SEXTANT_CPU_ISA

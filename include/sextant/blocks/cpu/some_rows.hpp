@@ -13,7 +13,9 @@
 #include <sextant/cpu/matrix.hpp>
 #include <sextant/cpu/transpose.hpp>
 
-namespace sextant::cpu::inline SEXTANT_CPU_ISA::detail {
+namespace sextant::cpu::inline SEXTANT_CPU_ISA {
+
+namespace detail {
 
 /// How y^T = W x^T is divided. A tile is some outputs of some rows: its x^T lies in panels of up to three vectors of rows,
 /// [panel][I][vectors][lanes]. Up to few_rows rows behind the last whole vector stay as they are and meet the weights in
@@ -186,4 +188,6 @@ void product_of_some(const On& on, const some_rows<E>& d, const blocks::modules:
   });
 }
 
-}  // namespace sextant::cpu::inline SEXTANT_CPU_ISA::detail
+}  // namespace detail
+
+}  // namespace sextant::cpu::inline SEXTANT_CPU_ISA
