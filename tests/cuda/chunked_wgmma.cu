@@ -248,6 +248,7 @@ TEST_CASE("twenty runs give the same bits") {
   for (const index_t K : {64, 128}) {
     repeated(mamba2, {.B = 4, .T = 1000, .Hk = 1, .H = 32, .K = K, .V = 64});
     repeated(gated_output, {.B = 4, .T = 1000, .Hk = 1, .H = 32, .K = K, .V = 64});
+    repeated(paired_sums, {.B = 4, .T = 1000, .Hk = 1, .H = 32, .K = K, .V = 64});
   }
   repeated(plain, {.B = 4, .T = 1000, .Hk = 32, .H = 32, .K = 64, .V = 64});
   repeated(linear_attention, {.B = 2, .T = 1000, .Hk = 32, .H = 32, .K = 128, .V = 128});

@@ -12,8 +12,8 @@
 
 namespace sextant::gpu::wgmma {
 
-/// One block per chunked_block. Its warpgroups are the producer (a thread asks for tiles, one stores y, two warps have gates
-/// and the normaliser), the scores, and one for each slice of the state. They meet at barriers alone; the state goes from
+/// One block per chunked_block. Its warpgroups are the producer (a warp asks for tiles, one stores y, two have gates; among
+/// them the normaliser), the scores, and one for each slice of the state. They meet at barriers alone; the state goes from
 /// chunk to chunk in registers, everything else through the stages in shared memory.
 template <class Plan>
 __global__ void __launch_bounds__(Plan::threads, Plan::blocks)
@@ -42,7 +42,7 @@ __global__ void __launch_bounds__(Plan::threads, Plan::blocks)
     int lane;
     asm volatile("mov.u32 %0, %%laneid;" : "=r"(lane));  // not a register of all roles from the beginning on
     if (warp == 0) {
-      if (lane == 0) run_producer<Plan>(call, maps, block, memory, barriers);
+      run_loading_warp<Plan>(call, maps, block, memory, barriers, lane);
     } else if (warp == 1) {
       run_storing_warp<Plan>(call, maps, block, memory, barriers, lane);
     } else {

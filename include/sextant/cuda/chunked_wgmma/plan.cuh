@@ -16,7 +16,7 @@ struct turned_ahead {
   static constexpr part answers = part::position;
   static constexpr const char* name = "turned ahead";
   static constexpr const char* formula = "q, k as they are";
-  const float* own = nullptr;  ///< [B, T, Hk]
+  const float* own = nullptr;  ///< [B, Hk, T], of each head with room for whole chunks
 };
 
 /// How a kernel runs the chunked form of a design, all of it known to the compiler. A block has one head and `Slices`
@@ -46,7 +46,6 @@ template <class Design, class Precision, int Keys, int Slices, bool Paired> stru
   static constexpr bool maps = !std::is_same_v<typename Design::map_type, map::identity>;
   static constexpr bool shares_map = maps;  ///< the score warpgroup maps queries, those of the state keys
   static constexpr int mappers = 128 * (1 + (shares_map ? Slices : 0));     ///< threads
-  static constexpr int normaliser_warps = !normalised ? 0 : gated ? 1 : 2;  ///< of two, which gates may want as well
   static constexpr bool skips = sextant::detail::is_learned<Design>;
   static constexpr bool output_gate = sextant::detail::has_output_gate<Design>;
   static constexpr bool reversed = std::is_same_v<typename Design::order_type, order::reversed>;
@@ -54,9 +53,11 @@ template <class Design, class Precision, int Keys, int Slices, bool Paired> stru
   static constexpr bool framed = Paired && gated && (!normalised || decays) && std::is_same_v<token, bfloat16>;
 
   static_assert(!Paired || Slices == 2, "two heads take turns");
-  /// With 64 keys the normaliser of a pair leaves its warp the time to send y off, and there is a warp for each head's gates.
-  static constexpr bool normaliser_stores = framed && normalised && Keys == 64;
-  static constexpr int gate_warps = !gated ? 0 : normalised && !normaliser_stores ? 1 : 2;
+  /// The normaliser of a pair is in the warp that sends y off, with 128 keys half of it in the one that asks for tiles, so that
+  /// there is a warp for each head's gates.
+  static constexpr bool normaliser_copies = framed && normalised;
+  static constexpr int gate_warps = !gated ? 0 : normalised && !normaliser_copies ? 1 : 2;
+  static constexpr int normaliser_warps = !normalised ? 0 : normaliser_copies ? slabs : gated ? 1 : 2;
 
   static constexpr int heads = Paired ? Slices : 1;             ///< of a block
   static constexpr int gate_sets = gated ? heads : 1;           ///< decays differ from head to head

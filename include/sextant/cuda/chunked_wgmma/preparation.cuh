@@ -89,17 +89,33 @@ __device__ __forceinline__ void run_preparation(const Call& call, const chunked_
                                                 int warp, int lane) {
   if constexpr (Plan::gated)
     if (warp < Plan::gate_warps) return run_gates<Plan>(call, block, memory, barriers, warp, lane);
-  if constexpr (Plan::normalised && !Plan::normaliser_stores)
+  if constexpr (Plan::normalised && !Plan::normaliser_copies)
     run_normaliser<Plan>(call, block, memory, barriers, warp - Plan::gate_warps, lane, [](int) {});
 }
 
-/// The warp that sends y off: one of its threads, or all of them where it has the normaliser too.
+/// The warp that asks for tiles: one of its threads, or all of them where it has half of a normaliser too.
+template <class Plan, class Call>
+__device__ __forceinline__ void run_loading_warp(const Call& call, const chunked_maps& maps,
+                                                 const chunked_block<Plan>& block, chunked_memory<Plan>& memory,
+                                                 chunked_barriers<Plan>& barriers, int lane) {
+  if constexpr (Plan::normaliser_copies && Plan::normaliser_warps == 2) {
+    const auto load = [&](int c) {
+      if (lane == 0) load_chunk<Plan>(call, maps, block, memory, barriers, c);
+      __syncwarp();
+    };
+    for (int c = 0; c < Plan::stages; ++c) load(c);
+    run_normaliser<Plan>(call, block, memory, barriers, 0, lane, [&](int c) { load(c + Plan::stages); });
+  } else if (lane == 0) {
+    run_producer<Plan>(call, maps, block, memory, barriers);
+  }
+}
+/// The warp that sends y off: one of its threads, or all of them where it has a normaliser or the other half of it.
 template <class Plan, class Call>
 __device__ __forceinline__ void run_storing_warp(const Call& call, const chunked_maps& maps,
                                                  const chunked_block<Plan>& block, chunked_memory<Plan>& memory,
                                                  chunked_barriers<Plan>& barriers, int lane) {
-  if constexpr (Plan::normaliser_stores) {
-    run_normaliser<Plan>(call, block, memory, barriers, 0, lane, [&](int c) {
+  if constexpr (Plan::normaliser_copies) {
+    run_normaliser<Plan>(call, block, memory, barriers, Plan::normaliser_warps - 1, lane, [&](int c) {
       if (lane == 0) store_chunk<Plan>(call, maps, block, memory, barriers, c);
       __syncwarp();
     });

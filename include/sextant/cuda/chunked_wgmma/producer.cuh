@@ -17,33 +17,38 @@ __device__ __forceinline__ void load_values(const chunked_maps& maps, const chun
   if constexpr (Plan::output_gate)
     ptx::load_box(memory.output_gate[stage][slice], maps.gate, landed, value, head, first, block.batch);
 }
-/// Asks for the tiles of every chunk as soon as their stage is free: all of them, or, where nothing is answered, those that
-/// the state is made of, keys and values. One thread.
+/// Asks for the tiles of chunk c, if there is such a chunk, as soon as their stage is free: all of them, or, where nothing is
+/// answered, those that the state is made of, keys and values. One thread, always the same.
 template <class Plan, class Call>
-__device__ void run_producer(const Call& call, const chunked_maps& maps, const chunked_block<Plan>& block,
-                             chunked_memory<Plan>& memory, chunked_barriers<Plan>& barriers) {
+__device__ __forceinline__ void load_chunk(const Call& call, const chunked_maps& maps, const chunked_block<Plan>& block,
+                                           chunked_memory<Plan>& memory, chunked_barriers<Plan>& barriers, int c) {
+  if (c >= block.chunks) return;
   const int key_head = block.head / call.heads_per_key_head;
   int missing = 0;  // tiles
   if constexpr (!Plan::splits)
     for (int slice = 0; slice < Plan::slices; ++slice)
       missing += block.has(call, slice) ? 0 : Plan::value_tiles / Plan::slices;
-  for (int c = 0; c < block.chunks; ++c) {
-    const int stage = c % Plan::stages, first = block.first_token(call, c);
-    if (c >= Plan::stages) barriers.released[stage].wait(c / Plan::stages - 1);
-    ptx::mbarrier& landed = barriers.landed[stage];
-    landed.arrive_and_expect((Plan::stage_tiles - missing) * Plan::tile_bytes);
+  const int stage = c % Plan::stages, first = block.first_token(call, c);
+  if (c >= Plan::stages) barriers.released[stage].wait(c / Plan::stages - 1);
+  ptx::mbarrier& landed = barriers.landed[stage];
+  landed.arrive_and_expect((Plan::stage_tiles - missing) * Plan::tile_bytes);
 #pragma unroll
-    for (int slab = 0; slab < Plan::slabs; ++slab) {
-      if constexpr (Plan::answers)
-        ptx::load_box(memory.q[stage][slab], maps.q, landed, 64 * slab, key_head, first, block.batch);
-      ptx::load_box(memory.k[stage][slab], maps.k, landed, 64 * slab, key_head, first, block.batch);
-    }
-    if constexpr (!Plan::splits) {
-#pragma unroll
-      for (int slice = 0; slice < Plan::slices; ++slice)
-        if (block.has(call, slice)) load_values<Plan>(maps, block, memory, landed, stage, slice, first);
-    }
+  for (int slab = 0; slab < Plan::slabs; ++slab) {
+    if constexpr (Plan::answers)
+      ptx::load_box(memory.q[stage][slab], maps.q, landed, 64 * slab, key_head, first, block.batch);
+    ptx::load_box(memory.k[stage][slab], maps.k, landed, 64 * slab, key_head, first, block.batch);
   }
+  if constexpr (!Plan::splits) {
+#pragma unroll
+    for (int slice = 0; slice < Plan::slices; ++slice)
+      if (block.has(call, slice)) load_values<Plan>(maps, block, memory, landed, stage, slice, first);
+  }
+}
+/// The tiles of all chunks. One thread.
+template <class Plan, class Call>
+__device__ void run_producer(const Call& call, const chunked_maps& maps, const chunked_block<Plan>& block,
+                             chunked_memory<Plan>& memory, chunked_barriers<Plan>& barriers) {
+  for (int c = 0; c < block.chunks; ++c) load_chunk<Plan>(call, maps, block, memory, barriers, c);
 }
 /// Asks for the values of every chunk where they have stages of their own. Part of run_storer(), whose thread meets what it
 /// waits for in this order.
