@@ -35,9 +35,9 @@ template <> struct warp_products<float> {
     return b;
   }
 
-  template <bool Twice, bool QueryParts>
+  template <bool Twice, bool Parts>
   static __device__ __forceinline__ void query_state(float (&Y)[2][4], const slab_state& S, const float* q,
-                                                     const float*, int stride, int lane) {
+                                                     const float*, bool, int stride, int lane) {
     const float* const row = q + lane / 4 * stride + lane % 4 * 2;
 #pragma unroll
     for (int j = 0; j < slab_keys / 8; j += 2) {
@@ -95,9 +95,9 @@ template <> struct warp_products<float> {
       for (int i = 0; i < 4; ++i) S[j][i] += added[i];
     }
   }
-  template <bool QueryParts, bool KeyParts>
-  static __device__ __forceinline__ void score(float (&sums)[4], const float* q, const float*, int q_stride,
-                                               const float* k, const float*, int k_stride, int keys, int lane) {
+  template <bool Parts>
+  static __device__ __forceinline__ void score(float (&sums)[4], const float* q, const float*, bool, int q_stride,
+                                               const float* k, const float*, bool, int k_stride, int keys, int lane) {
     const float* const q_row = q + lane / 4 * q_stride + lane % 4 * 2;
     const float* const k_row = k + lane / 4 * k_stride + lane % 4 * 2;
     // Eight products at a time are added outside the tensor core.

@@ -55,15 +55,8 @@ template <class Token, bool Keyed, bool Turns, class Parts> struct slice_walk : 
     return left < plan.tokens ? left : plan.tokens;
   }
   __device__ int keys() const { return int(c.keys); }
-  /// Whether keys go into products as sums of two numbers, and queries too.
+  /// Whether keys go into products as sums of two numbers, and queries too where the plan says so.
   static constexpr bool keys_in_parts = has_parts<Token> && (Keyed || Turns);
-  /// visit(whether queries do), a constant: what cannot be is not compiled.
-  template <class Visit> __device__ void with_queries_in_parts(const Visit& visit) const {
-    if constexpr (keys_in_parts) {
-      if (plan.queries_in_parts) return visit(std::true_type{});
-    }
-    visit(std::false_type{});
-  }
 
   __device__ const chunk_gates& places() const { return *reinterpret_cast<const chunk_gates*>(shared + plan.gates); }
   /// Sends for the rows of chunk i: of the tensors from..to - 1, each by so many warps of its own.
@@ -85,32 +78,35 @@ template <class Token, bool Keyed, bool Turns, class Parts> struct slice_walk : 
     if (gates_channels() || maps_apart()) __syncthreads();
     // Gates of the head, by one warp; it reads ahead what the next chunk's are computed from.
     if (warp == 0 && gates.any()) gates.compute(*memory.gates, count);
-    if constexpr (Keyed || Turns)
-      if (normalises_apart()) normalise_apart(memory);
-    if constexpr (Keyed) {
-      decay_keys(gates.reader, memory.gates->s, plan, memory, t, count);
-      __syncthreads();
-    }
+      // The last round makes y's scores. One before it is the normaliser's where that has its turn apart, or where queries
+      // and keys are made twice.
 #pragma unroll 1
-    for (int round = Keyed && Turns && makes_keys_twice() ? 0 : 1; round < 2; ++round) {
-      const bool is_last = round == 1;
-      if constexpr (Keyed || Turns) finish_keys(memory, stage, is_last, t, count);
-      if (answers)
-        with_queries_in_parts([&](auto in_parts) { score<in_parts.value, keys_in_parts>(plan, memory, keys()); });
+    for (int round = normalises_apart() || makes_keys_twice() ? 0 : 1; round < 2; ++round) {
+      const bool is_last = round == 1, is_apart = !is_last && normalises_apart();
+      if constexpr (Keyed)
+        if (is_last != makes_keys_twice()) {
+          decay_keys(gates.reader, memory.gates->s, plan, memory, t, count);
+          __syncthreads();
+        }
+      if constexpr (Keyed || Turns)
+        if (!is_apart) finish_keys(memory, stage, is_last, t, count);
+      if (answers) score<keys_in_parts>(plan, memory, keys(), !is_apart && plan.queries_in_parts, !is_apart);
       __syncthreads();
-      const summed sums = normalises_apart() || (is_last && makes_keys_twice()) ? summed::nothing : wanted();
+      const summed sums = is_last && (normalises_apart() || makes_keys_twice()) ? summed::nothing : wanted();
       if (answers) weigh(plan, memory, per_head(), admits(), sums);
       if constexpr (Keyed && ends_one_sided<Token>) {
-        make_one_sided(plan, memory, count);
+        if (!is_apart) make_one_sided(plan, memory, count);
         if (sums != summed::nothing) __syncthreads();
       }
       if (sums != summed::nothing) advance_normaliser(memory);
       __syncthreads();
       if (sums != summed::nothing && answers) query_normaliser(c, plan, memory, normaliser_from_start(memory));
+      if constexpr (Keyed || Turns)
+        if (is_apart) __syncthreads();
       if constexpr (Keyed && Turns)
-        if (!is_last) load_again(i);
+        if (!is_last && !is_apart) load_again(i);
     }
-    with_queries_in_parts([&](auto in_parts) { advance<in_parts.value>(memory); });
+    advance(memory);
     if constexpr (Keyed)
       if (plan.states_only) add_up_decays(memory);
     __syncthreads();
@@ -164,27 +160,16 @@ template <class Token, bool Keyed, bool Turns, class Parts> struct slice_walk : 
   __device__ const float* normaliser_from_start(const chunk_memory<Token>& memory) const {
     return per_head() && !undecayed() ? memory.gates->from_start : nullptr;
   }
-  __device__ void normalise_apart(const chunk_memory<Token>& memory) {
-    const bool answers = !plan.states_only;
-    if (answers) score<false, false>(plan, memory, keys());
-    __syncthreads();
-    if (answers) weigh(plan, memory, per_head(), admits(), wanted());
-    advance_normaliser(memory);
-    __syncthreads();
-    if (answers) query_normaliser(c, plan, memory, normaliser_from_start(memory));
-    __syncthreads();
-  }
   __device__ void advance_normaliser(const chunk_memory<Token>& memory) {
     const chunk_gates& gate = *memory.gates;
     const bool decays = per_head() && !undecayed();
     const float* const weights = c.norm == norm_kind::abs_max ? gate.entering : decays ? gate.left : nullptr;
-    if constexpr (Keyed)
-      if (!undecayed()) return advance_keyed_normaliser(plan, memory);
-    mma::advance_normaliser(plan, memory, weights, decays ? gate.taken : nullptr);
+    if constexpr (Keyed) advance_keyed_normaliser(plan, memory, undecayed());
+    else mma::advance_normaliser(plan, memory, weights, decays ? gate.taken : nullptr);
   }
 
   /// What the chunk sees of the state, and how the state moves on.
-  template <bool QueriesInParts> __device__ void advance(const chunk_memory<Token>& memory) {
+  __device__ void advance(const chunk_memory<Token>& memory) {
     if (warp >= plan.state_warps()) return;
     const bool scales = per_head() || admits(), gated = gates_channels();
     const chunk_gates& gate = *memory.gates;
@@ -199,8 +184,8 @@ template <class Token, bool Keyed, bool Turns, class Parts> struct slice_walk : 
       if (Keyed && !one_sided) multiply_keys(S, first);
       float Y[2][4] = {};
       if (!plan.states_only)
-        products::template query_state<Keyed || Turns, QueriesInParts>(Y, S, memory.q + of_q, memory.q_rest + of_q,
-                                                                       plan.q_stride, lane);
+        products::template query_state<Keyed || Turns, keys_in_parts>(Y, S, memory.q + of_q, memory.q_rest + of_q,
+                                                                      plan.queries_in_parts, plan.q_stride, lane);
       typename products::values V;
       products::load_values(V, (gated ? memory.gate : memory.v) + of_v, memory.v_rest + of_v, gated, plan.v_stride,
                             lane);

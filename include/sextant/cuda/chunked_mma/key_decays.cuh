@@ -40,7 +40,8 @@ __device__ void decay_keys(const gate_reader<Token, Parts>& reader, const stretc
       const auto log2_of = [&](int at) -> float2 {
         if (at >= count) return {};
         float2 x;
-        if (plan.raw_rows) x = load_pair(memory.raw + at * plan.raw_stride + key);
+        if constexpr (raw_granularity<std::remove_cvref_t<decltype(gate)>> == per::key)
+          x = load_pair(memory.raw + at * plan.raw_stride + key);
         else
           x.x = x.y = reader.forget_raw(reader.read(s.place(t + at), reader.reads_forget(), false), memory.gates->bias);
         const float low = float(gate_log(gate, scalar(x.x), scalar(low_rate))) * log2_e;
@@ -140,7 +141,7 @@ __device__ void finish_rows(const Map& map, const pair_turns& turns, const block
   constexpr bool keeps_rest = has_parts<Token>;
   const device_call<float>& c = turns.c;
   const int keys = int(c.keys);
-  with_map<Token>(map, maps, [&](const auto& its) {
+  with_map<Token>(map, [&](const auto& its) {
     each_four(keys, keeps_rest ? plan.tokens : count, [&](int row, int key) {
       Token* const rest = memory.raw + row * plan.raw_stride + key;
       if (row >= count) return store_four(rest, float4{});

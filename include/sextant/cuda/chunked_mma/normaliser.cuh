@@ -8,11 +8,11 @@ namespace sextant::gpu::mma {
 
 /// z before each step of a chunk and after it. z(step, key) is what the step's queries meet; before(), between() and
 /// after() answer what becomes of z, of two keys, before the queries, between them and the keys, and after those. Keys
-/// enter times weights[t], 1 without any; with `Parts` they are in two. A lane sums up two keys
+/// enter times weights[t], 1 without any; with `Parts` they are in two if `in_parts`. A lane sums up two keys
 /// of eight tokens; what has come before a step is known to all.
 template <bool Parts, class Token, class Before, class Between, class After>
 __device__ void advance_normaliser(const block_plan& plan, const chunk_memory<Token>& memory, const float* weights,
-                                   const Before& before, const Between& between, const After& after) {
+                                   bool in_parts, const Before& before, const Between& between, const After& after) {
   const int lane = int(threadIdx.x) % 32, group = lane / 4, steps = plan.steps();
   float* const last = memory.z + steps * plan.keys();
   for (int key = int(threadIdx.x) / 32 * 8 + lane % 4 * 2; key < plan.keys(); key += int(blockDim.x) / 32 * 8) {
@@ -22,7 +22,7 @@ __device__ void advance_normaliser(const block_plan& plan, const chunk_memory<To
       for (int j = 0; j < 8; ++j) {
         const int t = group * 8 + (j ^ group);  // the lanes' rows lie in banks of their own
         float2 k = load_pair(memory.k + t * plan.k_stride + key);
-        if constexpr (Parts) {
+        if (Parts && in_parts) {
           const float2 rest = load_pair(memory.raw + t * plan.raw_stride + key);
           k.x += rest.x, k.y += rest.y;
         }
@@ -77,23 +77,24 @@ __device__ void advance_normaliser(const block_plan& plan, const chunk_memory<To
     const float taken = decays == nullptr ? 0.0f : decays[step];
     return {fmaf(z.x, taken, z.x), fmaf(z.y, taken, z.y)};
   };
-  advance_normaliser<false>(plan, memory, weights, same, between, same);
+  advance_normaliser<false>(plan, memory, weights, false, same, between, same);
 }
-/// z with decays per key, as the state has them.
+/// z with decays per key, as the state has them; or, `undecayed`, with none, of keys that have none yet.
 template <class Token>
-__device__ void advance_keyed_normaliser(const block_plan& plan, const chunk_memory<Token>& memory) {
+__device__ void advance_keyed_normaliser(const block_plan& plan, const chunk_memory<Token>& memory, bool undecayed) {
   const auto times = [&](const float* factors, int step, int key, float2 z) -> float2 {
     const float2 f = load_pair(factors + step * plan.keys() + key);
     return {z.x * f.x, z.y * f.y};
   };
   const auto is_one_sided = [&](int step) { return ends_one_sided<Token> || memory.gates->steep[step]; };
   const auto before = [&](int step, int key, float2 z) {
-    return is_one_sided(step) ? z : times(memory.first, step, key, z);
+    return undecayed || is_one_sided(step) ? z : times(memory.first, step, key, z);
   };
   const auto after = [&](int step, int key, float2 z) {
-    return is_one_sided(step) ? z : times(memory.second, step, key, z);
+    return undecayed || is_one_sided(step) ? z : times(memory.second, step, key, z);
   };
   const auto between = [&](int step, int key, float2 z) -> float2 {
+    if (undecayed) return z;
     if constexpr (ends_one_sided<Token>) {
       const float2 f = load_pair(memory.first + step * plan.keys() + key);
       return {fmaf(z.x, f.x, z.x), fmaf(z.y, f.y, z.y)};
@@ -101,7 +102,7 @@ __device__ void advance_keyed_normaliser(const block_plan& plan, const chunk_mem
       return is_one_sided(step) ? times(memory.second, step, key, times(memory.first, step, key, z)) : z;
     }
   };
-  advance_normaliser<has_parts<Token>>(plan, memory, nullptr, before, between, after);
+  advance_normaliser<has_parts<Token>>(plan, memory, nullptr, !undecayed, before, between, after);
 }
 
 }  // namespace sextant::gpu::mma

@@ -16,15 +16,10 @@ template <class Visit> __device__ __forceinline__ void each_four(int keys, int r
   for (int row = int(threadIdx.x) >> shift; row < rows; row += rows_at_once) visit(row, key);
 }
 
-/// A map that does nothing.
-struct as_they_are {
-  __device__ float operator()(float x) const { return x; }
-};
-/// visit(map) with what a number of a query or key becomes, where `maps` says so.
+/// visit(map) with what a number of a query or key becomes.
 template <class Token, class Map, class Visit>
-__device__ __forceinline__ void with_map(const Map& map, bool maps, const Visit& visit) {
+__device__ __forceinline__ void with_map(const Map& map, const Visit& visit) {
   using scalar = part_scalar<Token>;
-  if (!maps) return visit(as_they_are{});
   map.parts.template visit<int>(map.which, [&](const auto& its) {
     visit([&its](float x) { return float(its(scalar(x))); });
     return 0;
@@ -46,7 +41,7 @@ __device__ __forceinline__ float4 times(float4 x, float by) { return {x.x * by, 
 template <class Token, class Map>
 __device__ void map_rows(const Map& map, const block_plan& plan, const chunk_memory<Token>& memory, int keys,
                          float key_scale, int count) {
-  with_map<Token>(map, true, [&](const auto& its) {
+  with_map<Token>(map, [&](const auto& its) {
     each_four(keys, count, [&](int row, int key) {
       Token *const q = memory.q + row * plan.q_stride + key, *const k = memory.k + row * plan.k_stride + key;
       store_four(q, mapped(its, load_four(q), key, keys));

@@ -39,7 +39,7 @@ template <class By> __device__ __forceinline__ void multiply_keys(slab_state& S,
 /// Rows lie in shared memory, `stride` numbers from one to the next. For tokens of 16 bits: S is rounded to them where
 /// it is queried, for float16 after division by a power of two that keeps it in range. Weights are sums of two numbers
 /// of 16 bits, the second `part` numbers behind the first. So are, of bfloat16, V where `both` says so, S where `Twice`
-/// does, Q where `QueryParts` and K where `KeyParts` does: there are rows of what rounding has left out of them.
+/// does, and where `Parts` does Q if `query_parts` and K if `key_parts`: there are rows of what rounding has left out.
 template <class Token> struct warp_products {
   static constexpr int q_padding = 8, k_padding = 8, v_padding = 8;  ///< numbers behind a row that spread it over banks
   static constexpr int weight_stride = 24, weight_parts = 2;
@@ -47,13 +47,13 @@ template <class Token> struct warp_products {
     std::uint32_t upper[4], lower[has_parts<Token> ? 4 : 1];
   };
 
-  template <bool Twice, bool QueryParts>
+  template <bool Twice, bool Parts>
   static __device__ __forceinline__ void query_state(float (&Y)[2][4], const slab_state& S, const Token* q,
-                                                     const Token* rest, int stride, int lane) {
+                                                     const Token* rest, bool query_parts, int stride, int lane) {
     float by = 1.0f, back = 1.0f;
     if constexpr (std::is_same_v<Token, float16>) keep_in_range(S, by, back);
     const int at = (lane / 16 * 8 + lane % 8) * stride + lane / 8 % 2 * 8;
-    const std::uint32_t rows = ptx::shared_address(q + at), rest_rows = QueryParts ? ptx::shared_address(rest + at) : 0;
+    const std::uint32_t rows = ptx::shared_address(q + at), rest_rows = Parts ? ptx::shared_address(rest + at) : 0;
 #pragma unroll
     for (int i = 0; i < slab_keys / 16; ++i) {
       const std::uint32_t a[4] = {rounded(S[2 * i], 0, by), rounded(S[2 * i], 2, by), rounded(S[2 * i + 1], 0, by),
@@ -69,7 +69,7 @@ template <class Token> struct warp_products {
         ptx::multiply_add<Token>(Y[0], left_out, b[0], b[1]);
         ptx::multiply_add<Token>(Y[1], left_out, b[2], b[3]);
       }
-      if constexpr (QueryParts) {
+      if (Parts && query_parts) {
         ptx::load_matrices(b, rest_rows + i * 32);
         ptx::multiply_add<Token>(Y[0], a, b[0], b[1]);
         ptx::multiply_add<Token>(Y[1], a, b[2], b[3]);
@@ -148,9 +148,10 @@ template <class Token> struct warp_products {
       }
     }
   }
-  template <bool QueryParts, bool KeyParts>
-  static __device__ __forceinline__ void score(float (&sums)[4], const Token* q, const Token* q_rest, int q_stride,
-                                               const Token* k, const Token* k_rest, int k_stride, int keys, int lane) {
+  template <bool Parts>
+  static __device__ __forceinline__ void score(float (&sums)[4], const Token* q, const Token* q_rest, bool query_parts,
+                                               int q_stride, const Token* k, const Token* k_rest, bool key_parts,
+                                               int k_stride, int keys, int lane) {
     std::uint32_t q_rows = ptx::shared_address(q + lane % 16 * q_stride + lane / 16 * 8);
     std::uint32_t k_rows = ptx::shared_address(k + lane % 8 * k_stride + lane / 8 % 2 * 8);
     float odd[4] = {};
@@ -161,7 +162,7 @@ template <class Token> struct warp_products {
       ptx::load_matrices(next_a, q_rows + 32), ptx::load_two_matrices(next_b, k_rows + 32);
       ptx::multiply_add<Token>(sums, a, b[0], b[1]);
       ptx::multiply_add<Token>(odd, next_a, next_b[0], next_b[1]);
-      if constexpr (QueryParts) {
+      if (Parts && query_parts) {
         const std::uint32_t q_left_out = q_rows + std::uint32_t(q_rest - q) * int(sizeof(Token));
         std::uint32_t a_rest[4];
         ptx::load_matrices(a_rest, q_left_out);
@@ -169,7 +170,7 @@ template <class Token> struct warp_products {
         ptx::load_matrices(a_rest, q_left_out + 32);
         ptx::multiply_add<Token>(odd, a_rest, next_b[0], next_b[1]);
       }
-      if constexpr (KeyParts) {
+      if (Parts && key_parts) {
         const std::uint32_t k_left_out = k_rows + std::uint32_t(k_rest - k) * int(sizeof(Token));
         ptx::load_two_matrices(b, k_left_out), ptx::load_two_matrices(next_b, k_left_out + 32);
         ptx::multiply_add<Token>(sums, a, b[0], b[1]);

@@ -7,10 +7,11 @@
 namespace sextant::gpu::mma {
 
 /// Scores q k^T of a chunk, a warp at a time the 16 tokens of a step (rows) and eight of them (columns). The last warps
-/// come first: the first one has the gates to compute. Steep steps have theirs already. Queries and
-/// keys may be in two parts.
-template <bool QueryParts, bool KeyParts, class Token>
-__device__ void score(const block_plan& plan, const chunk_memory<Token>& memory, int keys) {
+/// come first: the first one has the gates to compute. Steep steps have theirs already. With `Parts`, queries and keys
+/// may be in two parts.
+template <bool Parts, class Token>
+__device__ void score(const block_plan& plan, const chunk_memory<Token>& memory, int keys, bool query_parts,
+                      bool key_parts) {
   const int lane = int(threadIdx.x) % 32, warps = int(blockDim.x) / 32;
   for (int i = warps - 1 - int(threadIdx.x) / 32; i < 2 * plan.steps(); i += warps) {
     const int from = i / 2 * step_tokens, half = i % 2 * 8;
@@ -18,9 +19,9 @@ __device__ void score(const block_plan& plan, const chunk_memory<Token>& memory,
     float sums[4] = {};
     const int of_k = (from + half) * plan.k_stride;
     const int of_q = from * plan.q_stride;
-    warp_products<Token>::template score<QueryParts, KeyParts>(sums, memory.q + of_q, memory.q_rest + of_q,
-                                                               plan.q_stride, memory.k + of_k, memory.raw + of_k,
-                                                               plan.k_stride, (keys + 31) / 32 * 32, lane);
+    warp_products<Token>::template score<Parts>(sums, memory.q + of_q, memory.q_rest + of_q, query_parts, plan.q_stride,
+                                                memory.k + of_k, memory.raw + of_k, key_parts, plan.k_stride,
+                                                (keys + 31) / 32 * 32, lane);
     float* const to = memory.scores + (from + lane / 4) * score_stride + half + lane % 4 * 2;
     store_pair(to, sums[0], sums[1]), store_pair(to + 8 * score_stride, sums[2], sums[3]);
   }
