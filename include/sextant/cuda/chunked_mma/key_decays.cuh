@@ -141,35 +141,36 @@ __device__ void finish_rows(const Map& map, const pair_turns& turns, const block
   constexpr bool keeps_rest = has_parts<Token>;
   const device_call<float>& c = turns.c;
   const int keys = int(c.keys);
-  with_map<Token>(map, [&](const auto& its) {
-    each_four(keys, keeps_rest ? plan.tokens : count, [&](int row, int key) {
-      Token* const rest = memory.raw + row * plan.raw_stride + key;
-      if (row >= count) return store_four(rest, float4{});
-      Token *const q_at = memory.q + row * plan.q_stride + key, *const k_at = memory.k + row * plan.k_stride + key;
-      float4 q = load_four(q_at), k = load_four(k_at);
-      if (maps) q = mapped(its, q, key, keys), k = mapped(its, times(k, c.key_scale), key, keys);
-      if (Turns && turn) {
-        const chunk_gates& gates = *memory.gates;
-        const index_t place = gates.s.place(t + row) - gates.origin;
-        const auto angle = [&](int pair) {
-          const auto by = std::uint64_t(turns.coordinate(place, gates.key_head, pair));
-          return cosine_and_sine<sizeof(Token) == 4>(by * memory.angles[pair]);
-        };
-        const float2 low = angle(key / 2), high = angle(key / 2 + 1);
-        q = turned(q, low, high), k = turned(k, low, high);
-      }
-      if (Keyed && decays) {
-        float4 of_q, of_k;
-        key_exponents(plan, memory, row, key, of_q, of_k);
-        q = times_exp2(q, of_q), k = times_exp2(k, of_k);
-      }
-      store_four(q_at, q), store_four(k_at, k);
-      if constexpr (keeps_rest) {
-        if (Keyed && !decays) return;
-        store_rest(rest, k);
-        if (plan.queries_in_parts) store_rest(memory.q_rest + row * plan.q_stride + key, q);
-      }
-    });
+  each_four(keys, keeps_rest ? plan.tokens : count, [&](int row, int key) {
+    Token* const rest = memory.raw + row * plan.raw_stride + key;
+    if (row >= count) return store_four(rest, float4{});
+    Token *const q_at = memory.q + row * plan.q_stride + key, *const k_at = memory.k + row * plan.k_stride + key;
+    float4 q = load_four(q_at), k = load_four(k_at);
+    if (maps)
+      with_map<Token>(map, [&](const auto& its) {
+        q = mapped(its, q, key, keys), k = mapped(its, times(k, c.key_scale), key, keys);
+      });
+    if (Turns && turn) {
+      const chunk_gates& gates = *memory.gates;
+      const index_t place = gates.s.place(t + row) - gates.origin;
+      const auto angle = [&](int pair) {
+        const auto by = std::uint64_t(turns.coordinate(place, gates.key_head, pair));
+        return cosine_and_sine<sizeof(Token) == 4>(by * memory.angles[pair]);
+      };
+      const float2 low = angle(key / 2), high = angle(key / 2 + 1);
+      q = turned(q, low, high), k = turned(k, low, high);
+    }
+    if (Keyed && decays) {
+      float4 of_q, of_k;
+      key_exponents(plan, memory, row, key, of_q, of_k);
+      q = times_exp2(q, of_q), k = times_exp2(k, of_k);
+    }
+    store_four(q_at, q), store_four(k_at, k);
+    if constexpr (keeps_rest) {
+      if (Keyed && !decays) return;
+      store_rest(rest, k);
+      if (plan.queries_in_parts) store_rest(memory.q_rest + row * plan.q_stride + key, q);
+    }
   });
 }
 

@@ -49,7 +49,7 @@ struct block_plan {
   SEXTANT_FN int threads() const { return 32 * warps; }
 
   /// Lays out shared memory for tokens of `size` bytes.
-  template <class Token> void lay_out(bool normalises) {
+  template <class Token> [[gnu::noinline]] void lay_out(bool normalises) {
     using products = warp_products<Token>;
     int at = 0;
     const auto take = [&at](int& where, int size) { where = at, at += (size + 15) / 16 * 16; };
