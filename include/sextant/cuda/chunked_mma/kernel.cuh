@@ -34,17 +34,19 @@ template <class Token, bool Keyed, bool Turns, class Parts> struct slice_walk : 
   __device__ void run() {
     __syncthreads();
     const int chunks = (length + plan.tokens - 1) / plan.tokens;
-    if (warp == 0) read_gates_ahead(0);
-    for (int i = 1 - plan.stages; i < chunks; ++i) {
+    for (int i = -1; i < chunks; ++i) {
       __syncthreads();
       const int next = i + plan.stages - 1;
-      if (next < chunks) load(next, plan.states_only ? 1 : 0, places().feeds, places().feed_warps);
+      if (next >= 0 && next < chunks) load(next, plan.states_only ? 1 : 0, places().feeds, places().feed_warps);
       ptx::commit_copies();
-      if (i < 0) continue;
-      if (plan.stages == 2) ptx::await_copies<1>();
-      else ptx::await_copies<0>();
-      __syncthreads();
-      walk_chunk(i, count_of(i));
+      if (i >= 0) {
+        if (plan.stages == 2) ptx::await_copies<1>();
+        else ptx::await_copies<0>();
+        __syncthreads();
+        walk_chunk(i, count_of(i));
+      }
+      if (warp == 0) read_gates_ahead((i + 1) * plan.tokens);
+      if (i >= 0) leave_chunk(i, count_of(i));
     }
     this->finish();
   }
@@ -68,7 +70,7 @@ template <class Token, bool Keyed, bool Turns, class Parts> struct slice_walk : 
                        count_of(i), plan.tokens, of_it * 32 + lane, warps * 32);
   }
 
-  /// Chunk i, of `count` tokens, which have arrived.
+  /// Chunk i, of `count` tokens, which have arrived. A barrier comes last.
   __device__ void walk_chunk(int i, int count) {
     const int stage = i & (plan.stages - 1), t = i * plan.tokens;
     const chunk_memory<Token> memory(shared, plan, stage);
@@ -110,10 +112,13 @@ template <class Token, bool Keyed, bool Turns, class Parts> struct slice_walk : 
     if constexpr (Keyed)
       if (plan.states_only) add_up_decays(memory);
     __syncthreads();
-    if (warp == 0) read_gates_ahead(t + plan.tokens);
+  }
+  /// Writes what chunk i answers.
+  __device__ void leave_chunk(int i, int count) {
+    const chunk_memory<Token> memory(shared, plan, i & (plan.stages - 1));
     // Registers are few: more rows at a time only where there are.
     constexpr int together = sizeof(Token) == 4 || Turns ? 1 : 2;
-    if (answers) write_rows<together>(c, plan, memory, values, t, count);
+    if (!plan.states_only) write_rows<together>(c, plan, memory, values, i * plan.tokens, count);
     if (Keyed && threadIdx.x < 4) memory.gates->steep[threadIdx.x] = 0;
   }
   /// Queries and keys of chunk i as they are in memory.

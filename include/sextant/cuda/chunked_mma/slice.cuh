@@ -43,9 +43,10 @@ template <class Token, bool Keyed, bool Turns, class Parts> struct head_slice {
     for (int i = int(threadIdx.x); i < 64; i += int(blockDim.x))
       rows.gates->from_start[i] = rows.gates->entering[i] = rows.gates->admitted[i] = 1.0f;
     float* const z = rows.z + plan.steps() * plan.keys();
+    const handed_state before = handed(at, at.segment);
     for (int i = int(threadIdx.x); i < c.keys; i += int(blockDim.x)) {
       if (Keyed) rows.total[i] = 1.0f;
-      if (is_handed && c.normalises()) z[i] = handed(at, at.segment).z[i];
+      if (is_handed && c.normalises()) z[i] = before.z[i];
       else if (is_given && c.z_in) z[i] = *number_of_head(c.z_in, at, i);
     }
     for (int i = int(threadIdx.x); i < values; i += int(blockDim.x)) {
@@ -56,15 +57,11 @@ template <class Token, bool Keyed, bool Turns, class Parts> struct head_slice {
       for (int i = int(threadIdx.x); i < c.keys / 2; i += int(blockDim.x))
         rows.angles[i] = pair_turns{c}.of_pair(c.key_head(at.head), i);
     if (threadIdx.x == 0) {
-      const double m = is_handed            ? *handed(at, at.segment).m
-                       : is_given && c.m_in ? double(*number_of_head(c.m_in, at, 0))
-                                            : 0.0;
+      const double m = is_handed ? *before.m : is_given && c.m_in ? double(*number_of_head(c.m_in, at, 0)) : 0.0;
       gates.start(*rows.gates, plan.states_only ? no_stabiliser : m);
       place_rows(*rows.gates, s, at);
     }
-    const state_place from = is_handed  ? place_in(handed(at, at.segment), at)
-                             : is_given ? place_in(c.S_in, at)
-                                        : state_place{};
+    const state_place from = is_handed ? place_in(before, at) : is_given ? place_in(c.S_in, at) : state_place{};
 #pragma unroll
     for (int i = 0; i < slab_keys / 2; ++i) S[i / 4][i % 4] = 0.0f;
     if (from.first) each_number(from, [&](int i, const float& its) { S[i / 4][i % 4] = its; });
@@ -75,13 +72,13 @@ template <class Token, bool Keyed, bool Turns, class Parts> struct head_slice {
     const block_place at(c, plan);
     const bool hands_over = plan.states_only, ends = !hands_over && at.segment == plan.segments - 1;
     if (!hands_over && !ends) return;
-    const state_place to = hands_over ? place_in(handed(at, at.segment + 1), at) : place_in(c.S_out, at);
+    const handed_state next = handed(at, at.segment + 1);
+    const state_place to = hands_over ? place_in(next, at) : place_in(c.S_out, at);
     if (to.first) each_number(to, [&](int i, float& its) { its = S[i / 4][i % 4]; });
     if (at.first_channel != 0) return;
     const chunk_memory<Token> rows(shared, plan, 0);
     __syncthreads();
     const float* const z = rows.z + plan.steps() * plan.keys();
-    const handed_state next = handed(at, at.segment + 1);
     for (int i = int(threadIdx.x); i < c.keys; i += int(blockDim.x)) {
       if (hands_over) {
         if (c.normalises()) next.z[i] = z[i];
