@@ -35,25 +35,30 @@ template <class Token, bool Keyed, bool Turns, class Parts> struct head_slice {
         length{int(s.length)},
         values{int(call.values - at.first_channel < its_plan.slice ? call.values - at.first_channel : its_plan.slice)},
         gates{gate_reader<Token, Parts>{call, its_parts, int(s.batch), at.head}, lane} {
+#pragma unroll 1
     for (int i = int(threadIdx.x) * 4; i < plan.bytes; i += int(blockDim.x) * 4)
       *reinterpret_cast<int*>(shared + i) = 0;
     __syncthreads();
     const chunk_memory<Token> rows(shared, plan, 0);
     const bool is_handed = plan.segments > 1 && !plan.states_only, is_given = plan.segments == 1;
+#pragma unroll 1
     for (int i = int(threadIdx.x); i < 64; i += int(blockDim.x))
       rows.gates->from_start[i] = rows.gates->entering[i] = rows.gates->admitted[i] = 1.0f;
     float* const z = rows.z + plan.steps() * plan.keys();
     const handed_state before = handed(at, at.segment);
+#pragma unroll 1
     for (int i = int(threadIdx.x); i < c.keys; i += int(blockDim.x)) {
       if (Keyed) rows.total[i] = 1.0f;
       if (is_handed && c.normalises()) z[i] = before.z[i];
       else if (is_given && c.z_in) z[i] = *number_of_head(c.z_in, at, i);
     }
+#pragma unroll 1
     for (int i = int(threadIdx.x); i < values; i += int(blockDim.x)) {
       if (c.d) rows.d[i] = gates.reader.parameter(c.d.at(0, 0, at.head) + (at.first_channel + i) * c.d.value);
       if (plan.gate_rows && parts.input.from_step) rows.bias[i] = gates.reader.bias(at.first_channel + i);
     }
     if constexpr (Turns)
+#pragma unroll 1
       for (int i = int(threadIdx.x); i < c.keys / 2; i += int(blockDim.x))
         rows.angles[i] = pair_turns{c}.of_pair(c.key_head(at.head), i);
     if (threadIdx.x == 0) {
@@ -64,7 +69,7 @@ template <class Token, bool Keyed, bool Turns, class Parts> struct head_slice {
     const state_place from = is_handed ? place_in(before, at) : is_given ? place_in(c.S_in, at) : state_place{};
 #pragma unroll
     for (int i = 0; i < slab_keys / 2; ++i) S[i / 4][i % 4] = 0.0f;
-    if (from.first) each_number(from, [&](int i, const float& its) { S[i / 4][i % 4] = its; });
+    if (from.first) each_number(from, [&](float& mine, const float& its) { mine = its; });
   }
   /// The states as they are now: the call's by the last segment, else what the next one is handed. Those of the head by
   /// its first block.
@@ -74,11 +79,12 @@ template <class Token, bool Keyed, bool Turns, class Parts> struct head_slice {
     if (!hands_over && !ends) return;
     const handed_state next = handed(at, at.segment + 1);
     const state_place to = hands_over ? place_in(next, at) : place_in(c.S_out, at);
-    if (to.first) each_number(to, [&](int i, float& its) { its = S[i / 4][i % 4]; });
+    if (to.first) each_number(to, [&](float& mine, float& its) { its = mine; });
     if (at.first_channel != 0) return;
     const chunk_memory<Token> rows(shared, plan, 0);
     __syncthreads();
     const float* const z = rows.z + plan.steps() * plan.keys();
+#pragma unroll 1
     for (int i = int(threadIdx.x); i < c.keys; i += int(blockDim.x)) {
       if (hands_over) {
         if (c.normalises()) next.z[i] = z[i];
@@ -99,18 +105,26 @@ template <class Token, bool Keyed, bool Turns, class Parts> struct head_slice {
     std::byte* first = nullptr;
     index_t key = 0, value = 0;
   };
-  /// visit(i, number) for all numbers i of the lane that there are. Their place walks: there are many.
-  template <class Visit> __device__ void each_number(const state_place& place, const Visit& visit) const {
+  /// visit(S's, number) for all numbers of the lane that there are. Their place walks, and S turns before it, so that one
+  /// piece of code has its turn with all keys: there are many.
+  template <class Visit> __device__ void each_number(const state_place& place, const Visit& visit) {
     std::byte *near = place.first, *far = near + 8 * place.value;
-    const int keys = int(c.keys) - key_of(0);
     const bool has_near = channel_of(0) < values, has_far = channel_of(2) < values;
-#pragma unroll
-    for (int j = 0; j < slab_keys / 8; ++j, near += 8 * place.key, far += 8 * place.key) {
+#pragma unroll 1
+    for (int key = key_of(0), last = key + slab_keys; key < last;
+         key += 8, near += 8 * place.key, far += 8 * place.key) {
 #pragma unroll
       for (int i = 0; i < 2; ++i) {
-        if (8 * j + i >= keys) continue;
-        if (has_near) visit(4 * j + i, *reinterpret_cast<float*>(near + i * place.key));
-        if (has_far) visit(4 * j + 2 + i, *reinterpret_cast<float*>(far + i * place.key));
+        if (key + i >= c.keys) continue;
+        if (has_near) visit(S[0][i], *reinterpret_cast<float*>(near + i * place.key));
+        if (has_far) visit(S[0][2 + i], *reinterpret_cast<float*>(far + i * place.key));
+      }
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        const float first = S[0][i];
+#pragma unroll
+        for (int j = 1; j < slab_keys / 8; ++j) S[j - 1][i] = S[j][i];
+        S[slab_keys / 8 - 1][i] = first;
       }
     }
   }
