@@ -48,7 +48,9 @@ namespace sextant::gpu::wgmma {
              CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   return made == CUDA_SUCCESS ? status{} : status{errc::launch, "the driver refused a tensor map"};
 }
+/// The same of a view.
 template <class View> bool can_be_mapped(const View& x) { return can_be_mapped(sextant::detail::forget_types(x)); }
+/// The same of a view.
 template <class View> status map_boxes(CUtensorMap& map, const View& x, unsigned tokens = 64) {
   constexpr bool is_bfloat16 = std::is_same_v<std::remove_const_t<typename View::element_type>, bfloat16>;
   return map_boxes(map, sextant::detail::forget_types(x),
