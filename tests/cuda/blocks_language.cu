@@ -124,6 +124,23 @@ TEST_CASE("Mamba-2 of two layers on a GPU, prefill and decode") {
   check<bfloat16>(judged_mamba2, 2, 70, 4e-2);
   check<bfloat16>(judged_mamba2, 7, 6, 4e-2);
 }
+TEST_CASE("more experts than a GPU counts are refused before a layer moves its state") {
+  if (!has_gpu()) return;
+  constexpr auto net =
+      judged_moe.with_sizes({.vocabulary = V, .model = 64, .layers = 2, .experts = 8193, .expert_hidden = 8});
+  const auto w = blocks::bound_nowhere(net.weights<float>());
+  device_memory ids(64), logits(V * sizeof(float)), state(models::state_bytes<float>(net, 1));
+  device_memory room(models::workspace_bytes<float>(net, gpu::block_stream({}, products()), 1, 1));
+  ids.fill(0), state.fill(0x3c);
+  std::vector<std::byte> after(state.size());
+  const gpu::block_stream on({.memory = {room.data(), room.size()}}, products());
+  const status found = forward(net, on, w, {reinterpret_cast<const std::int32_t*>(ids.data()), {1, 1}},
+                               blocks::rows<float>(reinterpret_cast<float*>(logits.data()), {1, V}), {state.data()});
+  CHECK(found.code == errc::unsupported);
+  must(cudaDeviceSynchronize());
+  state.give(after.data());
+  CHECK(after == std::vector<std::byte>(state.size(), std::byte{0x3c}));
+}
 TEST_CASE("MoE-Mamba of two layers on a GPU, prefill and decode") {
   for (const index_t B : {1, 2, 7}) check<float>(judged_moe, B, 70, 2e-5);
 }

@@ -70,12 +70,12 @@ constexpr modules::linear<E> layer_of_expert(const view<const E, axis::head, axi
 /// their own order. There are as many places as tokens at most, of which the last ones may stay free.
 template <class E> struct moe_routes {
   index_t tokens = 0, experts = 0;
-  index_t capacity = 0;  ///< tokens that an expert takes at most
-  index_t places = 0;    ///< rows that tokens are sent to: of all experts together, no more than tokens
-  std::int32_t* chosen = nullptr;            ///< [tokens], the token's expert
-  std::int32_t* place_of = nullptr;          ///< [tokens], -1: the token passes by
-  std::int32_t* token_at = nullptr;          ///< [places], of those that are taken
-  std::int32_t* first = nullptr;             ///< [experts + 1]
+  index_t capacity = 0;              ///< tokens that an expert takes at most
+  index_t places = 0;                ///< rows that tokens are sent to: of all experts together, no more than tokens
+  std::int32_t* chosen = nullptr;    ///< [tokens], the token's expert
+  std::int32_t* place_of = nullptr;  ///< [tokens], -1: the token passes by
+  std::int32_t* token_at = nullptr;  ///< [places], of those that are taken
+  std::int32_t* first = nullptr;     ///< [experts + 1]
   accumulator_of<E>* probability = nullptr;  ///< [tokens], of the token's expert
 
   moe_routes(const moe_sizes& s, index_t n, buffers& from) : tokens(n), experts(s.experts), capacity(s.capacity(n)) {
@@ -116,6 +116,10 @@ constexpr status fit_experts(const rows<const E>& x, index_t count, const Weight
 }
 }  // namespace detail
 
+/// Whether a backend computes a layer of so many experts with matrices of these sizes, w [experts, outputs, inputs]; a GPU has
+/// limits.
+template <class On, class Weights> status takes_experts(const On&, const Weights&) { return {}; }
+
 // The routes of a measuring backend: one expert has all places that it may have.
 /// @cond
 template <class On, class... More> status route_to_one(const measuring<On>&, const More&...) { return {}; }
@@ -123,7 +127,8 @@ template <class On, class... More> status bring_back(const measuring<On>&, const
 template <class On, class X, class E, class Weights, class... More>
 status linear_of_tokens(const measuring<On>& m, const X&, const moe_routes<E>& routes, const Weights& w,
                         const More&...) {
-  return m.need(linear_bytes(m.on, routes.capacity, layer_of_expert<E>(w, 0))), status{};
+  m.need(linear_bytes(m.on, routes.capacity, layer_of_expert<E>(w, 0)));
+  return takes_experts(m.on, w);
 }
 template <class On, class X, class E, class Weights, class... More>
 status linear_of_places(const measuring<On>& m, const X& x, const moe_routes<E>& routes, const Weights& w,

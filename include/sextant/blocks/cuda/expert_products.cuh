@@ -2,7 +2,7 @@
 /// @file  Products of the places of many experts with a matrix of each, whose numbers of tokens the host does not know.
 #pragma once
 
-#include <sextant/blocks/cuda/piece.cuh>
+#include <sextant/blocks/cuda/few_rows.cuh>
 #include <sextant/cuda/ptx/async_copy.cuh>
 #include <sextant/cuda/ptx/matrix_copy.cuh>
 #include <sextant/cuda/ptx/warp_mma.cuh>
@@ -59,29 +59,22 @@ __device__ __forceinline__ expert_tile find_tile(const std::int32_t* first, int 
   return {0, 0, 0};
 }
 
-/// Few places: a warp has a place and one output.
+/// Few places: each is a product of one row, with its expert's matrix.
 template <class E, bool Whole>
-__global__ void __launch_bounds__(256) expert_few_kernel(const __grid_constant__ expert_product_call<E> c) {
-  using real = real_of<E>;
-  constexpr int count = piece<E, Whole>::count;
+__global__ void __launch_bounds__(32 * few_rows_outputs)
+    expert_few_kernel(const __grid_constant__ expert_product_call<E> c) {
   const index_t place = blockIdx.y;
-  const int output = int(blockIdx.x) * 8 + int(threadIdx.x) / 32, lane = int(threadIdx.x) % 32;
+  const int output = output_of_warp();
   if (place >= c.first[c.experts] || output >= c.outputs) return;
-  const E* const x = c.row(place);
-  const E* const w = c.w + c.chosen[c.token_at[place]] * c.of_expert + output * c.of_row;
-  real sum[1] = {0};
-  for (int k = lane * count; k < c.inputs; k += 32 * count) {
-    real numbers[count], weights[count];
-    load_reals<Whole>(x + k, numbers);
-    load_reals<Whole>(w + k, weights);
-#pragma unroll
-    for (int j = 0; j < count; ++j) sum[0] += numbers[j] * weights[j];
-  }
-#pragma unroll
-  for (int step = 16; step > 0; step /= 2) sum[0] += __shfl_xor_sync(~0u, sum[0], step);
-  if (lane != 0) return;
-  activate<E>(c.act, sum);
-  store_reals<false>(c.y + place * c.of_y + output, sum);
+  const few_rows_call<E> its{.x = c.row(place),
+                             .w = c.w + c.chosen[c.token_at[place]] * c.of_expert,
+                             .y = c.y + place * c.of_y,
+                             .of_w = c.of_row,
+                             .rows = 1,
+                             .inputs = c.inputs,
+                             .outputs = c.outputs,
+                             .act = c.act};
+  multiply_few_rows<E, 1, Whole>(its, output);
 }
 
 /// Any numbers: a tile of 64 places and 64 outputs to a block, 4 x 4 of them to a thread, 16 terms in shared memory at a time.
@@ -226,9 +219,8 @@ inline constexpr index_t few_places = 16;
 template <class E> status run_expert_products(const stream& on, const expert_product_call<E>& c, bool whole) {
   if (c.places == 0 || c.outputs == 0) return {};
   if (c.places <= few_places) {
-    const dim3 grid(unsigned((c.outputs + 7) / 8), unsigned(c.places));
-    return whole ? launch(&expert_few_kernel<E, true>, grid, dim3(256), 0, on.handle, c)
-                 : launch(&expert_few_kernel<E, false>, grid, dim3(256), 0, on.handle, c);
+    return launch(whole ? &expert_few_kernel<E, true> : &expert_few_kernel<E, false>,
+                  few_rows_grid(c.outputs, c.places), dim3(32 * few_rows_outputs), 0, on.handle, c);
   }
   // Full tiles, and one that is not for each expert.
   const auto tiles = [&](int rows) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/// @file  Linear layers of few rows on a GPU, as decode has them: bound by reading the weights, each once.
+/// @file  Products of few rows with a matrix on a GPU, as decode has them: bound by reading the weights, each once.
 #pragma once
 
 #include <sextant/blocks/cuda/piece.cuh>
@@ -18,22 +18,21 @@ template <class E> struct few_rows_call {
   activation act;
 };
 
-/// A warp has an output; its weights, whole pieces, are read once for all rows.
-template <class E, int Rows>
-__global__ void __launch_bounds__(256) few_rows_kernel(const __grid_constant__ few_rows_call<E> c) {
+/// Output `output` of all rows by a warp, which reads its weights once; Whole: rows of x and w are whole pieces.
+template <class E, int Rows, bool Whole>
+__device__ __forceinline__ void multiply_few_rows(const few_rows_call<E>& c, int output) {
   using real = real_of<E>;
-  constexpr int count = piece<E, true>::count;
-  const int lane = int(threadIdx.x) % 32, output = int(blockIdx.x) * 8 + int(threadIdx.x) / 32;
-  if (output >= c.outputs) return;
+  constexpr int count = piece<E, Whole>::count;
+  const int lane = int(threadIdx.x) % 32;
   const E* const w = c.w + output * c.of_w;
   real sums[Rows] = {};
   constexpr int at_once = 4;  // pieces of a lane that are on their way
 #pragma unroll 1
   for (int first = lane * count; first < c.inputs; first += at_once * 32 * count) {
-    piece<E, true> coming[at_once];
+    piece<E, Whole> coming[at_once];
 #pragma unroll
     for (int i = 0; i < at_once; ++i)
-      if (const int k = first + i * 32 * count; k < c.inputs) coming[i] = load_piece<true>(w + k);
+      if (const int k = first + i * 32 * count; k < c.inputs) coming[i] = load_piece<Whole>(w + k);
 #pragma unroll
     for (int row = 0; row < Rows; ++row) {
       if (row >= c.rows) break;
@@ -42,8 +41,8 @@ __global__ void __launch_bounds__(256) few_rows_kernel(const __grid_constant__ f
         const int k = first + i * 32 * count;
         if (k >= c.inputs) break;
         real weights[count], numbers[count];
-        widen<E, true>(coming[i], weights);
-        load_reals<true>(c.x + row * c.of_x + k, numbers);
+        widen<E, Whole>(coming[i], weights);
+        load_reals<Whole>(c.x + row * c.of_x + k, numbers);
 #pragma unroll
         for (int j = 0; j < count; ++j) sums[row] += numbers[j] * weights[j];
       }
@@ -70,11 +69,25 @@ __global__ void __launch_bounds__(256) few_rows_kernel(const __grid_constant__ f
   store_reals<false>(c.y + lane * c.of_y + output, its);
 }
 
-/// Launches it for up to few_rows rows.
+/// Outputs of a block, one to a warp.
+inline constexpr int few_rows_outputs = 8;
+/// That of a warp.
+__device__ __forceinline__ int output_of_warp() { return int(blockIdx.x) * few_rows_outputs + int(threadIdx.x) / 32; }
+/// Blocks for so many outputs of `products` products of their own.
+inline dim3 few_rows_grid(int outputs, index_t products = 1) {
+  return dim3(unsigned((outputs + few_rows_outputs - 1) / few_rows_outputs), unsigned(products));
+}
+
+template <class E, int Rows>
+__global__ void __launch_bounds__(32 * few_rows_outputs) few_rows_kernel(const __grid_constant__ few_rows_call<E> c) {
+  const int output = output_of_warp();
+  if (output < c.outputs) multiply_few_rows<E, Rows, true>(c, output);
+}
+
+/// Launches it for up to few_rows rows, whole pieces as w's are.
 template <class E> status run_few_rows(const stream& on, const few_rows_call<E>& c) {
-  const dim3 grid(unsigned((c.outputs + 7) / 8));
-  return c.rows == 1 ? launch(&few_rows_kernel<E, 1>, grid, dim3(256), 0, on.handle, c)
-                     : launch(&few_rows_kernel<E, int(few_rows)>, grid, dim3(256), 0, on.handle, c);
+  return launch(c.rows == 1 ? &few_rows_kernel<E, 1> : &few_rows_kernel<E, int(few_rows)>, few_rows_grid(c.outputs),
+                dim3(32 * few_rows_outputs), 0, on.handle, c);
 }
 
 }  // namespace sextant::gpu::blockwise

@@ -2,6 +2,7 @@
 /// @file  Which expert a token sees, on a GPU: routing, and the ways there and back.
 #pragma once
 
+#include <concepts>     // derived_from
 #include <cstdint>      // int32_t
 #include <type_traits>  // type_identity_t
 
@@ -91,6 +92,15 @@ __global__ void bring_back_kernel(const __grid_constant__ rows<const E> x,
 
 /// Experts that a GPU counts tokens of at most.
 inline constexpr index_t most_experts = 8192;
+inline constexpr status too_many_experts{errc::unsupported, "moe: up to 8192 experts on a GPU"};
+
+/// Whether a Switch layer's experts are as many, and their matrices w [experts, outputs, inputs] as large, as a GPU takes.
+template <std::derived_from<stream> On, class Weights> status takes_experts(const On&, const Weights& w) {
+  if (w.extent(0) > most_experts) return too_many_experts;
+  if (w.extent(1) > (index_t(1) << 22) - 64 || w.extent(2) >= index_t(1) << 30)
+    return {errc::shape, "moe: on a GPU experts have up to 2^22 - 64 outputs and fewer than 2^30 inputs"};
+  return {};
+}
 
 /// Sends every token to the expert of its largest logit, the first of several, as long as that has places left; tokens take
 /// them in their order: the same answer every time. Two launches.
@@ -99,7 +109,7 @@ status route_to_one(const stream& on, std::type_identity_t<blocks::rows<const E>
                     const blocks::moe_routes<E>& to) {
   if (logits.extent(0) != to.tokens || logits.extent(1) != to.experts)
     return {errc::shape, "route_to_one: a logit for each token and expert"};
-  if (to.experts > most_experts) return {errc::unsupported, "route_to_one: up to 8192 experts on a GPU"};
+  if (to.experts > most_experts) return too_many_experts;
   constexpr int threads = 128;
   if (const status done = launch(&blockwise::choose_expert_kernel<E>, blockwise::blocks_for(to.tokens, threads),
                                  dim3(threads), 0, on.handle, logits, to);
@@ -115,8 +125,7 @@ template <class E, class Weights>
 status multiply_experts(const stream& on, const rows<const E>& x, index_t count, const blocks::moe_routes<E>& routes,
                         const Weights& w, activation act, const rows<E>& y, bool gathers) {
   if (const status fits = blocks::detail::fit_experts<E>(x, count, w, y, routes); !fits) return fits;
-  if (w.extent(1) > (index_t(1) << 22) - 64 || w.extent(2) >= index_t(1) << 30)
-    return {errc::shape, "moe: on a GPU experts have up to 2^22 - 64 outputs and fewer than 2^30 inputs"};
+  if (const status takes = takes_experts(on, w); !takes) return takes;
   const bool whole = has_pieces(x, x.extent(1)) && has_pieces(y, y.extent(1)) && holds_packets(w.data()) &&
                      w.stride(0) % (16 / index_t(sizeof(E))) == 0 && w.stride(1) % (16 / index_t(sizeof(E))) == 0;
   return run_expert_products<E>(on,

@@ -31,14 +31,8 @@ __global__ void __launch_bounds__(most_threads, 2)
   extern __shared__ uint4 ring[];
   const int groups = 1 << c.group_bits;  // of channels
   const int group = int(threadIdx.x) & (groups - 1), thread_column = int(threadIdx.x) >> c.group_bits;
-  int at = int(blockIdx.x);
-  const int slice = at % c.slices;
-  at /= c.slices;
-  const int tile = at % c.tiles;
-  at /= c.tiles;
-  const int first_row = at % c.strips * c.strip_rows, end_row = min(first_row + c.strip_rows, c.rows);
-  const int picture = at / c.strips;
-  const int first_column = tile * c.tile_columns, first_channel = (slice << c.group_bits) * channels;
+  const auto [slice, first_column, first_row, end_row, picture] = depthwise_part::of(c);
+  const int first_channel = (slice << c.group_bits) * channels;
   const int channel = first_channel + group * channels, column = first_column + thread_column * columns;
   const int pieces = groups / 2, row_pieces = (c.tile_columns + 2) * pieces;
 
@@ -170,11 +164,9 @@ __global__ void __launch_bounds__(most_threads, 2)
   }
 }
 
-/// Divides a call among blocks: all columns of a tile and as many channels as 256 threads have, strips as long as leave two
-/// blocks to a multiprocessor of a large GPU.
+/// Divides a call among blocks: all columns of a tile and as many channels as 256 threads have.
 template <class E> status run_depthwise_four_columns(depthwise_call<E> c, const stream& on) {
   using step = four_columns;
-  constexpr int enough_blocks = 256;
   const int of_row = (c.columns + step::columns - 1) / step::columns, groups = c.channels / step::channels;
   const int narrow = std::min(of_row, most_threads / 16);
   c.group_bits = 1;
@@ -185,11 +177,7 @@ template <class E> status run_depthwise_four_columns(depthwise_call<E> c, const 
   c.tiles = (of_row + most - 1) / most;
   const int of_tile = (of_row + c.tiles - 1) / c.tiles;
   c.tile_columns = of_tile * step::columns;
-  const index_t of_strip = index_t(c.pictures) * c.slices * c.tiles, steps = (c.rows + step::out - 1) / step::out;
-  const index_t strips = std::min(std::max<index_t>(1, enough_blocks / of_strip), steps);
-  c.strip_rows = int((steps + strips - 1) / strips) * step::out;
-  c.strips = (c.rows + c.strip_rows - 1) / c.strip_rows;
-  const index_t blocks = of_strip * c.strips;
+  const index_t blocks = cut_into_strips(c, step::out);
   if (blocks >= index_t(1) << 31) return too_many();
   const int block = ((of_tile << c.group_bits) + 31) / 32 * 32;
   const std::size_t bytes = std::size_t((c.tile_columns + 2) << (c.group_bits - 1)) * step::ring * 16;

@@ -63,6 +63,34 @@ template <class E> struct depthwise_call {
   }
 };
 
+/// What a block makes: a slice of channels and a tile of columns of rows first_row .. end_row of a picture.
+struct depthwise_part {
+  int slice, first_column, first_row, end_row, picture;
+
+  template <class E> static __device__ __forceinline__ depthwise_part of(const depthwise_call<E>& c) {
+    int at = int(blockIdx.x);
+    depthwise_part its;
+    its.slice = at % c.slices;
+    at /= c.slices;
+    its.first_column = at % c.tiles * c.tile_columns;
+    at /= c.tiles;
+    its.first_row = at % c.strips * c.strip_rows, its.end_row = min(its.first_row + c.strip_rows, c.rows);
+    its.picture = at / c.strips;
+    return its;
+  }
+};
+
+/// Divides the rows of a call, whose slices and tiles are known, into strips of whole steps of `out` rows, as long as leave two
+/// blocks to a multiprocessor of a large GPU; the number of all blocks.
+template <class E> index_t cut_into_strips(depthwise_call<E>& c, int out) {
+  constexpr int enough_blocks = 256;
+  const index_t of_strip = index_t(c.pictures) * c.slices * c.tiles, steps = (c.rows + out - 1) / out;
+  const index_t strips = std::min(std::max<index_t>(1, enough_blocks / of_strip), steps);
+  c.strip_rows = int((steps + strips - 1) / strips) * out;
+  c.strips = (c.rows + c.strip_rows - 1) / c.strip_rows;
+  return of_strip * c.strips;
+}
+
 /// Threads of a block at most.
 inline constexpr int most_threads = 256;
 
@@ -92,14 +120,8 @@ __global__ void __launch_bounds__(most_threads, 2) depthwise_kernel(const __grid
   __shared__ __align__(16) real biases[32 * count], scales[Normed ? 32 * count : 1], shifts[Normed ? 32 * count : 1];
   const int groups = 1 << c.group_bits;
   const int group = int(threadIdx.x) & (groups - 1), column = int(threadIdx.x) >> c.group_bits;
-  int at = int(blockIdx.x);
-  const int slice = Normed ? 0 : at % c.slices;
-  if constexpr (!Normed) at /= c.slices;
-  const int tile = at % c.tiles;
-  at /= c.tiles;
-  const int first_row = at % c.strips * c.strip_rows, end_row = min(first_row + c.strip_rows, c.rows);
-  const int picture = at / c.strips;
-  const int first_column = tile * c.tile_columns, channel = ((slice << c.group_bits) + group) * count;
+  const auto [slice, first_column, first_row, end_row, picture] = depthwise_part::of(c);
+  const int channel = ((slice << c.group_bits) + group) * count;
   const int seen_columns = Stride * (c.tile_columns - 1) + 3, row_pieces = seen_columns << c.group_bits;
 
   const std::uint32_t shared = ptx::shared_address(ring) + 16u * threadIdx.x;
@@ -305,11 +327,10 @@ template <class E> bool has_small_offsets(const depthwise_call<E>& c) {
   return row * c.height + column * c.width < index_t(1) << 31;
 }
 
-/// Divides a call among blocks: as many channels to a slice as leave 32 columns to a tile, strips as long as leave two blocks to
-/// a multiprocessor of a large GPU.
+/// Divides a call among blocks: as many channels to a slice as leave 32 columns to a tile.
 template <class E, int Stride, bool Normed> status run_depthwise(depthwise_call<E> c, const stream& on) {
   using step = step_rows<Stride, rows_of_step<E, Normed>>;
-  constexpr int threads = most_threads / Stride, enough_blocks = 256;
+  constexpr int threads = most_threads / Stride;
   const int pieces = c.channels / piece<E, true>::count, narrow = std::min(c.columns, threads / 8);
   while (c.group_bits < 5 && pieces % (2 << c.group_bits) == 0 && (narrow << (c.group_bits + 1)) <= threads)
     ++c.group_bits;
@@ -319,11 +340,7 @@ template <class E, int Stride, bool Normed> status run_depthwise(depthwise_call<
   const int most_columns = threads >> c.group_bits;
   c.tiles = (c.columns + most_columns - 1) / most_columns;
   c.tile_columns = (c.columns + c.tiles - 1) / c.tiles;
-  const index_t of_strip = index_t(c.pictures) * c.slices * c.tiles, steps = (c.rows + step::out - 1) / step::out;
-  const index_t strips = std::min(std::max<index_t>(1, enough_blocks / of_strip), steps);
-  c.strip_rows = int((steps + strips - 1) / strips) * step::out;
-  c.strips = (c.rows + c.strip_rows - 1) / c.strip_rows;
-  const index_t blocks = of_strip * c.strips;
+  const index_t blocks = cut_into_strips(c, step::out);
   if (blocks >= index_t(1) << 31) return too_many();
   const int block = ((c.tile_columns << c.group_bits) + 31) / 32 * 32;
   const std::size_t bytes = std::size_t((Stride * (c.tile_columns - 1) + 3) << c.group_bits) * step::ring * 16;
