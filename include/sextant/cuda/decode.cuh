@@ -23,13 +23,12 @@ struct decode {
   static constexpr const char* form = "recurrent";
 
   template <class Design, class Precision>
-  static constexpr bool runs =
-      std::is_same_v<typename Precision::accumulator, float> && sizeof(typename Precision::state) <= 4 &&
-      sizeof(typename Precision::token) <= 4 && !sextant::detail::is_local<Design> &&
-      !sextant::detail::turns_2d<Design> && !std::is_same_v<typename Design::order_type, order::global>;
+  static constexpr bool runs = std::is_same_v<typename Precision::accumulator, float> &&
+                               sizeof(typename Precision::state) <= 4 && sizeof(typename Precision::token) <= 4 &&
+                               !sextant::detail::is_local<Design> && !sextant::detail::turns_2d<Design> &&
+                               !std::is_same_v<typename Design::order_type, order::global>;
 
-  template <class Design, class Precision>
-  static bool takes(const Design&, const sequence_of<Design, Precision>& x) {
+  template <class Design, class Precision> static bool takes(const Design&, const sequence_of<Design, Precision>& x) {
     using state = typename Precision::state;
     constexpr index_t lanes = packet<state>::count, most = 65535;
     const sizes n = sizes_of<Design>(x);
@@ -45,7 +44,9 @@ struct decode {
   }
 
   template <class Design, class Precision>
-  static std::size_t workspace_bytes(const Design&, const sequence_of<Design, Precision>&) { return 0; }
+  static std::size_t workspace_bytes(const Design&, const sequence_of<Design, Precision>&) {
+    return 0;
+  }
 
   template <class Design, class Precision>
   static status run(const Design& design, const sequence_of<Design, Precision>& x, const stream& on) {
@@ -119,8 +120,8 @@ struct decode {
         if (clusters && tiles <= 8) together = tiles;
       }
     }
-    status done = launch_clusters(together, kernel, dim3(tiles, unsigned(n.H), unsigned(n.B)), dim3(Tile::threads),
-                                  shared_bytes<Design, state, Tile>(n), on.handle, design, x, numbers);
+    status done = launch_in({.together = together, .early = true}, kernel, dim3(tiles, unsigned(n.H), unsigned(n.B)),
+                            dim3(Tile::threads), shared_bytes<Design, state, Tile>(n), on.handle, design, x, numbers);
     if constexpr (sextant::detail::normalises<typename Design::norm_type>)
       if (done && tiles > together)
         done = launch(&decoding::step_normalisers<Design, Precision>, dim3(1, unsigned(n.H), unsigned(n.B)), dim3(128),

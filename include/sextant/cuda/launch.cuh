@@ -48,12 +48,20 @@ struct launch_manner {
   return cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(most - its.sharedSizeBytes));
 }
 
+/// Whether the current device runs code of a kernel that knows early launches.
+[[gnu::noinline]] inline bool knows_early_launches(const void* kernel) {
+  cudaFuncAttributes its{};
+  return CUDART_VERSION >= 12030 &&  // before, no graph takes such an edge
+         cudaFuncGetAttributes(&its, kernel) == cudaSuccess && its.binaryVersion >= 90 && its.ptxVersion >= 90;
+}
+
 /// Launches kernel<<<blocks, threads, shared_bytes>>> on the stream with the arguments at these addresses, allowing it the
 /// shared memory first.
 [[gnu::noinline]] inline status launch_at(const void* kernel, launch_manner manner, dim3 blocks, dim3 threads,
                                           std::size_t shared_bytes, cudaStream_t on, const void* const* arguments) {
   if (shared_bytes > 16 * 1024)  // no kernel has 32 KB of static ones
-    if (const cudaError_t allowed = allow_shared(kernel, shared_bytes); allowed != cudaSuccess) return as_status(allowed);
+    if (const cudaError_t allowed = allow_shared(kernel, shared_bytes); allowed != cudaSuccess)
+      return as_status(allowed);
   cudaLaunchConfig_t how{};
   how.gridDim = blocks;
   how.blockDim = threads;
@@ -67,7 +75,7 @@ struct launch_manner {
     cluster.val.clusterDim.x = manner.together;
     cluster.val.clusterDim.y = cluster.val.clusterDim.z = 1;
   }
-  if (manner.early && CUDART_VERSION >= 12030) {  // before, no graph takes such an edge
+  if (manner.early && knows_early_launches(kernel)) {
     cudaLaunchAttribute& early = attributes[how.numAttrs++];
     early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
     early.val.programmaticStreamSerializationAllowed = 1;
@@ -91,7 +99,7 @@ status launch_clusters(unsigned together, void (*kernel)(Parameters...), dim3 bl
   return launch_in({.together = together}, kernel, blocks, threads, shared_bytes, on, arguments...);
 }
 /// The same early: it may begin while the launch before it on the stream still runs, once that one lets it, and itself waits
-/// for what that one writes (sm_90), see ptx/early_launch.cuh.
+/// for what that one writes, see ptx/early_launch.cuh. As others where the kernel's code is of before sm_90.
 template <class... Parameters, class... Arguments>
 status launch_early(void (*kernel)(Parameters...), dim3 blocks, dim3 threads, std::size_t shared_bytes, cudaStream_t on,
                     const Arguments&... arguments) {

@@ -7,6 +7,7 @@
 
 #include <sextant/blocks/cuda/piece.cuh>
 #include <sextant/blocks/shapes.hpp>
+#include <sextant/cuda/ptx/early_launch.cuh>
 
 namespace sextant::gpu {
 
@@ -134,6 +135,7 @@ template <class E> __global__ void conv1d_state_kernel(const __grid_constant__ c
 
 /// One token, a channel to a thread; the state moves on in its place, once all of it is read.
 template <class E, int Width> __global__ void conv1d_step_kernel(const __grid_constant__ conv1d_call<E> c) {
+  ptx::begin_early();
   const index_t item = index_t(blockIdx.x) * blockDim.x + threadIdx.x;
   const index_t sequence = item / c.channels;
   if (sequence >= c.sequences) return;
@@ -260,8 +262,8 @@ status causal_conv1d_step(const stream& on, std::type_identity_t<blocks::rows<co
                          .act = act};
   constexpr int threads = 128;
   return with_width(w.width(), [&](auto width) {
-    return launch(&conv1d_step_kernel<E, decltype(width)::value>, blocks_for(y.size(), threads), dim3(threads), 0,
-                  on.handle, c);
+    return launch_early(&conv1d_step_kernel<E, decltype(width)::value>, blocks_for(y.size(), threads), dim3(threads), 0,
+                        on.handle, c);
   });
 }
 

@@ -6,6 +6,7 @@
 
 #include <sextant/blocks/cuda/piece.cuh>
 #include <sextant/blocks/shapes.hpp>
+#include <sextant/cuda/ptx/early_launch.cuh>
 
 namespace sextant::gpu {
 
@@ -22,6 +23,7 @@ template <class E> struct elementwise_call {
 };
 
 template <class E, bool Whole> __global__ void elementwise_kernel(const __grid_constant__ elementwise_call<E> c) {
+  ptx::begin_early();
   constexpr int count = piece<E, Whole>::count;
   const unsigned pieces = unsigned(c.columns / count);
   const index_t item = index_t(blockIdx.x) * blockDim.x + threadIdx.x;
@@ -80,9 +82,10 @@ status run_elementwise(const stream& on, const rows<const E>& x, const E* bias, 
                      gpu::holds_packets(bias);
   constexpr int threads = 256;
   if (!whole)
-    return gpu::launch(&elementwise_kernel<E, false>, blocks_for(y.size(), threads), dim3(threads), 0, on.handle, c);
-  return gpu::launch(&elementwise_kernel<E, true>, blocks_for(y.size() / piece<E, true>::count, threads), dim3(threads),
-                     0, on.handle, c);
+    return gpu::launch_early(&elementwise_kernel<E, false>, blocks_for(y.size(), threads), dim3(threads), 0, on.handle,
+                             c);
+  return gpu::launch_early(&elementwise_kernel<E, true>, blocks_for(y.size() / piece<E, true>::count, threads),
+                           dim3(threads), 0, on.handle, c);
 }
 
 }  // namespace blockwise

@@ -4,6 +4,7 @@
 
 #include <sextant/blocks/cuda/few_rows.cuh>
 #include <sextant/cuda/ptx/async_copy.cuh>
+#include <sextant/cuda/ptx/early_launch.cuh>
 #include <sextant/cuda/ptx/matrix_copy.cuh>
 #include <sextant/cuda/ptx/warp_mma.cuh>
 
@@ -63,6 +64,7 @@ __device__ __forceinline__ expert_tile find_tile(const std::int32_t* first, int 
 template <class E, bool Whole>
 __global__ void __launch_bounds__(32 * few_rows_outputs)
     expert_few_kernel(const __grid_constant__ expert_product_call<E> c) {
+  ptx::begin_early();
   const index_t place = blockIdx.y;
   const int output = output_of_warp();
   if (place >= c.first[c.experts] || output >= c.outputs) return;
@@ -219,8 +221,8 @@ inline constexpr index_t few_places = 16;
 template <class E> status run_expert_products(const stream& on, const expert_product_call<E>& c, bool whole) {
   if (c.places == 0 || c.outputs == 0) return {};
   if (c.places <= few_places) {
-    return launch(whole ? &expert_few_kernel<E, true> : &expert_few_kernel<E, false>,
-                  few_rows_grid(c.outputs, c.places), dim3(32 * few_rows_outputs), 0, on.handle, c);
+    return launch_early(whole ? &expert_few_kernel<E, true> : &expert_few_kernel<E, false>,
+                        few_rows_grid(c.outputs, c.places), dim3(32 * few_rows_outputs), 0, on.handle, c);
   }
   // Full tiles, and one that is not for each expert.
   const auto tiles = [&](int rows) {

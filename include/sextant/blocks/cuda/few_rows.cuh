@@ -3,6 +3,7 @@
 #pragma once
 
 #include <sextant/blocks/cuda/piece.cuh>
+#include <sextant/cuda/ptx/early_launch.cuh>
 
 namespace sextant::gpu::blockwise {
 
@@ -26,26 +27,16 @@ __device__ __forceinline__ void multiply_few_rows(const few_rows_call<E>& c, int
   const int lane = int(threadIdx.x) % 32;
   const E* const w = c.w + output * c.of_w;
   real sums[Rows] = {};
-  constexpr int at_once = 4;  // pieces of a lane that are on their way
-#pragma unroll 1
-  for (int first = lane * count; first < c.inputs; first += at_once * 32 * count) {
-    piece<E, Whole> coming[at_once];
-#pragma unroll
-    for (int i = 0; i < at_once; ++i)
-      if (const int k = first + i * 32 * count; k < c.inputs) coming[i] = load_piece<Whole>(w + k);
+#pragma unroll 4
+  for (int k = lane * count; k < c.inputs; k += 32 * count) {
+    real weights[count], numbers[count];
+    load_reals<Whole>(w + k, weights);
 #pragma unroll
     for (int row = 0; row < Rows; ++row) {
-      if (row >= c.rows) break;
+      if (Rows > 1 && row >= c.rows) break;
+      load_reals<Whole>(c.x + row * c.of_x + k, numbers);
 #pragma unroll
-      for (int i = 0; i < at_once; ++i) {
-        const int k = first + i * 32 * count;
-        if (k >= c.inputs) break;
-        real weights[count], numbers[count];
-        widen<E, Whole>(coming[i], weights);
-        load_reals<Whole>(c.x + row * c.of_x + k, numbers);
-#pragma unroll
-        for (int j = 0; j < count; ++j) sums[row] += numbers[j] * weights[j];
-      }
+      for (int j = 0; j < count; ++j) sums[row] += numbers[j] * weights[j];
     }
   }
 #pragma unroll
@@ -80,14 +71,20 @@ inline dim3 few_rows_grid(int outputs, index_t products = 1) {
 
 template <class E, int Rows>
 __global__ void __launch_bounds__(32 * few_rows_outputs) few_rows_kernel(const __grid_constant__ few_rows_call<E> c) {
+  constexpr int line = 128 / int(sizeof(E));
   const int output = output_of_warp();
+  ptx::let_next_launch_begin();
+  if (output < c.outputs)  // weights come while the launch before computes what they are multiplied with
+    for (int k = int(threadIdx.x) % 32 * line; k < c.inputs; k += 32 * line)
+      ptx::prefetch_line(c.w + output * c.of_w + k);
+  ptx::wait_for_launch_before();
   if (output < c.outputs) multiply_few_rows<E, Rows, true>(c, output);
 }
 
 /// Launches it for up to few_rows rows, whole pieces as w's are.
 template <class E> status run_few_rows(const stream& on, const few_rows_call<E>& c) {
-  return launch(c.rows == 1 ? &few_rows_kernel<E, 1> : &few_rows_kernel<E, int(few_rows)>, few_rows_grid(c.outputs),
-                dim3(32 * few_rows_outputs), 0, on.handle, c);
+  return launch_early(c.rows == 1 ? &few_rows_kernel<E, 1> : &few_rows_kernel<E, int(few_rows)>,
+                      few_rows_grid(c.outputs), dim3(32 * few_rows_outputs), 0, on.handle, c);
 }
 
 }  // namespace sextant::gpu::blockwise

@@ -10,6 +10,7 @@
 #include <sextant/blocks/cuda/piece.cuh>
 #include <sextant/blocks/moe.hpp>
 #include <sextant/blocks/shapes.hpp>
+#include <sextant/cuda/ptx/early_launch.cuh>
 
 namespace sextant::gpu {
 
@@ -19,6 +20,7 @@ namespace blockwise {
 template <class E>
 __global__ void __launch_bounds__(128) choose_expert_kernel(const __grid_constant__ rows<const E> logits,
                                                             const __grid_constant__ blocks::moe_routes<E> to) {
+  ptx::begin_early();
   using real = real_of<E>;
   const index_t t = index_t(blockIdx.x) * blockDim.x + threadIdx.x;
   if (t >= to.tokens) return;
@@ -39,6 +41,7 @@ __global__ void __launch_bounds__(128) choose_expert_kernel(const __grid_constan
 /// own say where its places begin, then places its own, 32 to a warp and 1024 at a time.
 template <class E>
 __global__ void __launch_bounds__(1024) take_places_kernel(const __grid_constant__ blocks::moe_routes<E> to) {
+  ptx::begin_early();
   extern __shared__ int tokens_of[];  // [experts]
   __shared__ int of_warp[32];
   const int expert = int(blockIdx.x), thread = int(threadIdx.x), lane = thread % 32, warp = thread / 32;
@@ -79,6 +82,7 @@ template <class E>
 __global__ void bring_back_kernel(const __grid_constant__ rows<const E> x,
                                   const __grid_constant__ blocks::moe_routes<E> routes,
                                   const __grid_constant__ rows<const E> plus, const __grid_constant__ rows<E> y) {
+  ptx::begin_early();
   using real = real_of<E>;
   const index_t item = index_t(blockIdx.x) * blockDim.x + threadIdx.x, t = item / y.extent(1);
   if (t >= y.extent(0)) return;
@@ -111,12 +115,12 @@ status route_to_one(const stream& on, std::type_identity_t<blocks::rows<const E>
     return {errc::shape, "route_to_one: a logit for each token and expert"};
   if (to.experts > most_experts) return too_many_experts;
   constexpr int threads = 128;
-  if (const status done = launch(&blockwise::choose_expert_kernel<E>, blockwise::blocks_for(to.tokens, threads),
-                                 dim3(threads), 0, on.handle, logits, to);
+  if (const status done = launch_early(&blockwise::choose_expert_kernel<E>, blockwise::blocks_for(to.tokens, threads),
+                                       dim3(threads), 0, on.handle, logits, to);
       !done)
     return done;
-  return launch(&blockwise::take_places_kernel<E>, dim3(unsigned(to.experts)), dim3(1024),
-                std::size_t(to.experts) * sizeof(int), on.handle, to);
+  return launch_early(&blockwise::take_places_kernel<E>, dim3(unsigned(to.experts)), dim3(1024),
+                      std::size_t(to.experts) * sizeof(int), on.handle, to);
 }
 
 namespace blockwise {
@@ -178,8 +182,8 @@ status bring_back(const stream& on, std::type_identity_t<blocks::rows<const E>> 
   if (y.size() == 0) return {};
   if (y.size() >= blockwise::most_items) return blockwise::too_many();
   constexpr int threads = 256;
-  return launch(&blockwise::bring_back_kernel<E>, blockwise::blocks_for(y.size(), threads), dim3(threads), 0, on.handle,
-                x, routes, plus, y);
+  return launch_early(&blockwise::bring_back_kernel<E>, blockwise::blocks_for(y.size(), threads), dim3(threads), 0,
+                      on.handle, x, routes, plus, y);
 }
 
 }  // namespace sextant::gpu

@@ -5,6 +5,7 @@
 #include <type_traits>  // type_identity_t
 
 #include <sextant/blocks/cuda/piece.cuh>
+#include <sextant/cuda/ptx/early_launch.cuh>
 
 namespace sextant::gpu {
 
@@ -48,6 +49,7 @@ __global__ void __launch_bounds__(256)
 template <class E, bool Whole, class From>
 __global__ void gather_kernel(const __grid_constant__ From from, const __grid_constant__ tokens<E> y,
                               const __grid_constant__ tokens<const E> plus) {
+  ptx::begin_early();
   constexpr int count = piece<E, Whole>::count;
   const index_t item = index_t(blockIdx.x) * blockDim.x + threadIdx.x, pieces = y.extent(2) / count;
   const index_t row = item / pieces, sequence = row / y.extent(1), t = row - sequence * y.extent(1);
@@ -71,10 +73,10 @@ status run_gather(const stream& on, const From& from, const tokens<E>& y, const 
   if (y.size() >= most_items) return too_many();
   constexpr int threads = 256;
   if (whole)
-    return launch(&gather_kernel<E, true, From>, blocks_for(y.size() / piece<E, true>::count, threads), dim3(threads),
-                  0, on.handle, from, y, plus);
-  return launch(&gather_kernel<E, false, From>, blocks_for(y.size(), threads), dim3(threads), 0, on.handle, from, y,
-                plus);
+    return launch_early(&gather_kernel<E, true, From>, blocks_for(y.size() / piece<E, true>::count, threads),
+                        dim3(threads), 0, on.handle, from, y, plus);
+  return launch_early(&gather_kernel<E, false, From>, blocks_for(y.size(), threads), dim3(threads), 0, on.handle, from,
+                      y, plus);
 }
 
 /// Rows of four pixels each: those of rows 2 i and columns 2 j, then 2 i + 1 and 2 j, 2 i and 2 j + 1, 2 i + 1 and 2 j + 1.

@@ -6,6 +6,7 @@
 #include <sextant/cuda/decode/tile.cuh>
 #include <sextant/cuda/decode/token.cuh>
 #include <sextant/cuda/ptx/cluster.cuh>
+#include <sextant/cuda/ptx/early_launch.cuh>
 
 namespace sextant::gpu::decoding {
 
@@ -18,6 +19,7 @@ template <class Design, class Precision, class Tile>
 __global__ void __launch_bounds__(Tile::threads)
     step_heads(const __grid_constant__ Design design, const __grid_constant__ sequence_of<Design, Precision> x,
                const __grid_constant__ call_numbers numbers) {
+  ptx::begin_early();
   using state = typename Precision::state;
   using memory_type = shared_layout<Design, state, Tile>;
   using token_type = block_token<Design, Precision>;

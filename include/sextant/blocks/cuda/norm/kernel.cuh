@@ -3,6 +3,7 @@
 #pragma once
 
 #include <sextant/blocks/cuda/piece.cuh>
+#include <sextant/cuda/ptx/early_launch.cuh>
 
 namespace sextant::gpu::blockwise {
 
@@ -120,6 +121,7 @@ template <int Lanes, class Real> __device__ __forceinline__ Real sum_of_lanes(Re
 /// A row to `Lanes` lanes of a warp or to a block, each of which has up to `Pieces` pieces of it in registers.
 template <class E, class S, row_norm Kind, norm_source Source, int Lanes, int Pieces>
 __global__ void __launch_bounds__(128, 6) norm_kernel(const __grid_constant__ norm_call<E, S> c) {
+  ptx::begin_early();
   using real = real_of<E>;
   constexpr int count = piece<E, true>::count;
   const index_t rows = c.rows * c.groups;
@@ -163,6 +165,7 @@ __global__ void __launch_bounds__(128, 6) norm_kernel(const __grid_constant__ no
 /// number that is read where they overlap.
 template <class E, class S, row_norm Kind, norm_source Source>
 __global__ void __launch_bounds__(128) norm_any_kernel(const __grid_constant__ norm_call<E, S> c) {
+  ptx::begin_early();
   using real = real_of<E>;
   const index_t at = (index_t(blockIdx.x) * blockDim.x + threadIdx.x) / 32;
   if (at >= c.rows * c.groups) return;
@@ -213,7 +216,7 @@ status run_norm(const gpu::stream& on, norm_call<E, S> c, const rows<E>& y) {
   };
   const int pieces = c.columns / count;
   const auto go = [&](auto kernel, int lanes) {
-    return gpu::launch(kernel, blocks_for(rows * lanes, threads), dim3(threads), 0, on.handle, c);
+    return gpu::launch_early(kernel, blocks_for(rows * lanes, threads), dim3(threads), 0, on.handle, c);
   };
   const bool in_pieces = c.columns % count == 0 && whole(c.x, c.of_x) && whole(c.y, c.of_y) &&
                          whole(c.more, c.of_more) && whole(c.sum, c.of_sum) && gpu::holds_packets(c.weight) &&
