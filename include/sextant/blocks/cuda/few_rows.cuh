@@ -69,6 +69,7 @@ inline dim3 few_rows_grid(int outputs, index_t products = 1) {
   return dim3(unsigned((outputs + few_rows_outputs - 1) / few_rows_outputs), unsigned(products));
 }
 
+/// It, with an output to a warp, of rows of whole pieces: it begins early, its weights on their way to L2.
 template <class E, int Rows>
 __global__ void __launch_bounds__(32 * few_rows_outputs) few_rows_kernel(const __grid_constant__ few_rows_call<E> c) {
   constexpr int line = 128 / int(sizeof(E));

@@ -96,6 +96,7 @@ __global__ void bring_back_kernel(const __grid_constant__ rows<const E> x,
 
 /// Experts that a GPU counts tokens of at most.
 inline constexpr index_t most_experts = 8192;
+/// What is answered to more of them.
 inline constexpr status too_many_experts{errc::unsupported, "moe: up to 8192 experts on a GPU"};
 
 /// Whether a Switch layer's experts are as many, and their matrices w [experts, outputs, inputs] as large, as a GPU takes.
