@@ -48,12 +48,8 @@ template <class... Gates> struct gate_choice {
   }
   /// The rate of head h where the caller gives none.
   template <class Real> SEXTANT_FN Real default_rate(index_t h) const {
-    return parts.template visit<Real>(which, [&](const auto& gate) {
-      using gate_type = std::remove_cvref_t<decltype(gate)>;
-      if constexpr (requires { gate_type::template default_rate<Real>(h); })
-        return gate_type::template default_rate<Real>(h);
-      else return (void)h, Real(0);
-    });
+    if constexpr (is_long) return default_rate_apart<Real>(h);
+    else return default_rate_here<Real>(h);
   }
 
  private:
@@ -64,6 +60,17 @@ template <class... Gates> struct gate_choice {
   }
   template <class Real> [[gnu::noinline]] SEXTANT_FN Real logarithm_apart(Real x, Real a) const {
     return parts.template visit<Real>(which, [&](const auto& gate) { return gate_log(gate, x, a); });
+  }
+  template <class Real> [[gnu::noinline]] SEXTANT_FN Real default_rate_apart(index_t h) const {
+    return default_rate_here<Real>(h);
+  }
+  template <class Real> SEXTANT_FN Real default_rate_here(index_t h) const {
+    return parts.template visit<Real>(which, [&](const auto& gate) {
+      using gate_type = std::remove_cvref_t<decltype(gate)>;
+      if constexpr (requires { gate_type::template default_rate<Real>(h); })
+        return gate_type::template default_rate<Real>(h);
+      else return (void)h, Real(0);
+    });
   }
 };
 

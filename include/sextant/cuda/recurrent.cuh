@@ -10,10 +10,10 @@ namespace sextant::gpu {
 
 /// The scratch of one block, in shared memory if it fits there and else in the workspace.
 struct block_memory {
-  std::size_t bytes = 0;   ///< of one block
+  std::size_t bytes = 0;  ///< of one block
   bool is_shared = true;
-  index_t channels = 1;    ///< that a block holds
-  index_t blocks = 0;      ///< of a head
+  index_t channels = 1;  ///< that a block holds
+  index_t blocks = 0;    ///< of a head
 
   /// The most channels, and no more than `most`, whose scratch of `fixed` + channels `each` bytes fits shared memory.
   static block_memory fit(index_t values, index_t most, std::size_t fixed, std::size_t each, bool whole_head) {
@@ -21,7 +21,8 @@ struct block_memory {
     const index_t all = values > 0 ? values : 1;
     const std::size_t room = shared_bytes_of_block();
     m.channels = whole_head || all < most ? all : most;
-    while (!whole_head && m.channels > 1 && fixed + std::size_t(m.channels) * each > room) m.channels = (m.channels + 1) / 2;
+    while (!whole_head && m.channels > 1 && fixed + std::size_t(m.channels) * each > room)
+      m.channels = (m.channels + 1) / 2;
     m.bytes = (fixed + std::size_t(m.channels) * each + 15) / 16 * 16;
     m.is_shared = m.bytes <= room;
     m.blocks = (all + m.channels - 1) / m.channels;
@@ -62,9 +63,10 @@ template <class Real, class Parts, bool Placed> struct recurrent_block {
                              index_t held, Real* memory)
       : c{call}, tokens{call, parts, n, h}, channels{held}, first_channel{from} {
     count = c.values - from < held ? c.values - from : held;
-    for (columns = 1; columns < held && columns < 32;) columns *= 2;
-    slices = threads / columns;
-    column = index_t(threadIdx.x) % columns, slice = index_t(threadIdx.x) / columns;
+    int wide = 1;
+    while (wide < held && wide < 32) wide *= 2;
+    columns = wide, slices = threads / wide;
+    column = int(threadIdx.x) % wide, slice = int(threadIdx.x) / wide;
     const auto take = [&memory](index_t numbers) { return memory += numbers, memory - numbers; };
     S = take(c.width * channels);
     u = take(channels), raw = take(channels);
@@ -78,11 +80,12 @@ template <class Real, class Parts, bool Placed> struct recurrent_block {
 
   __device__ void read_state() {
 #pragma unroll 1
-    for (index_t i = threadIdx.x; i < c.width * channels; i += threads) {
-      const index_t key = i / channels, channel = i % channels;
-      const bool given = c.S_in && channel < count;
-      S[i] = given ? c.S_in.of_both(tokens.n, 0, tokens.h, key, first_channel + channel) : Real(0);
-    }
+    for (index_t key = slice; key < c.width; key += slices)
+#pragma unroll 1
+      for (index_t i = column; i < channels; i += columns) {
+        const bool given = c.S_in && i < count;
+        S[key * channels + i] = given ? c.S_in.of_both(tokens.n, 0, tokens.h, key, first_channel + i) : Real(0);
+      }
     if (c.normalises())
 #pragma unroll 1
       for (index_t i = threadIdx.x; i < c.width; i += threads)
@@ -95,11 +98,11 @@ template <class Real, class Parts, bool Placed> struct recurrent_block {
     __syncthreads();
     if (c.S_out)
 #pragma unroll 1
-      for (index_t i = threadIdx.x; i < c.width * count; i += threads) {
-        const index_t key = i / count, channel = i % count;
-        c.S_out.write(c.S_out.at(tokens.n, 0, tokens.h) + key * c.S_out.key + (first_channel + channel) * c.S_out.value,
-                      S[key * channels + channel]);
-      }
+      for (index_t key = slice; key < c.width; key += slices)
+#pragma unroll 1
+        for (index_t i = column; i < count; i += columns)
+          c.S_out.write(c.S_out.at(tokens.n, 0, tokens.h) + key * c.S_out.key + (first_channel + i) * c.S_out.value,
+                        S[key * channels + i]);
     if (first_channel != 0) return;
     if (c.z_out)
 #pragma unroll 1
@@ -112,7 +115,8 @@ template <class Real, class Parts, bool Placed> struct recurrent_block {
   __device__ void load(index_t at) {
     // Queries and keys by one piece of code, here and below: it is long.
 #pragma unroll 1
-    for (int is_key = 0; is_key < 2; ++is_key) tokens.load_row(is_key, at, is_key ? k_raw : q_raw, threadIdx.x, threads);
+    for (int is_key = 0; is_key < 2; ++is_key)
+      tokens.load_row(is_key, at, is_key ? k_raw : q_raw, threadIdx.x, threads);
 #pragma unroll 1
     for (index_t i = threadIdx.x; i < count; i += threads) {
       const index_t channel = first_channel + i;
@@ -153,13 +157,12 @@ template <class Real, class Parts, bool Placed> struct recurrent_block {
 #pragma unroll 1
     for (index_t i = column; i < count; i += columns) {
       const index_t channel = first_channel + i;
-      Real F = stabilised || over_keys || !updates ? forgotten : tokens.forget(at, 0, channel, raw[i]), qS = Real(0);
+      Real F = forgotten, qS = Real(0);
+      bool gated = updates && !stabilised;  // whether the gate is still to be computed
       for (index_t key = slice; key < c.width; key += slices) {
         Real& s = S[key * channels + i];
-        if (updates) {
-          if (over_keys) F = tokens.forget(at, key, channel, raw[i]);
-          s = F * s + k_turned[key] * (entered * u[i]);
-        }
+        if (gated) F = tokens.forget(at, key, channel, raw[i]), gated = over_keys;
+        if (updates) s = F * s + k_turned[key] * (entered * u[i]);
         qS += q_turned[key] * s;
       }
       sums[slice * channels + i] = qS;
@@ -181,8 +184,10 @@ template <class Real, class Parts, bool Placed> struct recurrent_block {
 #pragma unroll 1
       for (index_t i = threadIdx.x; i < count; i += threads) {
         Real qS = Real(0), qz = Real(0);
+#pragma unroll 1
         for (index_t j = 0; j < slices; ++j) qS += sums[j * channels + i];
         if (c.normalises())
+#pragma unroll 1
           for (index_t j = 0; j < slices; ++j) qz += qz_sums[j];
         tokens.template store<Placed>(at, first_channel + i, qS, tokens.divisor(qz, m));
       }
@@ -201,15 +206,16 @@ template <class Real, class Parts, bool Placed> struct recurrent_block {
 };
 
 template <class Real, class Parts, bool Placed>
-__global__ void __launch_bounds__(256, 2) recurrent_kernel(const __grid_constant__ device_call<Real> c,
-                                                        const __grid_constant__ Parts parts,
-                                                        const __grid_constant__ block_memory memory, Real* workspace) {
+__global__ void __launch_bounds__(256, 2)
+    recurrent_kernel(const __grid_constant__ device_call<Real> c, const __grid_constant__ Parts parts,
+                     const __grid_constant__ block_memory memory, Real* workspace) {
   extern __shared__ __align__(16) unsigned char shared[];
   Real* const scratch = memory.is_shared ? reinterpret_cast<Real*>(shared)
                                          : workspace + index_t(blockIdx.x) * index_t(memory.bytes / sizeof(Real));
-  const index_t head = index_t(blockIdx.x) / memory.blocks, part = index_t(blockIdx.x) % memory.blocks;
-  recurrent_block<Real, Parts, Placed> block{c, parts, head / c.heads, head % c.heads, part * memory.channels, memory.channels, scratch};
-  block.run();
+  const unsigned head = blockIdx.x / unsigned(memory.blocks), part = blockIdx.x % unsigned(memory.blocks);
+  const unsigned sequence = head / unsigned(c.heads), of_sequence = head - sequence * unsigned(c.heads);
+  const index_t first = index_t(part) * memory.channels;
+  recurrent_block<Real, Parts, Placed>(c, parts, sequence, of_sequence, first, memory.channels, scratch).run();
 }
 
 /// The recurrence, token by token, one block per sequence, head and up to 32 channels; S in shared memory, or in the
@@ -237,16 +243,16 @@ struct recurrent : untyped_family<recurrent> {
   [[gnu::noinline]] static status run(const Design& design, const sequence_of<Design, Precision>& x, const stream& on) {
     using namespace sextant::detail;
     status found;
-    return run_call<is_local<Design> || turns_1d<Design> || turns_2d<Design>>(make_call(design, x, found),
-                                                                              choose_parts(design), on);
+    constexpr bool placed = is_local<Design> || turns_1d<Design> || turns_2d<Design>;
+    return run_call<placed>(make_call(design, x, found), choose_parts(design), on);
   }
   template <bool Placed = true, class Real, class Parts>
   static status run_call(const device_call<Real>& c, const Parts& parts, const stream& on) {
     const block_memory m = memory(c, parts.map.expands);
     const index_t blocks = c.sequences * c.heads * m.blocks;
     if (blocks == 0) return {};
-    return launch(&recurrent_kernel<Real, Parts, Placed>, dim3(unsigned(blocks)), dim3(256), m.is_shared ? m.bytes : 0, on.handle, c,
-                  parts, m, reinterpret_cast<Real*>(on.memory.data));
+    return launch(&recurrent_kernel<Real, Parts, Placed>, dim3(unsigned(blocks)), dim3(256), m.is_shared ? m.bytes : 0,
+                  on.handle, c, parts, m, reinterpret_cast<Real*>(on.memory.data));
   }
 };
 
