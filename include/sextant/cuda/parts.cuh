@@ -39,7 +39,8 @@ template <class... Gates> struct gate_choice {
   bool from_step = false, is_one = false;
 
   template <class Real> SEXTANT_FN Real value(Real x, Real a) const {
-    if constexpr (is_long) return value_apart(x, a);
+    if constexpr (is_long && (is_by_log<Gates, Real> && ...)) return math::exp(logarithm_apart(x, a));
+    else if constexpr (is_long) return value_apart(x, a);
     else return parts.template visit<Real>(which, [&](const auto& gate) { return gate_value(gate, x, a); });
   }
   template <class Real> SEXTANT_FN Real logarithm(Real x, Real a) const {
@@ -55,6 +56,10 @@ template <class... Gates> struct gate_choice {
  private:
   // Many gates are compiled once for a kernel, and not wherever it calls them.
   static constexpr bool is_long = sizeof...(Gates) > 6;
+  // Whether a gate's value is exp of its logarithm.
+  template <class Gate, class Real>
+  static constexpr bool is_by_log = std::is_same_v<Gate, forget::one> || (sextant::detail::offers_log<Gate, Real> &&
+                                                                          !sextant::detail::offers_value<Gate, Real>);
   template <class Real> [[gnu::noinline]] SEXTANT_FN Real value_apart(Real x, Real a) const {
     return parts.template visit<Real>(which, [&](const auto& gate) { return gate_value(gate, x, a); });
   }
