@@ -65,17 +65,16 @@ inline constexpr double no_stabiliser = -1e30;
 template <class Call>
 __global__ void __launch_bounds__(256)
     pass_on_kernel(const __grid_constant__ Call c, const __grid_constant__ block_plan p) {
-  const index_t head = blockIdx.y, n = head / c.heads, h = head % c.heads, numbers = c.keys * c.values;
+  const unsigned head = blockIdx.y, n = head / unsigned(c.heads), h = head - n * unsigned(c.heads);
+  const index_t numbers = c.keys * c.values;
   const index_t i = index_t(blockIdx.x) * blockDim.x + threadIdx.x;
   if (i >= numbers + (c.normalises() ? c.keys : 0)) return;
   const bool is_z = i >= numbers;
-  const index_t key = is_z ? i - numbers : i / c.values;
+  const index_t key = is_z ? i - numbers : i / c.values, channel = is_z ? 0 : i - key * c.values;
   const bool decays = !is_z || c.norm != norm_kind::sum_undecayed;
   const tensor<float>& from = is_z ? c.z_in : c.S_in;
   double m = c.m_in ? *reinterpret_cast<const float*>(c.m_in.at(n, 0, h)) : 0.0f;
-  float state =
-      from ? *reinterpret_cast<const float*>(from.at(n, 0, h) + key * from.key + (is_z ? 0 : i % c.values * from.value))
-           : 0.0f;
+  float state = from ? *reinterpret_cast<const float*>(from.at(n, 0, h) + key * from.key + channel * from.value) : 0.0f;
   for (int j = 0; j < p.segments; ++j) {
     const handed_state its(c, p, head, j);
     float& number = is_z ? its.z[key] : its.S[i];
