@@ -83,6 +83,14 @@ TEST_CASE("MILA's first stage, one picture and many") {
   if (!has_gpu()) return;
   hold_all(mila, {.B = 1, .T = 3136, .Hk = 2, .H = 2, .K = 32, .V = 32, .grid_width = 56});
   hold_all(mila, {.B = 1, .T = 3136, .Hk = 3, .H = 3, .K = 32, .V = 32, .grid_width = 56});
+  // A block to a unit: not all values fit into the convolution's window.
+  const shape one{.B = 1, .T = 3136, .Hk = 1, .H = 1, .K = 32, .V = 32, .grid_width = 56};
+  const wishes positive{.positive_keys = true};
+  for (const int warp_bits : {1, 2, 3}) {
+    INFO("2^", warp_bits, " warps");
+    CHECK(error_on_gpu<bf16>(mila, one, positive, by_division{warp_bits, 0}).worst() <= tolerance<bf16>);
+    CHECK(error_on_gpu<fp32>(mila, one, positive, by_division{warp_bits, 0}).worst() <= tolerance<fp32>);
+  }
   hold<bf16>(mila.with(shortcut::none{}), {.B = 64, .T = 784, .Hk = 4, .H = 4, .K = 32, .V = 32, .grid_width = 28});
 }
 

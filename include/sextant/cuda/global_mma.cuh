@@ -102,8 +102,9 @@ struct global_mma {
     index_t least = -1;
     for (p.warp_bits = 0; p.warp_bits <= 3; ++p.warp_bits) {
       if (p.warp_bits > 0 && (index_t(1) << p.warp_bits) > tiles) break;
-      lay_out<Traits>(p, c);
-      const index_t by_memory = room / (p.bytes + 1024), by_registers = Traits::blocks_at_once * (8 >> p.warp_bits);
+      lay_out<Traits>(p, c, room);
+      const index_t by_memory = room / (p.bytes + pooling::tile_plan::reserved_bytes),
+                    by_registers = Traits::blocks_at_once * (8 >> p.warp_bits);
       if (by_memory < 1 && p.warp_bits > 0) break;
       index_t fit = by_memory < by_registers ? by_memory : by_registers;
       if (fit < 1) fit = 1;
@@ -121,18 +122,20 @@ struct global_mma {
     };
     if (chosen.warp_bits == 3 && has_clusters<Traits>())
       while (chosen.block_bits < 3 && more()) ++chosen.block_bits;
-    lay_out<Traits>(chosen, c);
+    lay_out<Traits>(chosen, c, room);
     if (chosen.block_bits > 0 && std::size_t(chosen.bytes) > shared_bytes_of_block()) {
       chosen.block_bits = 0;  // what a cluster adds up takes room too
-      lay_out<Traits>(chosen, c);
+      lay_out<Traits>(chosen, c, room);
     }
     return chosen;
   }
-  /// Lays out a plan's shared memory.
-  template <class Traits> static void lay_out(pooling::tile_plan& p, const device_call<float>& c) {
-    // Of packed sequences only their mean length is known here: there may be any number of rounds.
-    const index_t rounds = c.offsets != nullptr ? Traits::stages : (tiles_of<Traits>(c) + p.warps() - 1) >> p.warp_bits;
-    p.template lay_out<Traits>(int(rounds < Traits::stages ? rounds : Traits::stages), int(c.grid_width));
+  /// Lays out a plan's shared memory, of which a multiprocessor has so much.
+  template <class Traits>
+  static void lay_out(pooling::tile_plan& p, const device_call<float>& c,
+                      index_t room = device_attribute(cudaDevAttrMaxSharedMemoryPerMultiprocessor)) {
+    // Of packed sequences only their mean length is known here: any may have all tokens.
+    const index_t tiles = c.offsets != nullptr ? tiles_of<Traits>(c.tokens) : tiles_of<Traits>(c);
+    p.template lay_out<Traits>(tiles, int(c.grid_width), room);
   }
   /// Runs a call as a plan says.
   template <class Design, class Precision>
@@ -146,9 +149,11 @@ struct global_mma {
   }
 
  private:
-  template <class Traits> static index_t tiles_of(const device_call<float>& c) {
-    const index_t length = c.offsets != nullptr && c.sequences > 0 ? c.tokens / c.sequences : c.tokens;
+  template <class Traits> static index_t tiles_of(index_t length) {
     return (length + Traits::tokens - 1) / Traits::tokens;
+  }
+  template <class Traits> static index_t tiles_of(const device_call<float>& c) {
+    return tiles_of<Traits>(c.offsets != nullptr && c.sequences > 0 ? c.tokens / c.sequences : c.tokens);
   }
   static index_t units_of(const device_call<float>& c) {
     return c.heads * ((c.values + pooling::unit_channels - 1) / pooling::unit_channels);

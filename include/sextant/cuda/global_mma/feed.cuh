@@ -22,6 +22,12 @@ template <class Traits> SEXTANT_FN constexpr int place_of_query(int row, int pie
   return row * Traits::row_bytes + (piece ^ (row >> 2 & 1)) * 16;
 }
 
+/// The same in a tile of values, which of a convolution is part of its window.
+template <class Traits> SEXTANT_FN constexpr int place_of_value(int row, int piece) {
+  if (!Traits::local) return place_in_tile<typename Traits::token>(row, piece);
+  return row * Traits::spread_bytes + (Traits::exact ? piece : piece ^ (row >> 1 & 3)) * 16;
+}
+
 /// The tiles of one warp: in the first `rounds` steps its tokens' keys and values, then, from the last round to the first, their
 /// queries. `stages` tiles are in shared memory or on their way there. A lane copies one piece of 16 bytes of every
 /// eighth row, of floats every fourth.
@@ -33,7 +39,7 @@ template <class Traits> struct warp_feed {
   const device_call<float>& c;
   const tile_plan& p;
   const warp_place& at;
-  unsigned char *ring, *value_ring;
+  unsigned char *ring, *value_ring, *gate_ring;
   const std::byte *k, *q, *v, *gate;  ///< the lane's piece of its row of the sequence's first token
   bool values_there;                  ///< whether rows of values have that piece
 
@@ -41,7 +47,8 @@ template <class Traits> struct warp_feed {
                                        unsigned char* shared)
       : c{call}, p{plan}, at{place} {
     ring = shared + p.queries + at.warp * Traits::stages * Traits::tile_bytes;
-    value_ring = shared + p.values + at.warp * Traits::stages * (Traits::value_bytes + Traits::gate_bytes);
+    value_ring = shared + p.values + at.warp * (Traits::local ? 1 : Traits::stages) * Traits::value_bytes;
+    gate_ring = shared + p.gates + at.warp * Traits::stages * Traits::gate_bytes;
     const int number = piece() * 16 / Traits::size;
     values_there = number < at.channels;
     k = of_keys(c.k, at.lane), q = of_keys(c.q, at.lane);
@@ -60,21 +67,27 @@ template <class Traits> struct warp_feed {
       // The convolution has no registers for an address from round to round.
       int lane = at.lane;
       asm volatile("" : "+r"(lane));
-      return copy<true>(to, lane, of_keys(c.q, lane), c.q.time, true, t);
+      return copy<place_of_query<Traits>>(to, lane, of_keys(c.q, lane), c.q.time, true, t);
     }
-    if (!Keys || step >= at.rounds) return copy<true>(to, at.lane, q, c.q.time, true, t);
-    const std::uint32_t to_values = ptx::shared_address(values(step));
-    copy<false>(to, at.lane, k, c.k.time, true, t);
-    copy<false>(to_values, at.lane, v, c.v.time, values_there, t);
+    if (!Keys || step >= at.rounds) return copy<place_of_query<Traits>>(to, at.lane, q, c.q.time, true, t);
+    const unsigned char* const to_values = values(step);
+    copy<place_in_tile<token>>(to, at.lane, k, c.k.time, true, t);
+    copy<place_of_value<Traits>>(ptx::shared_address(to_values), at.lane, v, c.v.time, values_there, t);
+    if constexpr (Traits::local && Traits::exact)
+      if (to_values == value_ring && at.warp == 0) copy_again(v, c.v.time, t);
     if constexpr (Traits::gate_rows)
-      copy<false>(to_values + Traits::value_bytes, at.lane, gate, raw().time, values_there, t);
+      copy<place_of_value<Traits>>(ptx::shared_address(gates(step)), at.lane, gate, raw().time, values_there, t);
   }
-  /// The tile of keys or queries of a step, and that of values.
+  /// The tile of keys or queries of a step, that of values, and that of their gates.
   __device__ __forceinline__ const unsigned char* tile(int step) const {
     return ring + step % Traits::stages * Traits::tile_bytes;
   }
   __device__ __forceinline__ const unsigned char* values(int step) const {
-    return value_ring + step % Traits::stages * (Traits::value_bytes + Traits::gate_bytes);
+    if constexpr (Traits::local) return value_ring + p.window_of_round<Traits>(step) * Traits::spread_bytes;
+    else return value_ring + step % Traits::stages * Traits::value_bytes;
+  }
+  __device__ __forceinline__ const unsigned char* gates(int step) const {
+    return gate_ring + step % Traits::stages * Traits::gate_bytes;
   }
 
  private:
@@ -89,17 +102,26 @@ template <class Traits> struct warp_feed {
     const int number = lane % pieces * 16 / Traits::size;
     return row_of_token(at.row_of<Traits>(x, at.key_head, number < int(c.width) ? number : 0), x.time, lane / pieces);
   }
-  template <bool Queries>
+  template <int (*Place)(int, int)>
   __device__ __forceinline__ void copy(std::uint32_t to, int lane, const std::byte* from, index_t step, bool there,
                                        int t) const {
     const int first = lane / pieces, piece = lane % pieces, left = at.length - t - first;
 #pragma unroll
     for (int i = 0; i < copies; ++i) {
       const int row = first + i * rows_at_once;
-      const int place = Queries ? place_of_query<Traits>(row, piece) : place_in_tile<token>(row, piece);
-      ptx::copy_async_or_zeros(to + place, row_of_token(from, step, t + i * rows_at_once),
+      ptx::copy_async_or_zeros(to + Place(row, piece), row_of_token(from, step, t + i * rows_at_once),
                                there && i * rows_at_once < left);
     }
+  }
+  /// Copies a window's first rows to behind its last one as well.
+  __device__ __forceinline__ void copy_again(const std::byte* from, index_t step, int t) const {
+    constexpr int rows_again = tile_plan::rows_again<Traits>;
+    const std::uint32_t to = ptx::shared_address(value_ring) + p.window * Traits::spread_bytes;
+#pragma unroll
+    for (int i = 0; i < (rows_again + rows_at_once - 1) / rows_at_once; ++i)
+      if (const int its = row() + i * rows_at_once; its < rows_again)
+        ptx::copy_async_or_zeros(to + place_of_value<Traits>(its, piece()),
+                                 row_of_token(from, step, t + i * rows_at_once), values_there && its < at.length - t);
   }
 };
 

@@ -47,15 +47,14 @@ __device__ __forceinline__ void answer_tiles(const typename Traits::design_type&
 #pragma unroll 1
   for (int step = at.rounds; step < 2 * at.rounds; ++step) {
     const int round = 2 * at.rounds - 1 - step;
-    if (Traits::local && step == at.rounds) ptx::await_copies<0>();
-    else ptx::await_copies<Traits::stages - 2>();
-    if constexpr (Traits::local) __syncthreads();
+    ptx::await_copies<Traits::stages - 2>();
+    if (Traits::local && (step == at.rounds || window.moves())) __syncthreads();
     else __syncwarp();
     feed.template send<false>(step + Traits::stages - 1);
     if constexpr (Traits::local) window.go_to(round);
     ptx::commit_copies();
     if constexpr (Traits::in_pairs)
-      if (spoiled != 0) {
+      if (spoiled != 0 && (step == at.rounds || window.moves())) {
         window.clear(spoiled);
         __syncthreads();
       }
@@ -160,7 +159,7 @@ __global__ void __launch_bounds__(256, tile_traits<Design, Token>::blocks_at_onc
       __syncthreads();
       pool_tiles<traits>(design, c, p, at, feed, table, of_lane);
     }
-    add_warps<traits>(p, warp_place::of<traits>(c, p), of_lane, reinterpret_cast<float4*>(shared + p.values), sums);
+    add_warps<traits>(p, warp_place::of<traits>(c, p), of_lane, shared, sums);
   }
   const auto at = warp_place::of<traits>(c, p);
   if constexpr (traits::local) {

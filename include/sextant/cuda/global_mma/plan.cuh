@@ -45,7 +45,8 @@ template <class Design, class Token> struct tile_traits {
   static constexpr int row_bytes = unit_channels * size;
   /// From a row of a convolution's window to the next: of floats, lanes that read every fourth one meet in no bank.
   static constexpr int spread_bytes = exact ? row_bytes + 16 : row_bytes;
-  static constexpr int tile_bytes = tokens * row_bytes, value_bytes = tile_bytes,
+  /// Of queries or keys, of values, and of their gates.
+  static constexpr int tile_bytes = tokens * row_bytes, value_bytes = tokens * (local ? spread_bytes : row_bytes),
                        gate_bytes = gate_rows ? value_bytes : 0;
   static constexpr int factor_bytes = (exact ? 16 : 8) * 32 * 16;  ///< of S as factors, of float in two parts
   /// The convolution's weights as factors, behind them a row of zeros, and what else it must know.
@@ -61,16 +62,19 @@ template <class Design, class Token> struct tile_traits {
 /// How a call is divided. A block is a unit, 32 channels of a head in one sequence, or its share of it: the blocks of a cluster
 /// share the tokens, and so do the warps of a block, tile by tile in turns.
 struct tile_plan {
-  int slices = 1;                   ///< units of a head
-  int units = 1;                    ///< of a sequence
-  int warp_bits = 2;                ///< log2 of the warps of a block
-  int block_bits = 0;               ///< log2 of the blocks of a cluster
-  int positions = 0;                ///< in the table of rotations
-  int window = 0;                   ///< tokens whose values a convolution has in shared memory
-  std::uint32_t width_inverse = 0;  ///< ceil(2^32 / width of the picture); 0 for a width of 1
-  double powers[16] = {};           ///< base^(-2^i / quarter), quarter = Hk K / 4
-  // Where things lie in shared memory, in bytes. What `values` has in the first pass makes room for the convolution's window.
-  int queries = 0, values = 0, sums = 0, totals = 0, table = 0, factors = 0, weights = 0, taps = 0, bytes = 0;
+  int slices = 1;                    ///< units of a head
+  int units = 1;                     ///< of a sequence
+  int warp_bits = 2;                 ///< log2 of the warps of a block
+  int block_bits = 0;                ///< log2 of the blocks of a cluster
+  int positions = 0;                 ///< in the table of rotations
+  int window = 0;                    ///< tokens whose values a convolution has in shared memory
+  int window_rounds = 0;             ///< how many rounds that is, of tiles in the first pass
+  std::uint32_t rounds_inverse = 0;  ///< ceil(2^32 / window_rounds), or 0 where no round is beyond the window
+  std::uint32_t width_inverse = 0;   ///< ceil(2^32 / width of the picture); 0 for a width of 1
+  double powers[16] = {};            ///< base^(-2^i / quarter), quarter = Hk K / 4
+  // Where things lie in shared memory, in bytes.
+  int queries = 0, values = 0, gates = 0, sums = 0, totals = 0, table = 0, factors = 0, weights = 0, taps = 0,
+      bytes = 0;
 
   SEXTANT_FN int warps() const { return 1 << warp_bits; }
   SEXTANT_FN int blocks() const { return 1 << block_bits; }
@@ -78,17 +82,13 @@ struct tile_plan {
     return Traits::tokens << warp_bits;
   }  ///< tokens of a tile of each warp
 
-  /// Lays out shared memory for at most so many rounds, and pictures of a width if the design has them.
-  template <class Traits> void lay_out(int rounds, int width) {
+  /// Lays out shared memory for sequences of so many tiles, and pictures of a width if the design has them. A convolution's
+  /// window has all values of a block, or as many as leave room for the blocks that registers allow in so many bytes.
+  template <class Traits> void lay_out(index_t tiles, int width, index_t room) {
     int at = 0;
     const auto take = [&](int& where, int size) { where = at, at += (size + 127) / 128 * 128; };
     take(queries, warps() * Traits::stages * Traits::tile_bytes);
-    const int chunks = rounds < Traits::stages ? rounds : Traits::stages;
-    window = Traits::local ? (2 * width + 2 + chunks * chunk<Traits>() + 7) / 8 * 8 : 0;
-    const int first = warps() * Traits::stages * (Traits::value_bytes + Traits::gate_bytes);
-    const int halves = warps() / 2 * lane_numbers * 32 * 4;
-    const int second = Traits::local ? (window + rows_again) * Traits::spread_bytes : 0;
-    take(values, first > halves ? first > second ? first : second : halves > second ? halves : second);
+    take(gates, warps() * Traits::stages * Traits::gate_bytes);
     take(sums, unit_numbers * 4);
     take(totals, block_bits > 0 ? unit_numbers * 4 : 0);
     if (block_bits == 0) totals = sums;
@@ -96,10 +96,37 @@ struct tile_plan {
     take(factors, Traits::factor_bytes);
     take(weights, Traits::weights * unit_channels * 4);
     taps = totals;  // of which z alone is read when the taps are
+    if constexpr (Traits::local) {
+      const index_t share = (tiles + blocks() - 1) >> block_bits, all = share * Traits::tokens + 2 * width + 2;
+      const index_t room_of_block = room / (Traits::blocks_at_once * (8 >> warp_bits)) - reserved_bytes;
+      const index_t fit = (room_of_block - at) / Traits::spread_bytes - rows_again<Traits>;
+      // Around a round, and one more on its way.
+      const int least = (2 * width + 2 + 2 * chunk<Traits>()) / chunk<Traits>() + 1;
+      window_rounds = int(fit / chunk<Traits>());
+      if (window_rounds < least) window_rounds = least;
+      rounds_inverse = 0, window = window_rounds * chunk<Traits>();
+      if (all <= (fit > window ? fit : window)) window = int(all);
+      else
+        rounds_inverse =
+            std::uint32_t(((std::uint64_t(1) << 32) + unsigned(window_rounds) - 1) / unsigned(window_rounds));
+    }
+    const int tiles_of_values = warps() * Traits::stages * Traits::value_bytes,
+              passed = warps() / 2 * lane_numbers * 32 * 4;
+    take(values, Traits::local              ? (window + rows_again<Traits>)*Traits::spread_bytes
+                 : tiles_of_values > passed ? tiles_of_values
+                                            : passed);
     bytes = at;
   }
-  /// Rows of the window that stand behind its last one too, so that six rows in a row are.
-  static constexpr int rows_again = 5;
+  /// The place in a convolution's window of the first tile's first row of a round in the first pass.
+  template <class Traits> SEXTANT_FN int window_of_round(int round) const {
+#ifdef __CUDA_ARCH__
+    round -= int(__umulhi(unsigned(round), rounds_inverse)) * window_rounds;
+#endif
+    return round * chunk<Traits>();
+  }
+  /// Rows of the window that stand behind its last one too, of floats, so that six rows in a row are.
+  template <class Traits> static constexpr int rows_again = Traits::exact ? 5 : 0;
+  static constexpr int reserved_bytes = 1024;  ///< of shared memory, for the system, from each block
 };
 
 /// Row and column of a pixel.

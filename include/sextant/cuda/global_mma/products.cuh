@@ -56,7 +56,7 @@ template <class Traits> struct tile_products {
 #pragma unroll
     for (int n = 0; n < 4; n += 2) {
       std::uint32_t b[4];
-      ptx::load_transposed(b, from + place_in_tile<token>(row, n + at.lane / 16));
+      ptx::load_transposed(b, from + place_of_value<Traits>(row, n + at.lane / 16));
       V[n][0] = b[0], V[n][1] = b[1], V[n + 1][0] = b[2], V[n + 1][1] = b[3];
     }
   }
@@ -142,7 +142,8 @@ requires(Traits::exact) struct tile_products<Traits> {
   }
   static __device__ __forceinline__ void load_values(values& V, const unsigned char* tile, const warp_place& at,
                                                      int first) {
-    load_keys(V, tile, at, first);
+#pragma unroll
+    for (int i = 0; i < 2; ++i) load_four(V[i], tile + place_of_value<Traits>(first + at.r + 4 * i, at.g));
   }
   static __device__ __forceinline__ int channel_of(const warp_place& at, int n) { return 4 * at.g + n; }
   template <class Gate> static __device__ __forceinline__ void admit(values& V, const values& raw, const Gate& gate) {

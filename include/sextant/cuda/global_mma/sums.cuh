@@ -122,7 +122,7 @@ __device__ __forceinline__ void pool_tiles(const typename Traits::design_type& d
       products::load_values(V, value_tile, at, first);
       if constexpr (Traits::gate_rows) {
         typename products::values raw;
-        products::load_values(raw, value_tile + Traits::value_bytes, at, first);
+        products::load_values(raw, feed.gates(step), at, first);
         products::admit(V, raw, [&](float number, int n, int token) {
           const float gate = gates.value(number, n);
           return whole || t + 4 * token < at.length ? gate : 0.0f;
@@ -135,23 +135,49 @@ __device__ __forceinline__ void pool_tiles(const typename Traits::design_type& d
   if (Traits::weights > 0 && at.rounds == 0) ptx::await_copies<0>();
 }
 
+/// Where a warp's sums are passed on, S in two halves and z: to tiles of values or, where a convolution needs those, to the tiles
+/// of keys, the warp's own and that of the one they go to, that are no longer in use while the others wait for queries.
+template <class Traits> struct passed_sums {
+  float4* S[2];
+  float4* z;
+
+  __device__ __forceinline__ passed_sums(const tile_plan& p, const warp_place& at, unsigned char* shared, int from,
+                                         int to) {
+    if constexpr (Traits::local) {
+      const auto used = [&](int warp) {
+        const int tile = warp * Traits::stages + (at.rounds + 1) % Traits::stages;
+        return reinterpret_cast<float4*>(shared + p.queries + tile * Traits::tile_bytes) + at.lane;
+      };
+      S[0] = used(from), S[1] = used(to), z = reinterpret_cast<float4*>(shared + p.factors) + to * 32 + at.lane;
+    } else {
+      S[0] = reinterpret_cast<float4*>(shared + p.values) + to * lane_numbers * 8 + at.lane;
+      S[1] = S[0] + 4 * 32, z = S[1] + 4 * 32;
+    }
+  }
+};
+
 /// Adds up what the warps have summed, the upper half of them to the lower half, again and again: S[32][row_stride] and z[32]. All
-/// threads of the block; `passed` has room for half the warps.
+/// threads of the block.
 template <class Traits>
-__device__ __forceinline__ void add_warps(const tile_plan& p, const warp_place& at, lane_sums& sums, float4* passed,
-                                          float* to) {
+__device__ __forceinline__ void add_warps(const tile_plan& p, const warp_place& at, lane_sums& sums,
+                                          unsigned char* shared, float* to) {
   __syncthreads();  // the tiles that lie there have been used
   for (int half = p.warps() / 2; half > 0; half /= 2) {
-    if (at.warp >= half && at.warp < 2 * half)
+    if (at.warp >= half && at.warp < 2 * half) {
+      const passed_sums<Traits> passed(p, at, shared, at.warp, at.warp - half);
+      const auto four = [&](int i) {
+        return float4{sums.number(i), sums.number(i + 1), sums.number(i + 2), sums.number(i + 3)};
+      };
 #pragma unroll
-      for (int i = 0; i < lane_numbers; i += 4)
-        passed[((at.warp - half) * lane_numbers + i) * 8 + at.lane] = {sums.number(i), sums.number(i + 1),
-                                                                       sums.number(i + 2), sums.number(i + 3)};
+      for (int i = 0; i < 32; i += 4) passed.S[i / 16][i % 16 * 8] = four(i);
+      *passed.z = four(32);
+    }
     __syncthreads();
     if (at.warp < half) {
+      const passed_sums<Traits> passed(p, at, shared, at.warp + half, at.warp);
 #pragma unroll
       for (int i = 0; i < lane_numbers; i += 4) {
-        const float4 other = passed[(at.warp * lane_numbers + i) * 8 + at.lane];
+        const float4 other = i < 32 ? passed.S[i / 16 % 2][i % 16 * 8] : *passed.z;
         sums.number(i) += other.x, sums.number(i + 1) += other.y, sums.number(i + 2) += other.z,
             sums.number(i + 3) += other.w;
       }
