@@ -24,7 +24,7 @@ template <class Traits> struct value_window {
   __device__ __forceinline__ value_window(const device_call<float>& call, const tile_plan& plan,
                                           const warp_place& place, unsigned char* shared)
       : c{call}, p{plan}, at{place}, rows{ptx::shared_address(shared + plan.values)} {
-    slot = wrapped(last_place() - before()) + chunk();
+    slot = wrapped(((at.rounds - 1) * chunk() - before()) % p.window) + chunk();
     kept = max(end() - p.window, 0);
     if (end() + before() <= p.window) kept = -before();
   }
@@ -32,10 +32,10 @@ template <class Traits> struct value_window {
   __device__ __forceinline__ bool moves() const { return kept != -before(); }
   /// Begins to copy what the first pass has not brought of the rows around the last round, or of all rows if they stay.
   __device__ __forceinline__ void begin() const {
-    const int last = (at.rounds - 1) * chunk(), first = moves() ? last - before() : -before();
-    if (first < 0) copy<false>(first, first + p.window, -first);
+    const int first = moves() ? (at.rounds - 1) * chunk() - before() : -before();
+    copy<false>(first, wrapped(first % p.window), -first);
     const int tokens = end() - before();
-    copy<false>(tokens, last_place() + tokens - last, before());
+    copy<false>(tokens, tokens % p.window, before());
   }
   /// Goes on to round `round`, whose rows are there, and begins to copy what the one before it needs besides.
   __device__ __forceinline__ void go_to(int round) {
@@ -64,8 +64,6 @@ template <class Traits> struct value_window {
   /// Rows before a pixel that are around it, and behind it; and the end of the rows around the block's.
   __device__ __forceinline__ int before() const { return int(c.grid_width) + 1; }
   __device__ __forceinline__ int end() const { return at.tiles * Traits::tokens + before(); }
-  /// Where the first token of the last round lies.
-  __device__ __forceinline__ int last_place() const { return p.window_of_round<Traits>(at.rounds - 1); }
   __device__ __forceinline__ int wrapped(int i) const { return i < 0 ? i + p.window : i; }
 
   /// Piece `piece` of a row: pieces of 16 bits change places with every second row, so that eight rows' meet in no bank and none
