@@ -43,8 +43,8 @@ template <class Token> __device__ __forceinline__ together<Token, 2> narrowed(co
 }
 
 /// The forget gate of a design in base 2.
-template <class Layout> struct forget_of_design {
-  using forget_type = typename Layout::forget_type;
+template <class Traits> struct forget_of_design {
+  using forget_type = typename Traits::forget_type;
   static constexpr bool by_log = sextant::detail::offers_log<forget_type, float>;
   static constexpr bool scaled_rates =
       by_log && sextant::detail::proportional_of<forget_type>() && rate_granularity<forget_type> != per::nothing;
@@ -60,8 +60,8 @@ template <class Layout> struct forget_of_design {
                                               float shift = 0) const {
     if constexpr (by_log) {
       const float x = exponent(number, a);
-      if (by_polynomial) return exp2_by_polynomial<Layout::exact>(x);
-      return ptx::exp2_approx(Layout::exact ? x + shift : x);
+      if (by_polynomial) return exp2_by_polynomial<Traits::exact>(x);
+      return ptx::exp2_approx(Traits::exact ? x + shift : x);
     } else return (void)by_polynomial, (void)shift, sextant::detail::call_value(gate, number, a);
   }
   /// The rate of a channel and key, times log2(e) where the gate's logarithm is proportional to it.
@@ -87,90 +87,123 @@ template <class Layout> struct forget_of_design {
   }
 };
 
-/// What tokens say to two neighbouring channels: one number each.
-template <class Layout> struct channel_gates {
-  using token = typename Layout::token;
-  using design = typename Layout::design;
-  using arrivals = typename Layout::arrivals;
+/// What tokens say to two neighbouring channels: one number each. `Traits` are a design's, or a layout's.
+template <class Traits> struct channel_gates {
+  using token = typename Traits::token;
+  using design = typename Traits::design;
   using stored = together<token, 2>;
   using two = array<float, 2>;
   const design& d;
-  int at;                    ///< the first of them, among the block's
   two bias, rate, shortcut;  ///< rate: of forget gates that are the same for all keys
 
-  /// Channels `its_first` and its neighbour of the block of warps whose first channel is `begin` of `V`.
+  /// Channels `first` and its neighbour, of `V`.
   template <class Sequence>
-  __device__ __forceinline__ channel_gates(const design& its_design, const Sequence& x, index_t h, int begin,
-                                           int its_first, int V)
-      : d{its_design}, at{its_first} {
+  __device__ __forceinline__ channel_gates(const design& its_design, const Sequence& x, index_t h, int first, int V)
+      : d{its_design} {
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
-      const index_t known = begin + at + i < V ? begin + at + i : 0;
+      const index_t known = first + i < V ? first + i : 0;
       bias[i] = rate[i] = shortcut[i] = 0;
-      if constexpr (Layout::step_of_channel) bias[i] = x.bias ? float(x.bias(h, known)) : 0.0f;
-      if constexpr (Layout::step_of_head) bias[i] = x.bias ? float(x.bias(h)) : 0.0f;
-      if constexpr (Layout::decay == decay_kind::channel) rate[i] = forget_of_design<Layout>::rate(x, h, known, 0);
-      if constexpr (Layout::learned) shortcut[i] = x.d(h, known);
+      if constexpr (Traits::step_of_channel) bias[i] = x.bias ? float(x.bias(h, known)) : 0.0f;
+      if constexpr (Traits::step_of_head) bias[i] = x.bias ? float(x.bias(h)) : 0.0f;
+      if constexpr (Traits::decay == decay_kind::channel) rate[i] = forget_of_design<Traits>::rate(x, h, known, 0);
+      if constexpr (Traits::learned) shortcut[i] = x.d(h, known);
     }
   }
 
-  /// What token t of a round says in the tensor that begins at number First.
-  template <int First> __device__ __forceinline__ stored load(const arrivals& from, int t) const {
-    return load_together<2>(from.tokens + First + t * Layout::of_block + at);
+  /// Two numbers as they are stored.
+  using words = together<std::uint32_t, sizeof(stored) / 4>;
+  static __device__ __forceinline__ void widen_words(const words& from, two& to) {
+    widen(__builtin_bit_cast(stored, from), to);
   }
-  /// Of token t of a round: what the forget gate reads or, where it is the same for all keys, its value; and w = I v.
-  __device__ __forceinline__ void prepare(const arrivals& from, int t, two& number, two& w) const {
+  /// A token's numbers as they are stored, those of the head as floats; of tensors that the design has.
+  struct said {
+    words v, dt, forget, input;
+    float dt_head, forget_head, input_head;
+  };
+  /// What the forget gate reads of a token or, where it is the same for all keys, its value; and w = I v.
+  __device__ __forceinline__ void prepare(const said& its, two& number, two& w) const {
     two delta, own, v;
-    widen(load<Layout::v_at>(from, t), v);
-    if constexpr (Layout::step_of_channel) widen(load<Layout::dt_at>(from, t), delta);
+    widen_words(its.v, v);
+    if constexpr (Traits::step_of_channel) widen_words(its.dt, delta);
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
-      if constexpr (Layout::step_of_head) delta[i] = from.dt_head.at[t];
-      if constexpr (Layout::step != per::nothing) delta[i] = softplus<Layout::exact>(delta[i] + bias[i]);
-      own[i] = Layout::step != per::nothing ? delta[i] : 0.0f;
+      if constexpr (Traits::step_of_head) delta[i] = its.dt_head;
+      if constexpr (Traits::step != per::nothing) delta[i] = softplus<Traits::exact>(delta[i] + bias[i]);
+      own[i] = Traits::step != per::nothing ? delta[i] : 0.0f;
     }
-    if constexpr (Layout::input_of_channel) widen(load<Layout::input_at>(from, t), own);
+    if constexpr (Traits::input_of_channel) widen_words(its.input, own);
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
-      if constexpr (Layout::input_of_head) own[i] = from.input_head.at[t];
-      w[i] = Layout::has_input ? gate_value(d.input_gate, own[i], 0.0f) * v[i] : v[i];
+      if constexpr (Traits::input_of_head) own[i] = its.input_head;
+      w[i] = Traits::has_input ? gate_value(d.input_gate, own[i], 0.0f) * v[i] : v[i];
       number[i] = 1;
     }
-    if constexpr (Layout::decay == decay_kind::channel || Layout::decay == decay_kind::state) {
-      if constexpr (Layout::forget_of_channel) widen(load<Layout::forget_at>(from, t), number);
+    if constexpr (Traits::decay == decay_kind::channel || Traits::decay == decay_kind::state) {
+      if constexpr (Traits::forget_of_channel) widen_words(its.forget, number);
 #pragma unroll
       for (int i = 0; i < 2; ++i) {
-        if constexpr (Layout::forget_of_head) number[i] = from.forget_head.at[t];
-        if constexpr (!Layout::forget_of_channel && !Layout::forget_of_head) number[i] = delta[i];
-        if constexpr (Layout::decay == decay_kind::channel)
-          number[i] = forget_of_design<Layout>{d.forget_gate}(number[i], rate[i], Layout::exact);
+        if constexpr (Traits::forget_of_head) number[i] = its.forget_head;
+        if constexpr (!Traits::forget_of_channel && !Traits::forget_of_head) number[i] = delta[i];
+        if constexpr (Traits::decay == decay_kind::channel)
+          number[i] = forget_of_design<Traits>{d.forget_gate}(number[i], rate[i], Traits::exact);
       }
     }
   }
 
   /// What of a token its y needs last: v and the output gate, as they are stored.
   struct last {
-    together<std::uint32_t, sizeof(stored) / 4> v, gate;
+    words v, gate;
   };
-  __device__ __forceinline__ last read_last(const arrivals& from, int t) const {
-    last l{};
-    if constexpr (Layout::learned) l.v = __builtin_bit_cast(decltype(l.v), load<Layout::v_at>(from, t));
-    if constexpr (Layout::has_gate) l.gate = __builtin_bit_cast(decltype(l.gate), load<Layout::gate_at>(from, t));
-    return l;
-  }
   /// y, as it is stored, from phi(q) S and its factor: the scale, over the norm.
   __device__ __forceinline__ stored finish(const two& sums, float factor, const last& l) const {
     [[maybe_unused]] two v, gate;
-    if constexpr (Layout::learned) widen(__builtin_bit_cast(stored, l.v), v);
-    if constexpr (Layout::has_gate) widen(__builtin_bit_cast(stored, l.gate), gate);
+    if constexpr (Traits::learned) widen_words(l.v, v);
+    if constexpr (Traits::has_gate) widen_words(l.gate, gate);
     two y;
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
       y[i] = sums[i] * factor;
-      if constexpr (Layout::learned) y[i] = fmaf(shortcut[i], v[i], y[i]);
-      if constexpr (Layout::has_gate) y[i] *= silu<Layout::exact>(gate[i]);
+      if constexpr (Traits::learned) y[i] = fmaf(shortcut[i], v[i], y[i]);
+      if constexpr (Traits::has_gate) y[i] *= silu<Traits::exact>(gate[i]);
     }
     return narrowed<token>(y);
+  }
+};
+
+/// The same of the tokens of a round, as they have arrived in shared memory.
+template <class Layout> struct gates_of_round : channel_gates<Layout> {
+  using base = channel_gates<Layout>;
+  using arrivals = typename Layout::arrivals;
+  using typename base::last, typename base::said, typename base::two, typename base::words;
+  int at;  ///< the first of the two channels, among the block's
+
+  /// Channels `its_first` and its neighbour of the block of warps whose first channel is `begin` of `V`.
+  template <class Sequence>
+  __device__ __forceinline__ gates_of_round(const typename base::design& d, const Sequence& x, index_t h, int begin,
+                                            int its_first, int V)
+      : base(d, x, h, begin + its_first, V), at{its_first} {}
+
+  /// What token t of a round says in the tensor that begins at number First.
+  template <int First> __device__ __forceinline__ words load(const arrivals& from, int t) const {
+    return *reinterpret_cast<const words*>(from.tokens + First + t * Layout::of_block + at);
+  }
+  __device__ __forceinline__ void prepare(const arrivals& from, int t, two& number, two& w) const {
+    said its;
+    its.v = load<Layout::v_at>(from, t);
+    if constexpr (Layout::step_of_channel) its.dt = load<Layout::dt_at>(from, t);
+    if constexpr (Layout::step_of_head) its.dt_head = from.dt_head.at[t];
+    if constexpr (Layout::forget_of_channel) its.forget = load<Layout::forget_at>(from, t);
+    if constexpr (Layout::forget_of_head) its.forget_head = from.forget_head.at[t];
+    if constexpr (Layout::input_of_channel) its.input = load<Layout::input_at>(from, t);
+    if constexpr (Layout::input_of_head) its.input_head = from.input_head.at[t];
+    base::prepare(its, number, w);
+  }
+  __device__ __forceinline__ last read_last(const arrivals& from, int t) const {
+    last l{};
+    if constexpr (Layout::learned) l.v = load<Layout::v_at>(from, t);
+    if constexpr (Layout::has_gate) l.gate = load<Layout::gate_at>(from, t);
+    return l;
   }
 };
 

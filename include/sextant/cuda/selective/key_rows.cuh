@@ -8,6 +8,13 @@
 
 namespace sextant::gpu::lanes {
 
+/// phi of one number: for tokens of 16 bits by instructions that are good to 2^-22.
+template <class Traits> __device__ __forceinline__ float mapped(const typename Traits::design& d, float x) {
+  if constexpr (!Traits::exact && requires { float(d.feature_map(approximate(x))); })
+    return float(d.feature_map(approximate(x)));
+  else return d.feature_map(x);
+}
+
 /// Maps and turns a round's k and q, the first half of a block's threads k, the others q, each 4 neighbouring numbers at a time;
 /// and evaluates forget gates of keys.
 template <class Layout> struct key_mapping {
@@ -43,12 +50,6 @@ template <class Layout> struct key_mapping {
       for (int i = 0; i < at_once; ++i) rate[i] = forget_of_design<Layout>::rate(x, at.h, 0, key + i < K ? key + i : 0);
   }
 
-  /// phi of one number: for tokens of 16 bits by instructions that are good to 2^-22.
-  __device__ __forceinline__ float mapped(float x) const {
-    if constexpr (!Layout::exact && requires { float(d.feature_map(approximate(x))); })
-      return float(d.feature_map(approximate(x)));
-    else return d.feature_map(x);
-  }
   /// This thread's numbers of a round, as they are stored.
   struct share_of_round {
     array<together<token, at_once>, takes> part;
@@ -76,7 +77,8 @@ template <class Layout> struct key_mapping {
       widen(s.part[i], numbers);
       if constexpr (!Layout::plain_map)
 #pragma unroll
-        for (int j = 0; j < at_once; ++j) numbers[j] = key + j < K ? mapped(numbers[j] * scale_before) : 0.0f;
+        for (int j = 0; j < at_once; ++j)
+          numbers[j] = key + j < K ? mapped<Layout>(d, numbers[j] * scale_before) : 0.0f;
       float4 all{numbers[0], numbers[1], numbers[2], numbers[3]};
       float* const its_row = row + i * apart * Layout::row;
       if constexpr (Layout::keeps_unturned) *reinterpret_cast<float4*>(its_row + Layout::unturned_at) = all;

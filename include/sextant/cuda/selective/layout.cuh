@@ -86,7 +86,7 @@ struct warp_layout : design_traits<Design, Precision> {
     if (Keys > 16) return n % 16 == 4 && t % 2 == 0;
     if (base::exact && Own == 2) return n == 0 && t % 4 == 1;
     if (Own == 1) return n == 3 && t % 4 == 0;
-    return n == 0 && t % 2 == int(base::has_gate);
+    return n == (base::has_gate ? 3 : 6) && t % 2 == int(base::has_gate);
   }
   /// Floats of phi(k), phi(q) and, where it is the same for all channels, F of one token; of 16 keys as many always, against
   /// bank conflicts. Behind them phi(k) and phi(q) before they are turned, where a normaliser reads them.

@@ -8,7 +8,7 @@
 namespace sextant::gpu {
 
 /// A scalar type for gates and feature maps. Arithmetic is float's; exp and log and what is made of them cost one or two
-/// instructions and are off by about 2^-22 of themselves or of their argument's size, log(1 + x) by 8e-6 of itself, tanh by
+/// instructions and are off by about 2^-22 of themselves or of their argument's size, log(1 + x) by 6e-5 of itself, tanh by
 /// 2^-11.
 class approximate {
  public:
