@@ -89,7 +89,7 @@ FIGURES = {
     "ablation": lambda: printed("cpu/ablation.txt"), "ablation_h200": lambda: printed("h200/ablation.txt"),
     "networks_h200": lambda: printed("h200/networks.txt"),
     "gpu": lambda: gpu_report.summary(results), "gpu_selective": lambda: gpu_report.table(results, ("selective",), False),
-    "gpu_prefill": lambda: gpu_report.prefill(results),
+    "gpu_few_keys": lambda: gpu_report.table(results, ("few_keys",), False), "gpu_prefill": lambda: gpu_report.prefill(results),
     "gpu_decode": lambda: gpu_report.decode(results), "gpu_ablation": lambda: gpu_report.ablation(results),
     "gpu_growth": lambda: gpu_report.growth(results), "gpu_second_order": lambda: gpu_report.second_order(results),
     "gpu_networks": lambda: gpu_report.networks(results), "gpu_language": lambda: gpu_report.language(results),

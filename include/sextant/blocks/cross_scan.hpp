@@ -82,10 +82,9 @@ template <class E> struct cross_scan_block {
 
 namespace detail {
 
-/// How many numbers a direction's keys have as the backend's scan wants them copied, zeros behind a single one; 0: as they lie.
-template <class On, class E> index_t copied_keys(const On& on, const cross_scan_block<E>& w, const rows<E>& xp) {
-  const index_t N = w.sizes.state, wanted = columns_of_keys(on, columns(xp, w.sizes.rank(), N));
-  return wanted == N || N == 1 ? wanted : 0;
+/// Whether a direction's keys have to be copied for the backend's scan.
+template <class On, class E> bool copies_keys(const On& on, const cross_scan_block<E>& w, const rows<E>& xp) {
+  return columns_of_keys(on, columns(xp, w.sizes.rank(), w.sizes.state)) == w.sizes.state;
 }
 
 /// One direction, on tokens in its order: `xp` is what all directions read of them, [n, 4 (R + 2 N)]; `keys` has room for their
@@ -101,14 +100,12 @@ status cross_scan_way(const On& on, const cross_scan_block<E>& w, index_t way, c
   const index_t B = p.batch, T = p.tokens();
   sequence<decltype(mixer), precision_of<E>> x;
   const rows<E> projected = columns(xp, first + R, 2 * N), both = keys ? keys : projected;
-  const index_t K = both.template extent<axis::value>() / 2;
-  x.k = one_head_of_keys<const E>(columns(both, 0, K), B, T);
-  x.q = one_head_of_keys<const E>(columns(both, K, K), B, T);
+  x.k = one_head_of_keys<const E>(columns(both, 0, N), B, T);
+  x.q = one_head_of_keys<const E>(columns(both, N, N), B, T);
   x.v = one_head<const E>(v, B, T);
   x.dt = one_head<const E>(dt, B, T);
   x.bias = {w.dt_bias.value.data() + way * inner, {1, inner}};
-  // Behind a single key stand zeros, which any rate leaves zeros.
-  x.a = {w.a.value.data() + way * inner * N, {1, inner, K}, {inner * N, N, K == N ? 1 : 0}};
+  x.a = {w.a.value.data() + way * inner * N, {1, inner, N}, {inner * N, N, 1}};
   x.d = {w.d.value.data() + way * inner, {1, inner}};
   x.y = one_head<E>(y, B, T);
   return in_order(
@@ -131,8 +128,7 @@ status forward_block(const On& on, const cross_scan_block<E>& w, const rows<E>& 
   const rows<E> one = memory.take<E>(n, inner), v = memory.take<E>(n, inner), dt = memory.take<E>(n, inner);
   const rows<E> there = memory.take<E>(n, inner), back = memory.take<E>(n, inner), xp = memory.take<E>(n, read);
   const rows<E> turned_xp = memory.take<E>(n, read);
-  const index_t copied = detail::copied_keys(on, w, xp);
-  const rows<E> keys = copied > 0 ? memory.take<E>(n, 2 * copied) : rows<E>{};
+  const rows<E> keys = detail::copies_keys(on, w, xp) ? memory.take<E>(n, 2 * w.sizes.state) : rows<E>{};
   if (!memory.fits()) return too_little_memory;
   const On lent = memory.lend(on);
   const rows<E>& sum = one;  // of the scans along rows; then of all

@@ -7,6 +7,7 @@
 #include <sextant/cuda/chunked_mma.cuh>
 #include <sextant/cuda/chunked_wgmma.cuh>
 #include <sextant/cuda/decode.cuh>
+#include <sextant/cuda/few_keys.cuh>
 #include <sextant/cuda/global_mma.cuh>
 #include <sextant/cuda/global_sums.cuh>
 #include <sextant/cuda/keyed_wgmma.cuh>
@@ -28,8 +29,8 @@ namespace sextant::gpu {
 ///   workspace_bytes(design, x), run(design, x, on)
 template <class... Families> struct family_table {};
 /// The families of this backend.
-using families = family_table<decode, chunked_wgmma, keyed_wgmma, second_order, selective, chunked_mma, global_mma,
-                              global_sums, recurrent>;
+using families = family_table<decode, chunked_wgmma, keyed_wgmma, second_order, selective, few_keys, chunked_mma,
+                              global_mma, global_sums, recurrent>;
 /// Those for state spaces that are the same for every token.
 using time_invariant_families = family_table<state_space_chunked, state_space>;
 

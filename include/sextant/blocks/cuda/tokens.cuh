@@ -142,10 +142,10 @@ status merge_patches(const stream& on, std::type_identity_t<blocks::image<const 
 }
 
 /// How many columns each half of a scan's keys and queries has where they are to be copied for it, as spread_keys() does: rows
-/// that the selective scan reads are whole pieces of 16 bytes. 0: they are read as they lie.
+/// that the selective scan reads are whole pieces of 16 bytes. 0: they are read as they lie, as up to 4 keys are.
 template <class E> index_t columns_of_keys(const stream&, const blocks::rows<E>& keys) {
   constexpr index_t count = 16 / index_t(sizeof(E));
-  if (sizeof(E) == 8 || blockwise::has_pieces(keys, keys.extent(1))) return 0;
+  if (sizeof(E) == 8 || keys.extent(1) <= 4 || blockwise::has_pieces(keys, keys.extent(1))) return 0;
   return (keys.extent(1) + count - 1) / count * count;
 }
 
