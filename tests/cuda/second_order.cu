@@ -182,8 +182,13 @@ TEST_CASE("the quadratic form: any number of tokens, sizes of rows") {
   for (const index_t K : {8, 24, 32, 56})
     for (const index_t V : {8, 64, 72, 128, 136})
       squares_hold<bf16>(two_mamba, {.B = 1, .T = 150, .Hk = 2, .H = 2, .K = K, .V = V}, {}, whole, false);
-  for (const index_t H : {40, 90, 200})  // blocks of one, two and four warpgroups
+  // Blocks of four warpgroups of which two share queries, or none.
+  for (const index_t H : {40, 90, 200})
     squares_hold<bf16>(two_mamba, {.B = 1, .T = 300, .Hk = H, .H = H, .K = 64, .V = 64}, {}, whole, false);
+  for (const index_t T : {1, 64, 65, 130, 200, 300})
+    for (const index_t H : {2, 40, 200})
+      squares_hold<bf16>(all_parts, {.B = 1, .T = T, .Hk = H / 2, .H = H, .K = 64, .V = 64},
+                         {.gate_size = 0.1, .positive_keys = true}, whole, false);
 }
 
 TEST_CASE("states: the first and the last, in chunks and in segments") {

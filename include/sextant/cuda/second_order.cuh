@@ -103,26 +103,30 @@ struct second_order {
       parts.input = detail::choose_gate<decltype(parts.input)>(design.input_gate);
       parts.forget = detail::choose_gate<decltype(parts.forget)>(design.forget_gate);
       done = launch(&second::gates_kernel<token, parts_type>, dim3(unsigned(d.chunks), unsigned(heads)),
-                    dim3(second::gate_threads), 0, on.handle, c, parts, d);
+                    dim3(unsigned(second::gate_threads(d))), 0, on.handle, c, parts, d);
       if (!done) return done;
     }
+    // Behind another kernel of the call a kernel begins early, and waits for it; so each of them waits for all before it.
+    const launch_manner behind_gates{.early = d.gated()};
     if (d.has_states()) {
       constexpr bool admits = !std::is_same_v<typename Design::input_type, input::one>;
-      done = launch(&second::states_kernel<token, admits>, dim3(unsigned(heads * d.segments * d.slices * 4)),
-                    dim3(second::state_threads + 128), second::state_shared_bytes, on.handle, c, maps, d);
+      done = launch_in(behind_gates, &second::states_kernel<token, admits>,
+                       dim3(unsigned(heads * d.segments * d.slices * 4)), dim3(second::state_threads + 128),
+                       second::state_shared_bytes, on.handle, c, maps, d);
       if (!done) return done;
     }
     if (d.segments > 1) {
-      done = launch(&second::pass_on_kernel<token>,
-                    dim3(second::state_tiles * second::tile_numbers / 512, unsigned(d.slices), unsigned(heads)),
-                    dim3(256), 0, on.handle, c, d);
+      done = launch_early(&second::pass_on_kernel<token>,
+                          dim3(second::pass_on_blocks, unsigned(d.slices), unsigned(heads)),
+                          dim3(second::pass_on_threads), 0, on.handle, c, d);
       if (!done) return done;
     }
-    const int rows = second::tile * d.groups, blocks = (d.tokens + rows - 1) / rows;
+    const int blocks = (d.tokens + d.rows() - 1) / d.rows();
     const int window = d.chunk < d.tokens ? d.chunk + second::overlap : d.tokens;
-    return launch(
-        &second::answers_kernel<token>, dim3(unsigned(heads * d.slices * blocks)), dim3(unsigned(128 * d.groups)),
-        second::answer_memory::bytes(d.groups, (window + 63) / 64, d.gated(), d.admits), on.handle, c, maps, d);
+    return launch_in({.early = d.gated() || d.has_states()}, &second::answers_kernel<token>,
+                     dim3(unsigned(heads * d.slices * blocks)), dim3(unsigned(128 * d.groups)),
+                     second::answer_memory::bytes(d.groups / d.parts, (window + 63) / 64, d.gated(), d.admits),
+                     on.handle, c, maps, d);
   }
 
  private:

@@ -132,6 +132,21 @@ __device__ __forceinline__ void multiply(float (&d)[64], const std::uint32_t* a,
                : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(int(adds)), "n"(int(Across)));
 }
 
+/// The same with 16 columns of the second factor, whose rows run across the sum: 64 x 16.
+template <class Token>
+__device__ __forceinline__ void multiply_few(float (&d)[8], const std::uint32_t (&a)[4], std::uint64_t b, bool adds) {
+  if constexpr (std::is_same_v<Token, bfloat16>)
+    asm volatile("{ .reg .pred p; setp.ne.b32 p, %13, 0; wgmma.mma_async.sync.aligned.m64n16k16.f32.bf16.bf16 "
+                 "{%0, %1, %2, %3, %4, %5, %6, %7}, {%8, %9, %10, %11}, %12, p, 1, 1, 1; }"
+                 : SEXTANT_SUMS_8(d, 0)
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(int(adds)));
+  else
+    asm volatile("{ .reg .pred p; setp.ne.b32 p, %13, 0; wgmma.mma_async.sync.aligned.m64n16k16.f32.f16.f16 "
+                 "{%0, %1, %2, %3, %4, %5, %6, %7}, {%8, %9, %10, %11}, %12, p, 1, 1, 1; }"
+                 : SEXTANT_SUMS_8(d, 0)
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(int(adds)));
+}
+
 /// The same of bfloat16 with 32 rows of the second factor, which run along the sum: 64 x 32.
 __device__ __forceinline__ void multiply_few(float (&d)[16], const std::uint32_t* a, std::uint64_t b, bool adds) {
   asm volatile("{ .reg .pred p; setp.ne.b32 p, %21, 0; wgmma.mma_async.sync.aligned.m64n32k16.f32.bf16.bf16 "

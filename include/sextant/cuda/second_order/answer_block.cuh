@@ -6,27 +6,29 @@
 
 namespace sextant::gpu::second {
 
-/// A block of up to four warpgroups, each with 64 queries, as one of its threads sees it.
+/// A block of up to four warpgroups, each with 64 queries or a part of the tokens that these see, as one of its threads sees it.
 struct answer_block {
   const device_call<float>& c;
   const token_maps& maps;
   const division& d;
   const answer_memory memory;
   const head_tokens tokens;
-  const int slice, group, warp, lane;
+  const int slice, warpgroup, group, part, warp, lane;  // the warpgroup's tile of queries, its part of the tokens
   const int first, chunk, begin, tiles;  // the block's first query, its chunk, the window's first token and tiles
   const int first_query, diagonal;       // the tiles of the block's queries, and of these
 
   __device__ answer_block(const device_call<float>& call, const token_maps& its_maps, const division& its,
-                          unsigned char* shared, int groups, int head, int its_slice, int its_first)
+                          unsigned char* shared, int head, int its_slice, int its_first)
       : c{call},
         maps{its_maps},
         d{its},
-        memory{shared, groups,
-               (min(its.tokens, its_first + tile * groups) - its.begin(its_first / its.chunk) + tile - 1) / tile},
+        memory{shared, its.groups / its.parts,
+               (min(its.tokens, its_first + its.rows()) - its.begin(its_first / its.chunk) + tile - 1) / tile},
         tokens{call, head / int(call.heads), head % int(call.heads)},
         slice{its_slice},
-        group{__shfl_sync(~0u, int(threadIdx.x) / 128, 0)},
+        warpgroup{__shfl_sync(~0u, int(threadIdx.x) / 128, 0)},
+        group{warpgroup / its.parts},
+        part{warpgroup % its.parts},
         warp{int(threadIdx.x) / 32 % 4},
         lane{int(threadIdx.x) % 32},
         first{its_first},
@@ -47,10 +49,6 @@ struct answer_block {
   // The block's items of work: a pair of the state's blocks each, the squares and the normaliser, then two tiles of tokens each.
   __device__ __forceinline__ int state_items() const { return asks() ? pairs + 1 : 0; }
   __device__ __forceinline__ int items() const { return state_items() + (tiles + 1) / 2; }
-  /// Keys of tile j of tokens; its values lie two tiles further.
-  __device__ __forceinline__ std::uint32_t keys_of(int j) const {
-    return memory.stage(state_items() + j / 2) + tokens.half(j % 2) * tile_bytes;
-  }
   /// Begins to copy item i. One thread.
   __device__ __forceinline__ void load(int i) const {
     const std::uint32_t to = memory.stage(i);
@@ -72,7 +70,8 @@ struct answer_block {
   }
   /// The queries and the first two items. One thread, before the block meets.
   __device__ __forceinline__ void load_first() const {
-    memory.init_barriers(), ptx::publish_mbarriers();
+    memory.init_barriers(4 * d.groups), ptx::publish_mbarriers();
+    if (asks()) ptx::wait_for_launch_before();
     memory.landed(0).expect(memory.groups * tile_bytes);  // the first item brings the queries
     for (int i = 0; i < memory.groups; ++i)
       tokens.load_queries(memory.queries(i), maps.q, memory.landed(0), first + tile * i);
@@ -82,7 +81,8 @@ struct answer_block {
   /// Item i begins once its copies have landed. Those of the second next are begun once its stage is free, by the
   /// warpgroups in turn.
   __device__ __forceinline__ void enter(int i) const {
-    if (threadIdx.x % 128 == 0 && i % memory.groups == group && i + 2 < items()) {
+    const int turn = i % most_groups;
+    if (threadIdx.x % 128 == 0 && (turn < d.groups ? turn : 0) == warpgroup && i + 2 < items()) {
       if (i + 2 >= answer_stages) memory.released(i + 2).wait((i + 2) / answer_stages - 1);
       load(i + 2);
     }

@@ -14,65 +14,43 @@ struct answer_sums : answer_block {
 
   using answer_block::answer_block;
 
-  /// Pair i of the state's blocks, four tiles: four products in flight while the next four's factors are made.
-  template <class Token> __device__ __forceinline__ void ask_state(int i) {
-    std::uint32_t columns[4], rows[4], factor[2][4][4];
-    const std::uint32_t queries = memory.queries(group), tiles_of_state = memory.stage(i);
-    load_rows(columns, queries, column_block(i), warp, lane);
-    load_rows(rows, queries, row_block(i), warp, lane);
+  /// What a pair's factors are made of: columns of one block of q, rows of one; folded, of two.
+  struct pair_of_queries {
+    std::uint32_t columns[4], rows[4];
+  };
+  /// The factor of row m of a pair: q_m times 16 q_n. `row`, `next_row`: this lane's two rows' q_m of either block.
+  template <bool Folded>
+  __device__ __forceinline__ void make_factor(const pair_of_queries& its, const std::uint32_t (&row)[2],
+                                              const std::uint32_t (&next_row)[2], int m,
+                                              std::uint32_t (&factor)[4]) const {
 #pragma unroll
-    for (int t = 0; t < 4; ++t) {
-      if (t > 0) ptx::wait_products<1>();
-#pragma unroll
-      for (int m = 0; m < 4; m += 2) {
-        const int from = lane / 4 * 4 + t % 2 * 2 + m / 2;
-        const std::uint32_t upper = __shfl_sync(~0u, rows[t / 2 * 2], from),
-                            lower = __shfl_sync(~0u, rows[t / 2 * 2 + 1], from);
-#pragma unroll
-        for (int which = 0; which < 2; ++which)
-#pragma unroll
-          for (int r = 0; r < 4; ++r)
-            factor[t % 2][m + which][r] = multiply_pairs(columns[r], both(r % 2 ? lower : upper, which));
+    for (int r = 0; r < 4; ++r) {
+      if constexpr (!Folded) {
+        factor[r] = multiply_pairs(its.columns[r], both(row[r % 2], m % 2));
+      } else {
+        // This register has numbers n = 2 (lane % 4) and n + 1 of eight, of which the row's m is number `at`: above the
+        // diagonal those of the rows' block, below of the next, which is the columns'.
+        const int at = m - r / 2 * 8;
+        const std::uint32_t above = multiply_pairs(its.rows[r], both(row[r % 2], m % 2));
+        const std::uint32_t below = multiply_pairs(its.columns[r], both(next_row[r % 2], m % 2));
+        factor[r] =
+            at < 0    ? above
+            : at >= 8 ? below
+                      : __byte_perm(above, below,
+                                    (lane % 4 * 2 > at ? 0x0010 : 0x0054) | (lane % 4 * 2 + 1 > at ? 0x3200 : 0x7600));
       }
-      add_tile<Token>(factor[t % 2], tiles_of_state, t);
     }
-    ptx::wait_products<0>();
   }
-  /// The same of a folded pair: above its diagonal numbers of one block of q, below of the next.
-  template <class Token> __device__ __forceinline__ void ask_folded(int i) {
-    std::uint32_t q[2][4], factor[2][4][4];
-    const std::uint32_t queries = memory.queries(group), tiles_of_state = memory.stage(i);
-#pragma unroll
-    for (int b = 0; b < 2; ++b) load_rows(q[b], queries, row_block(i) + b, warp, lane);
-#pragma unroll
-    for (int t = 0; t < 4; ++t) {
-      if (t > 0) ptx::wait_products<1>();
-#pragma unroll
-      for (int m = 0; m < 4; m += 2) {
-        const int from = lane / 4 * 4 + t % 2 * 2 + m / 2;
-        std::uint32_t row[2][2];
-#pragma unroll
-        for (int r = 0; r < 2; ++r)
-#pragma unroll
-          for (int b = 0; b < 2; ++b) row[b][r] = __shfl_sync(~0u, q[b][t / 2 * 2 + r], from);
-#pragma unroll
-        for (int which = 0; which < 2; ++which)
-#pragma unroll
-          for (int r = 0; r < 4; ++r) {
-            // This register has numbers n = 2 (lane % 4) and n + 1 of eight, of which the row's m is number `at`.
-            const int at = 4 * t + m + which - r / 2 * 8;
-            const auto of_block = [&](int b) { return multiply_pairs(q[b][r], both(row[b][r % 2], which)); };
-            if (at < 0) factor[t % 2][m + which][r] = of_block(0);
-            else if (at >= 8) factor[t % 2][m + which][r] = of_block(1);
-            else
-              factor[t % 2][m + which][r] =
-                  __byte_perm(of_block(0), of_block(1),
-                              (lane % 4 * 2 > at ? 0x0010 : 0x0054) | (lane % 4 * 2 + 1 > at ? 0x3200 : 0x7600));
-          }
-      }
-      add_tile<Token>(factor[t % 2], tiles_of_state, t);
-    }
+  /// The share of four pairs from `from` on, pair by pair without a pause: a product's factor takes the place of the fourth one
+  /// before.
+  template <class Token> __device__ __forceinline__ void ask_pairs(int from) {
+    std::uint32_t factor[4][4];
+    ask_pair<Token, 0>(from, factor);
+    ask_pair<Token, 1>(from, factor);
+    ask_pair<Token, 2>(from, factor);
+    ask_pair<Token, 3>(from, factor);
     ptx::wait_products<0>();
+    release(from + 3);
   }
   /// The share of the squares, and the divisor's share of the state, q Z q.
   template <class Token> __device__ __forceinline__ void ask_squares(int i) {
@@ -110,14 +88,32 @@ struct answer_sums : answer_block {
   }
 
  private:
-  /// Begins the four products of tile t of the state.
-  template <class Token>
-  __device__ __forceinline__ void add_tile(const std::uint32_t (&factor)[4][4], std::uint32_t tiles_of_state, int t) {
-    ptx::begin_products();
+  /// The share of pair `from` + Of.
+  template <class Token, int Of> __device__ __forceinline__ void ask_pair(int from, std::uint32_t (&factor)[4][4]) {
+    constexpr bool folded = Of == 1;
+    pair_of_queries its;
+    std::uint32_t row[2], next_row[2];
+    load_rows(its.columns, memory.queries(group), column_block(from + Of), warp, lane);
+    load_rows(its.rows, memory.queries(group), row_block(from + Of), warp, lane);
+    enter(from + Of);
+    const std::uint32_t tiles_of_state = memory.stage(from + Of);
 #pragma unroll
-    for (int m = 0; m < 4; ++m)
-      ptx::multiply<Token, true>(Y, factor[m], ptx::rows_across_sum(tiles_of_state, t * tile_bytes + m * 2048, 0), true);
-    ptx::commit_products();
+    for (int m = 0; m < 16; ++m) {
+      if (m % 2 == 0) {
+        const int its_lane = lane / 4 * 4 + m % 8 / 2;
+#pragma unroll
+        for (int r = 0; r < 2; ++r) {
+          row[r] = __shfl_sync(~0u, its.rows[m / 8 * 2 + r], its_lane);
+          next_row[r] = folded ? __shfl_sync(~0u, its.columns[m / 8 * 2 + r], its_lane) : 0u;
+        }
+      }
+      if (Of > 0 || m > 3) ptx::wait_products<3>();
+      if (Of > 0 && m == 3) release(from + Of - 1);
+      make_factor<folded>(its, row, next_row, m, factor[m % 4]);
+      ptx::begin_products();
+      ptx::multiply<Token, true>(Y, factor[m % 4], ptx::rows_across_sum(tiles_of_state, m * 2048, 0), true);
+      ptx::commit_products();
+    }
   }
 };
 

@@ -2,6 +2,8 @@
 /// @file  Second order, the answers: what queries take of the state that enters their chunk, and of the chunk's tokens.
 #pragma once
 
+#include <sextant/cuda/ptx/early_launch.cuh>
+#include <sextant/cuda/ptx/shared_words.cuh>
 #include <sextant/cuda/second_order/answer_sums.cuh>
 #include <sextant/cuda/tile/activation.cuh>
 #include <sextant/cuda/tile/packet.cuh>
@@ -12,19 +14,19 @@ namespace sextant::gpu::second {
 /// until the block's first query, and from there on from tile to tile; last the queries' own 64. The scores of a tile are
 /// made together with the sums of the one before.
 template <class Token> struct answer_rows : answer_sums {
+  packet<Token>
+      own_values[4];  // of the queries' own tokens: what this lane stores, by half of the channels, eight rows
+
   using answer_sums::answer_sums;
 
   /// Scores of tile j, older than the queries' own, become weights until the block's first query or the tile's end.
-  __device__ __forceinline__ void weigh_older(float (&s)[32], int j) {
+  __device__ __forceinline__ void weigh_older(float (&s)[32], int j, int parts) {
     if (!d.forgets) {
 #pragma unroll
       for (int i = 0; i < 32; ++i) s[i] *= s[i], divisor[i / 2 % 2] += s[i];
       return;
     }
-    if (j >= first_query) {
-      const float its = memory.taken(j - first_query, d.admits);
-      leave(its, its);
-    }
+    leave_until(j + 1 - parts, j + 1);
     const float* const of_columns = memory.left(j) + lane % 4 * 2;
 #pragma unroll
     for (int i = 0; i < 8; ++i) {
@@ -37,13 +39,27 @@ template <class Token> struct answer_rows : answer_sums {
       }
     }
   }
+  /// What tiles from..behind - 1 leave of the sums so far, from the block's first query on.
+  __device__ __forceinline__ void leave_until(int from, int behind) {
+#pragma unroll 1
+    for (int j = max(from, first_query); j < behind; ++j) {
+      const float its = memory.taken(j - first_query, d.admits);
+      leave(its, its);
+    }
+  }
+  /// What the queries' own tile leaves until each of them, log2.
+  __device__ __forceinline__ void leave_own(float (&now)[2]) {
+    const float* const cum = memory.cumulated(group);
+#pragma unroll
+    for (int i = 0; i < 2; ++i) now[i] = d.forgets ? cum[row() + 8 * i] : 0.0f;
+    if (d.forgets) leave(ptx::exp2_approx(now[0]), ptx::exp2_approx(now[1]));
+  }
   /// The same of the queries' own tile, but for their own tokens.
   __device__ __forceinline__ void weigh_own(float (&s)[32], float (&own)[2]) {
     const bool forgets = d.forgets, admits = d.admits;
     const float* const cum = memory.cumulated(group);
-    own[0] = own[1] = 0.0f;
-    const float now[2] = {forgets ? cum[row()] : 0.0f, forgets ? cum[row() + 8] : 0.0f};
-    if (forgets) leave(ptx::exp2_approx(now[0]), ptx::exp2_approx(now[1]));
+    float now[2];
+    leave_own(now);
 #pragma unroll
     for (int i = 0; i < 32; ++i) {
       float x = s[i] * s[i];
@@ -69,45 +85,86 @@ template <class Token> struct answer_rows : answer_sums {
 #pragma unroll
     for (int r = 0; r < 16; ++r) weights[r / 4][r % 4] = detail::round_pair<Token>(s[2 * r], s[2 * r + 1]);
   }
-  /// All tiles of tokens until the queries' own.
-  __device__ __forceinline__ void ask_tokens(float (&own)[2]) {
-    std::uint32_t q[4][4], weights[4][4];
-    float s[32];
-    const int first_item = state_items();
-    enter(first_item);
-#pragma unroll
-    for (int b = 0; b < 4; ++b) load_rows(q[b], memory.queries(group), b, warp, lane);
-    ptx::begin_products();
-#pragma unroll
-    for (int b = 0; b < 4; ++b) ptx::multiply<Token, false>(s, q[b], ptx::rows_along_sum(keys_of(0), 32 * b), b > 0);
-    ptx::commit_products();
-    ptx::wait_products<0>();
-#pragma unroll 1
-    for (int j = 0; j < diagonal; ++j) {
-      weigh_older(s, j);
-      round_weights(weights, s, j);
-      if (j % 2 == 1) enter(first_item + (j + 1) / 2);
-      const std::uint32_t values = keys_of(j) + 2 * tile_bytes, keys = keys_of(j + 1);
-      ptx::begin_products();
-#pragma unroll
-      for (int b = 0; b < 4; ++b)
-        ptx::multiply<Token, true>(Y, weights[b], ptx::rows_across_sum(values, 2048 * b, 0), true);
-#pragma unroll
-      for (int b = 0; b < 4; ++b) ptx::multiply<Token, false>(s, q[b], ptx::rows_along_sum(keys, 32 * b), b > 0);
-      ptx::commit_products();
-      ptx::wait_products<0>();
-      if (j % 2 == 1) release(first_item + j / 2);
-    }
-    weigh_own(s, own);
-    round_weights(weights, s, diagonal);
+  /// The weights of a tile, whose scores are s, times its values, and the next tile's scores, unless it is the last.
+  template <bool Last = false>
+  __device__ __forceinline__ void multiply_tile(const std::uint32_t (&q)[4][4], float (&s)[32], int j,
+                                                std::uint32_t values, std::uint32_t next_keys) {
+    std::uint32_t weights[4][4];
+    round_weights(weights, s, j);
     ptx::begin_products();
 #pragma unroll
     for (int b = 0; b < 4; ++b)
-      ptx::multiply<Token, true>(Y, weights[b], ptx::rows_across_sum(keys_of(diagonal) + 2 * tile_bytes, 2048 * b, 0),
-                                 true);
+      ptx::multiply<Token, true>(Y, weights[b], ptx::rows_across_sum(values, 2048 * b, 0), true);
+    if constexpr (!Last)
+#pragma unroll
+      for (int b = 0; b < 4; ++b) ptx::multiply<Token, false>(s, q[b], ptx::rows_along_sum(next_keys, 32 * b), b > 0);
     ptx::commit_products();
     ptx::wait_products<0>();
-    release(first_item + diagonal / 2);
+  }
+  /// The tiles of tokens until the queries' own: all, or every second one, from number `part` on. The first item that is left to
+  /// others.
+  template <int Parts> __device__ __forceinline__ int ask_tokens(float (&own)[2]) {
+    constexpr std::uint32_t to_values = 2 * tile_bytes;
+    std::uint32_t q[4][4];
+    float s[32];
+    int item = state_items(), j = Parts == 1 ? 0 : part;
+    if (j > diagonal) return item;
+    enter(item);
+#pragma unroll
+    for (int b = 0; b < 4; ++b) load_rows(q[b], memory.queries(group), b, warp, lane);
+    const std::uint32_t here = std::uint32_t(tokens.half(j)) * tile_bytes,
+                        there = tile_bytes - here;  // halves of an item
+    std::uint32_t tiles_at = memory.stage(item), own_at = here;
+    ptx::begin_products();
+#pragma unroll
+    for (int b = 0; b < 4; ++b)
+      ptx::multiply<Token, false>(s, q[b], ptx::rows_along_sum(tiles_at + here, 32 * b), b > 0);
+    ptx::commit_products();
+    ptx::wait_products<0>();
+#pragma unroll 1
+    for (; j < diagonal; j += 2, ++item) {
+      weigh_older(s, j, Parts);
+      if constexpr (Parts == 1) {
+        multiply_tile(q, s, j, tiles_at + here + to_values, tiles_at + there);
+        if (j + 1 == diagonal) {
+          own_at = there;
+          break;
+        }
+        weigh_older(s, j + 1, Parts);
+      }
+      if (j + 2 <= diagonal) enter(item + 1);
+      const std::uint32_t next_at = memory.stage(item + 1);  // scores of tiles behind the last one are not used
+      multiply_tile(q, s, j + 2 - Parts, tiles_at + (Parts == 1 ? there : here) + to_values, next_at + here);
+      release(item);
+      tiles_at = next_at;
+    }
+    if (Parts > 1 && j > diagonal) {  // the queries' own tile is another warpgroup's
+      float now[2];
+      if (d.forgets) leave_until(j - 1, diagonal), leave_own(now);
+      return item;
+    }
+    if (Parts > 1 && d.forgets) leave_until(diagonal - 1, diagonal);
+    weigh_own(s, own);
+    multiply_tile<true>(q, s, diagonal, tiles_at + own_at + to_values, 0);
+#pragma unroll
+    for (int i = 0; i < 4; ++i)
+      own_values[i].words = ptx::load_four_words(
+          piece_of(tiles_at + own_at + to_values, 16 * warp + lane / 4 + i % 2 * 8, i / 2 * 4 + lane % 4));
+    release(item);
+    return item + 1;
+  }
+  /// Adds what two warpgroups have of the same queries; that of the queries' own tile has the sum.
+  __device__ __forceinline__ void add_parts() {
+    const bool has_own = diagonal % d.parts == part;
+    __syncthreads();  // nobody reads tiles any more
+    if (!has_own) {
+#pragma unroll
+      for (int i = 0; i < 34; ++i) memory.partial(warpgroup, i) = i < 32 ? Y[i] : divisor[i - 32];
+    }
+    __syncthreads();
+    if (!has_own) return;
+#pragma unroll
+    for (int i = 0; i < 34; ++i) (i < 32 ? Y[i] : divisor[i - 32]) += memory.partial(warpgroup ^ 1, i);
   }
 
   /// y, 32 channels at a time by way of the memory that this warp's queries had, so that it leaves in pieces of 16 bytes: a
@@ -122,10 +179,6 @@ template <class Token> struct answer_rows : answer_sums {
     const auto at = [&](const tensor<float>& x, int half, int p) {
       return reinterpret_cast<Token*>(x.at(tokens.batch, place_of(p), tokens.head)) + channel_of(half);
     };
-    packet<Token> values[2][2];
-#pragma unroll
-    for (int i = 0; i < 4; ++i)
-      if (exists(i / 2, i % 2)) values[i / 2][i % 2] = load_packet(at(c.v, i / 2, i % 2));
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
       float factor = c.scale * raise;
@@ -155,7 +208,7 @@ template <class Token> struct answer_rows : answer_sums {
         const float4 low = rows[swizzled(its_row, lane % 4 * 2)], high = rows[swizzled(its_row, lane % 4 * 2 + 1)];
         float x[8] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w}, v[8];
         const float weight = memory.own(tile * group + 16 * warp + its_row);
-        widen(values[half][p], v);
+        widen(own_values[2 * half + p], v);
 #pragma unroll
         for (int e = 0; e < 8; ++e) x[e] = fmaf(weight, v[e], x[e]);
         if (c.d) {
@@ -181,6 +234,7 @@ template <class Token> struct answer_rows : answer_sums {
   __device__ void run() {
     if (threadIdx.x == 0) load_first();
     __syncwarp();
+    ptx::wait_for_launch_before();
     if (d.gated()) memory.load_gates(d, head(), chunk, begin / tile, first_query);
     __syncthreads();
 #pragma unroll
@@ -188,27 +242,29 @@ template <class Token> struct answer_rows : answer_sums {
     divisor[0] = divisor[1] = 0.0f;
     float own[2] = {0.0f, 0.0f};
     int left_to_do = 0;  // the first item that these queries do not need
-    if (exist()) {
-      if (asks()) {
+    const auto leave_to_others = [&](int behind) {
 #pragma unroll 1
-        for (int i = 0; i < pairs; ++i) {
-          enter(i);
-          if (i % 4 == 1) ask_folded<Token>(i);
-          else ask_state<Token>(i);
-          release(i);
-        }
-        enter(pairs), ask_squares<Token>(pairs), release(pairs);
-        if (d.forgets) {
-          const float left = memory.taken(memory.groups, d.admits);
-          leave(left, left);
-        }
-      }
-      ask_tokens(own);
-      left_to_do = state_items() + diagonal / 2 + 1;
+      for (; left_to_do < behind; ++left_to_do) enter(left_to_do), release(left_to_do);
+    };
+    if (asks() && exist()) {
+      memory.landed(0).wait(0);  // brings the queries
+#pragma unroll 1
+      for (int i = 0; i < pairs; i += 4) ask_pairs<Token>(i);
+      enter(pairs), ask_squares<Token>(pairs), release(pairs);
+      left_to_do = state_items();
     }
-#pragma unroll 1
-    for (int i = left_to_do; i < items(); ++i) enter(i), release(i);
-    if (exist()) store(own);
+    leave_to_others(state_items());  // before the block meets, as each warpgroup begins its share of the copies
+    if (d.gated()) memory.finish_gates(d, first_query);
+    if (exist()) {
+      if (asks() && d.forgets) {
+        const float left = memory.taken(memory.groups, d.admits);
+        leave(left, left);
+      }
+      left_to_do = d.parts == 1 ? ask_tokens<1>(own) : ask_tokens<2>(own);
+    }
+    leave_to_others(items());
+    if (d.parts > 1) add_parts();
+    if (exist() && diagonal % d.parts == part) store(own);
   }
 };
 
@@ -220,10 +276,10 @@ __global__ void __launch_bounds__(128 * most_groups, 1)
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
   extern __shared__ unsigned char shared[];
   unsigned char* const memory = shared + (-ptx::shared_address(shared) & 1023u);
-  const int rows = tile * d.groups, blocks = (d.tokens + rows - 1) / rows;
+  const int rows = d.rows(), blocks = (d.tokens + rows - 1) / rows;
   const int heads = int(c.sequences * c.heads), head = int(blockIdx.x) % heads, of_head = int(blockIdx.x) / heads;
   const int slice = of_head % d.slices;
-  answer_rows<Token>(c, maps, d, memory, d.groups, head, slice, (blocks - 1 - of_head / d.slices) * rows).run();
+  answer_rows<Token>(c, maps, d, memory, head, slice, (blocks - 1 - of_head / d.slices) * rows).run();
 #else
   (void)c, (void)maps, (void)d;
 #endif

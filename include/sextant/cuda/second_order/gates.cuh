@@ -4,6 +4,7 @@
 
 #include <sextant/cuda/chunked_mma/gates.cuh>
 #include <sextant/cuda/parts.cuh>
+#include <sextant/cuda/ptx/early_launch.cuh>
 #include <sextant/cuda/second_order/plan.cuh>
 
 namespace sextant::gpu::second {
@@ -14,7 +15,12 @@ template <class Input, class Forget> struct head_parts {
   Forget forget;
 };
 
-inline constexpr int gate_threads = 512;
+/// The most threads of a block, and those that a division's blocks have: a warp for each tile of a chunk.
+inline constexpr int most_gate_threads = 1024;
+inline int gate_threads(const division& d) {
+  const int tiles = (d.chunk < d.tokens ? d.chunk : d.tokens) / tile;
+  return 32 * (tiles < 1 ? 1 : tiles < most_gate_threads / 32 ? tiles : most_gate_threads / 32);
+}
 
 /// The gates of one chunk of one head, a tile of 64 tokens by each warp, two tokens by each lane.
 template <class Token, class Parts> struct chunk_gates {
@@ -105,32 +111,33 @@ template <class Token, class Parts> struct chunk_gates {
 
 /// All that the other kernels need of the gates, by chunk and head.
 template <class Token, class Parts>
-__global__ void __launch_bounds__(gate_threads)
+__global__ void __launch_bounds__(most_gate_threads)
     gates_kernel(const __grid_constant__ device_call<float> c, const __grid_constant__ Parts parts,
                  const __grid_constant__ division d) {
+  ptx::let_next_launch_begin();
   constexpr int most_tiles = quadratic_tokens / tile + 2;
   __shared__ float totals[most_tiles];
   __shared__ double before[most_tiles + 1];
-  const int chunk = int(blockIdx.x), warp = int(threadIdx.x) / 32;
+  const int chunk = int(blockIdx.x), warp = int(threadIdx.x) / 32, warps = int(blockDim.x) / 32;
   const index_t head = blockIdx.y;
   const chunk_gates<Token, Parts> gates(c, parts, d, head);
   const int first = d.begin(chunk) / tile, tiles = (d.end(chunk) + tile - 1) / tile - first;
   auto next = gates.read((first + warp) * tile + 2 * gates.lane, warp < tiles);
 #pragma unroll 1
-  for (int j = warp; j < tiles; j += gate_threads / 32) {
+  for (int j = warp; j < tiles; j += warps) {
     const auto raw = next;
-    next = gates.read((first + j + gate_threads / 32) * tile + 2 * gates.lane, j + gate_threads / 32 < tiles);
+    next = gates.read((first + j + warps) * tile + 2 * gates.lane, j + warps < tiles);
     gates.compute(raw, first + j, totals[j]);
   }
   __syncthreads();
   if (warp == 0) gates.add_totals(totals, tiles, before);
   __syncthreads();
   double* const shown = d.before_tiles(head, chunk);
-  for (int j = int(threadIdx.x); j <= tiles; j += gate_threads) shown[j] = before[j];
+  for (int j = int(threadIdx.x); j <= tiles; j += int(blockDim.x)) shown[j] = before[j];
   if (threadIdx.x == 0) d.logs[head * d.chunks + chunk] = float(before[tiles]);
   if (!d.has_states()) return;
 #pragma unroll 1
-  for (int j = warp; j < tiles; j += gate_threads / 32) {
+  for (int j = warp; j < tiles; j += warps) {
     const float gap = ptx::exp2_approx(float(before[tiles] - before[j + 1]));
     float2 left = gates.pick(d.left(head, first + j));
     left.x *= gap, left.y *= gap;

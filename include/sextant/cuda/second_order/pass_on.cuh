@@ -2,71 +2,91 @@
 /// @file  Second order, long sequences of few heads: states passed on between segments that were summed side by side.
 #pragma once
 
+#include <sextant/cuda/ptx/early_launch.cuh>
 #include <sextant/cuda/ptx/math.cuh>
 #include <sextant/cuda/second_order/plan.cuh>
 #include <sextant/cuda/tile/packet.cuh>
 
 namespace sextant::gpu::second {
 
+inline constexpr int pass_on_threads = 256, pass_on_blocks = state_tiles * tile_numbers / 8 / pass_on_threads;
+
 /// Passes states on from segment to segment: adds what earlier segments leave to what the chunks' queries ask. A thread has
-/// two neighbouring channels.
+/// eight neighbouring numbers of a row.
 template <class Token>
-__global__ void __launch_bounds__(256)
+__global__ void __launch_bounds__(pass_on_threads)
     pass_on_kernel(const __grid_constant__ device_call<float> c, const __grid_constant__ division d) {
-  const index_t head = blockIdx.z, n = head / c.heads, h = head % c.heads;
-  const int slice = int(blockIdx.y), i = 2 * (int(blockIdx.x) * 256 + int(threadIdx.x));  // in the state's tiles
+  ptx::let_next_launch_begin();
+  ptx::wait_for_launch_before();
+  const int head = int(blockIdx.z), heads = int(c.heads), slice = int(blockIdx.y);
+  const int i = 8 * (int(blockIdx.x) * pass_on_threads + int(threadIdx.x));  // in the state's tiles
   const int which = i / tile_numbers, row = i % tile_numbers / tile, column = i % tile;
   const bool is_z = which == normaliser_tile;
-  if (which >= state_tiles || (is_z && (slice > 0 || !c.normalises()))) return;
+  if (is_z && (slice > 0 || !c.normalises())) return;
   // A row's keys; of the normaliser the columns are keys.
   const two_keys its = is_z ? two_keys{row, column} : keys_of_row(which, row);
-  const int m = its.low, k = its.high;
-  const int k_next = is_z ? k + 1 : k, v = is_z ? 0 : 64 * slice + column, v_next = is_z ? 0 : v + 1;
-  const float by = times_counted(m, k), by_next = times_counted(m, k_next);
-  const call_state state{c, n, h};
+  const call_state state{c, head / heads, head % heads};
   const tensor<float>&in = is_z ? c.z_in : c.S_in, &out = is_z ? c.z_out : c.S_out;
-  float carried = state.load(in, m, k, v), carried_next = state.load(in, m, k_next, v_next);
-  const auto shown = [&](int chunk) -> std::uint32_t& {
-    return *reinterpret_cast<std::uint32_t*>(d.state(head, chunk, slice) + which * tile_numbers +
-                                             place_in_tile(row, column));
+  const auto key = [&](int e) { return is_z ? its.high + e : its.high; };
+  const auto channel = [&](int e) { return is_z ? 0 : 64 * slice + column + e; };
+  float carried[8];
+#pragma unroll
+  for (int e = 0; e < 8; ++e) carried[e] = in ? state.load(in, its.low, key(e), channel(e)) : 0.0f;
+  const auto shown = [&](int chunk) -> uint4& {
+    return *reinterpret_cast<uint4*>(d.state(head, chunk, slice) + which * tile_numbers + place_in_tile(row, column));
   };
-  const auto added = [&](std::uint32_t to, float left) {
-    float x, y;
-    detail::widen_pair<Token>(to, x, y);
-    x += by == 0.0f ? 0.0f : carried * left * by, y += by_next == 0.0f ? 0.0f : carried_next * left * by_next;
-    return detail::round_pair<Token>(x, y);
+  const auto added = [&](const uint4& to, float left) {
+    const std::uint32_t words[4] = {to.x, to.y, to.z, to.w};
+    std::uint32_t sums[4];
+#pragma unroll
+    for (int e = 0; e < 8; e += 2) {
+      const float by = times_counted(its.low, key(e)), next = times_counted(its.low, key(e + 1));
+      float x, y;
+      detail::widen_pair<Token>(words[e / 2], x, y);
+      x += by == 0.0f ? 0.0f : carried[e] * left * by, y += next == 0.0f ? 0.0f : carried[e + 1] * left * next;
+      sums[e / 2] = detail::round_pair<Token>(x, y);
+    }
+    return uint4{sums[0], sums[1], sums[2], sums[3]};
   };
+#pragma unroll 1
   for (int segment = 0; segment < d.segments; ++segment) {
     const int first = segment * d.segment_chunks, behind = d.last_chunk(segment);
-    float log = 0.0f;
-    const bool adds = segment > 0 || d.enters;
-    if (adds) shown(first) = added(0u, 1.0f);
-    constexpr int together = 8;  // chunks that are read before the first of them is written
-    for (int from = first; from < behind; from += together) {
-      std::uint32_t x[together];
-      float logs[together];
+    const float4* const sum = reinterpret_cast<const float4*>(d.sum(head, segment, slice) + i);
+    const float4 low = sum[0], high = sum[1];
+    float left = 1.0f;
+    if (segment > 0 || d.enters) {
+      float log = 0.0f;
+      shown(first) = added(uint4{}, 1.0f);
+      constexpr int together = 4;  // chunks that are read before the first of them is written
+#pragma unroll 1
+      for (int from = first; from < behind; from += together) {
+        uint4 x[together];
+        float logs[together];
 #pragma unroll
-      for (int i = 0; i < together; ++i) {
-        if (from + i >= behind) continue;
-        logs[i] = d.log_of(head, from + i);
-        if (from + i > first && adds) x[i] = shown(from + i);
-      }
+        for (int k = 0; k < together; ++k) {
+          if (from + k >= behind) continue;
+          logs[k] = d.log_of(head, from + k);
+          if (from + k > first) x[k] = shown(from + k);
+        }
 #pragma unroll
-      for (int i = 0; i < together; ++i) {
-        if (from + i >= behind) continue;
-        if (from + i > first && adds) shown(from + i) = added(x[i], ptx::exp2_approx(log));
-        log += logs[i];
+        for (int k = 0; k < together; ++k) {
+          if (from + k >= behind) continue;
+          if (from + k > first) shown(from + k) = added(x[k], ptx::exp2_approx(log));
+          log += logs[k];
+        }
       }
+      left = ptx::exp2_approx(log);
     }
-    const float2 sum = *reinterpret_cast<const float2*>(d.sum(head, segment, slice) + i);
-    const float left = ptx::exp2_approx(log);
-    carried = fmaf(left, carried, sum.x), carried_next = fmaf(left, carried_next, sum.y);
+    const float sums[8] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
+#pragma unroll
+    for (int e = 0; e < 8; ++e) carried[e] = fmaf(left, carried[e], sums[e]);
   }
   if (d.walked < d.chunks) {
-    shown(d.walked) = added(0u, 1.0f);
+    shown(d.walked) = added(uint4{}, 1.0f);
     return;
   }
-  state.store(out, m, k, v, carried), state.store(out, m, k_next, v_next, carried_next);
+#pragma unroll
+  for (int e = 0; e < 8; ++e) state.store(out, its.low, key(e), channel(e), carried[e]);
 }
 
 }  // namespace sextant::gpu::second

@@ -22,8 +22,8 @@ inline constexpr int tile_numbers = tile * tile;
 inline constexpr int tile_bytes = 2 * tile_numbers;
 inline constexpr int pairs = 8, squares_tile = 4 * pairs, normaliser_tile = squares_tile + 1,
                      state_tiles = normaliser_tile + 1;
-/// The blocks of keys of pair p, which two warpgroups share alike: (0, 1), 0 and 1 folded, (0, 2) (1, 3), (2, 3), 2 and 3
-/// folded, (2, 1) (3, 0).
+/// The blocks of keys of pair p: (0, 1), 0 and 1 folded, (0, 2), (1, 3), then (2, 3), 2 and 3 folded, (2, 1), (3, 0). So rows of
+/// the first four pairs are of blocks 0 and 1, those of the others of 2 and 3.
 SEXTANT_FN constexpr int row_block(int p) { return p / 4 * 2 + (p % 4 == 3 ? 1 : 0); }
 SEXTANT_FN constexpr int column_block(int p) {
   return p % 4 == 2 ? 2 - p / 4 : p % 4 == 3 ? 3 - p / 4 * 3 : p / 4 * 2 + 1;
@@ -64,7 +64,8 @@ struct division {
   int walked = 0;                         ///< chunks whose tokens enter a state
   int segments = 1, segment_chunks = 0;   ///< stretches of chunks that are walked side by side
   int slices = 1;                         ///< of 64 channels
-  int groups = 1;                         ///< warpgroups of a block that answers, each with 64 queries
+  int groups = 1;                         ///< warpgroups of a block that answers
+  int parts = 1;                          ///< of these so many share 64 queries, each with a part of the tokens
   bool enters = false;                    ///< whether a state enters the first chunk
   bool forgets = false, admits = false;   ///< whether there is a forget gate, an input gate
   std::uint16_t* states = nullptr;        ///< [sequence, head][chunk][slice][tile][64][64], what a chunk's queries ask
@@ -79,6 +80,7 @@ struct division {
   SEXTANT_FN int last_chunk(int segment) const {
     return (segment + 1) * segment_chunks < walked ? (segment + 1) * segment_chunks : walked;
   }
+  SEXTANT_FN int rows() const { return tile * groups / parts; }  ///< queries of a block that answers
   SEXTANT_FN bool has_states() const { return enters || walked > 0; }
   SEXTANT_FN std::uint16_t* state(index_t head, int c, int slice) const {
     return states + ((head * chunks + c) * slices + slice) * (state_tiles * tile_numbers);
@@ -151,10 +153,12 @@ division divide(const Design&, const device_call<float>& c, int multiprocessors,
   d.segments = segments_for(4 * slices, d.walked, multiprocessors);
   d.segment_chunks = (d.walked + d.segments - 1) / d.segments;
   if (d.segment_chunks > 0) d.segments = (d.walked + d.segment_chunks - 1) / d.segment_chunks;
-  // Blocks as large as fills the GPU.
+  // Blocks as large as fills the GPU; where that is no more than one of them for each multiprocessor, two warpgroups share their
+  // queries, lest the last queries, which see most tokens, take as long as all of them.
   const index_t groups = (slices * ((d.tokens + tile - 1) / tile) + multiprocessors - 1) / multiprocessors;
   d.groups = int(groups < 1 ? 1 : groups < most_groups ? groups : most_groups);
   if (d.chunks > 1 && d.chunk % (tile * d.groups) != 0) d.groups = most_groups;
+  if (!d.has_states() && groups <= most_groups) d.groups = groups > 1 ? most_groups : 2, d.parts = 2;
   return d;
 }
 
