@@ -16,7 +16,7 @@ namespace sextant::gpu {
 /// Runs every order but the global one, any input gate, forget gates that vary over channels or read a tensor per key, not
 /// both, pointwise maps, rotary positions, no convolution of v, norm::none and norm::sum_undecayed; tokens of bfloat16, half or
 /// float with sums in float. Takes K up to 64 (16 for gates of keys) and V whose rows are multiples of 16 bytes and lie so,
-/// any T. Deterministic. Cost: B T H K V exponentials (16 per clock and multiprocessor) and about 8.7 instructions for each;
+/// any T. Deterministic. Cost: B T H K V exponentials (16 per clock and multiprocessor) and 8 to 9 instructions for each;
 /// every token tensor is read once, q and k once for every 16 channels, from L2.
 struct selective {
   static constexpr const char* form = "recurrent";
