@@ -38,6 +38,18 @@ TEST_CASE("few heads and many tokens, whether they forget or not") {
   holds<bf16>(paired_sums, {.B = 1, .T = 2500, .Hk = 1, .H = 4, .K = 128, .V = 64}, w);
 }
 
+TEST_CASE("output gates of heads with 128 keys each, whole and in segments") {
+  if (!has_hopper()) return;
+  const wishes w{.initial_state = true, .positive_keys = true};
+  const auto gated = linear_attention.with(output::silu{});
+  for (const index_t T : {1, 64, 65, 200, 449})
+    for (const index_t V : {64, 128, 192}) holds<bf16>(gated, {.B = 2, .T = T, .Hk = 2, .H = 2, .K = 128, .V = V}, w);
+  holds<fp16>(gated.with(norm::none{}, map::identity{}, order::reversed{}), {.B = 1, .T = 330, .Hk = 2, .H = 2, .K = 128, .V = 128}, w);
+  holds<bf16>(gated, {.B = 1, .T = 2500, .Hk = 2, .H = 2, .K = 128, .V = 64}, w);
+  auto p = make_problem<bf16, bfloat16>(gated, {.B = 2, .T = 1000, .Hk = 32, .H = 32, .K = 128, .V = 128}, w);
+  CHECK(gives_the_same_bits(p, chunked));
+}
+
 TEST_CASE("segments whose beginning is forgotten at their end, in some heads or in all") {
   if (!has_hopper()) return;
   const auto all_of = [](const auto& numbers, float first_head, float second_head) {

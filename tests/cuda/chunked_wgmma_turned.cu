@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 /// @file  The chunked form of Hopper with rotary positions against the recurrence in float64.
-#include <algorithm>  // max
-
 #include "cuda/hopper.cuh"
 
 using namespace sextant;
@@ -11,22 +9,6 @@ namespace {
 
 constexpr position::rotary_1d along{};
 constexpr position::rotary_2d across{};
-
-/// Turned queries and keys are rounded once more than y: 2^-8 + 2^-9 in bfloat16.
-template <class Precision> constexpr double bound = std::is_same_v<Precision, bf16> ? 6e-3 : tolerance<Precision>;
-
-/// Whether the error stays in bounds with the first token at `position`, with as many sequences as the family wants: it leaves
-/// small calls to another one, since turned queries and keys are rounded, which a few answers that nearly cancel do not forgive.
-template <class Precision, class Design>
-void holds_from(index_t position, const Design& design, shape s, const wishes& w = {}) {
-  s.B = std::max(s.B, (2047 + s.T * s.Hk) / (s.T * s.Hk));
-  INFO("from ", static_cast<long long>(position), ", B ", static_cast<long long>(s.B), ", T ", static_cast<long long>(s.T), ", K ",
-       static_cast<long long>(s.K));
-  const auto place = [position](auto& p) {
-    if constexpr (requires { p.x.first_position; }) p.x.first_position = position;
-  };
-  CHECK(error_after<Precision>(design, s, w, place) <= bound<Precision>);
-}
 
 }  // namespace
 

@@ -14,8 +14,8 @@ namespace sextant::gpu {
 /// one launch and no workspace: q, k, v and y pass through memory once (q and k once per block that shares them), the
 /// state not at all. Long sequences of few heads are cut into segments, in two or three launches: k and v pass twice,
 /// as far as they are not forgotten, and the workspace holds the states between segments. Rotary positions without a
-/// normaliser, and maps of keys that heads share, take a launch more and room for queries and keys; positions want 2048
-/// rows of keys or more. See docs/kernels/chunked_wgmma.md.
+/// normaliser, and maps of keys that heads share, take a launch more and room for queries and keys; beside a normaliser that
+/// does not decay, positions in one dimension take neither. Positions want 2048 rows of keys or more. See docs/kernels/chunked_wgmma.md.
 ///
 /// Takes K of 64 or 128, V a multiple of 64, rows without gaps at multiples of 16 bytes, not packed. With a normaliser and
 /// more than 128 channels its final state may not take the place of the initial one.
@@ -32,8 +32,8 @@ struct chunked_wgmma {
            std::is_same_v<typename Precision::accumulator, float> && (input == per::nothing || input == per::head) &&
            (forget == per::nothing || forget == per::head) &&
            is_any<typename Design::norm_type, norm::none, norm::sum, norm::sum_undecayed> && !is_local<Design> &&
-           ((!turns_1d<Design> && !turns_2d<Design>) ||
-            wgmma::rewrites_ahead<Design>)&&pointwise_map<typename Design::map_type> &&
+           ((!turns_1d<Design> && !turns_2d<Design>) || wgmma::rewrites_ahead<Design> ||
+            wgmma::turns_in_place<Design>)&&pointwise_map<typename Design::map_type> &&
            !std::is_same_v<typename Design::order_type, order::global>;
   }();
 
@@ -41,11 +41,9 @@ struct chunked_wgmma {
   static bool takes(const Design& design, const sequence_of<Design, Precision>& x) {
     if constexpr (wgmma::rewrites_ahead<Design>) {
       if (!wgmma::can_be_mapped(x.q) || !wgmma::can_be_mapped(x.k)) return false;
-      const index_t rows = x.k.extent(0) * x.k.extent(1) * x.k.extent(2);
-      if ((sextant::detail::turns_1d<Design> || sextant::detail::turns_2d<Design>) && rows < 2048) return false;  // keys in two parts serve few answers better
-      return takes(wgmma::rewritten(design, nullptr), wgmma::rewritten(x, x.q, x.k));
+      return has_rows(x) && takes(wgmma::rewritten(design, nullptr), wgmma::rewritten(x, x.q, x.k));
     } else {
-      return takes_as_it_is(x);
+      return has_rows(x) && takes_as_it_is(x);
     }
   }
   /// The states between segments, where a call is cut into any, and queries and keys that are rewritten ahead.
@@ -78,6 +76,11 @@ struct chunked_wgmma {
   }
 
  private:
+  /// Whether positions have rows of keys enough: keys in two parts serve few answers better.
+  template <class Design, class Precision> static bool has_rows(const sequence_of<Design, Precision>& x) {
+    constexpr bool turns = sextant::detail::turns_1d<Design> || sextant::detail::turns_2d<Design>;
+    return !turns || x.k.extent(0) * x.k.extent(1) * x.k.extent(2) >= 2048;
+  }
   template <class Design, class Precision> static bool takes_as_it_is(const sequence_of<Design, Precision>& x) {
     const index_t K = x.k.template extent<axis::key>(), V = x.v.template extent<axis::value>();
     const index_t T = x.v.template extent<axis::time>(), B = x.v.template extent<axis::batch>();
@@ -118,7 +121,7 @@ struct chunked_wgmma {
     if constexpr (shares && !normalises) {
       return visit(pair{});
     } else {
-      if constexpr (shares)
+      if constexpr (shares && !wgmma::turns_in_place<Design>)
         if (V <= 64) return visit(pair{});
       if constexpr (Keys == 64)
         if (V % 128 != 0) return visit(wgmma::chunked_plan<Design, Precision, Keys, 1, false>{});

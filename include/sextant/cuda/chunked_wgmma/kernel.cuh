@@ -8,6 +8,7 @@
 #include <sextant/cuda/chunked_wgmma/producer.cuh>
 #include <sextant/cuda/chunked_wgmma/scores.cuh>
 #include <sextant/cuda/chunked_wgmma/state.cuh>
+#include <sextant/cuda/chunked_wgmma/turning.cuh>
 #include <sextant/cuda/ptx/register_budget.cuh>
 
 namespace sextant::gpu::wgmma {
@@ -33,6 +34,7 @@ __global__ void __launch_bounds__(Plan::threads, Plan::blocks)
   const int group = __shfl_sync(~0u, int(threadIdx.x) / 128, 0), warp = __shfl_sync(~0u, int(threadIdx.x) / 32 % 4, 0);
   const int thread = int(threadIdx.x) % 128;
   if (threadIdx.x == 0) barriers.init();
+  fill_turns<Plan>(call, memory);
   __syncthreads();
 
   // Each role finds out by itself where it works: what lived across the branches would cost all of them registers.

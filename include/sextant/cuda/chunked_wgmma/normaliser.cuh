@@ -74,13 +74,19 @@ template <class Plan> struct normaliser {
 #pragma unroll
       for (int j = 0; j < its_tiles; ++j) {
         const int tile = tiles * warp + its_tiles * s + j;
-        float sums[4] = {0.0f, 0.0f, 0.0f, 0.0f};
+        constexpr int chains = Plan::turns && !Plan::gated ? 2 : 1;  // of products that wait for each other
+        float parts[chains][4] = {}, (&sums)[4] = parts[0];
 #pragma unroll
         for (int i = 0; i < 4; ++i) {
           std::uint32_t of_keys[4];
-          load_channels_of(of_keys, ptx::shared_address(memory.k[stage][tile / 4]), i, tile % 4, lane);
-          ptx::multiply_add<token>(sums, of_keys, weights[i][0], weights[i][1]);
+          const std::uint16_t* keys = memory.k[stage][tile / 4];
+          if constexpr (Plan::turns) keys = memory.plain_k[tile / 4];
+          load_channels_of(of_keys, ptx::shared_address(keys), i, tile % 4, lane);
+          ptx::multiply_add<token>(parts[i % chains], of_keys, weights[i][0], weights[i][1]);
         }
+        if constexpr (chains == 2)
+#pragma unroll
+          for (int i = 0; i < 4; ++i) sums[i] += parts[1][i];
         if (share() != s) continue;
 #pragma unroll
         for (int half = 0; half < 2; ++half)

@@ -41,11 +41,18 @@ template <class Design, class Precision, int Keys, int Slices, bool Paired> stru
   /// bits it would cost as much as y's own rounding. (A normaliser divides by the same rounded weights.)
   static constexpr bool reads_own = std::is_same_v<typename Design::position_type, turned_ahead>;
   static constexpr bool adds_own = reads_own || (forgets && !normalised);
-  static constexpr bool sums_weights = normalised && !admits && decays == forgets;  ///< it is a sum of the products' weights
-  static constexpr bool sums_scores = normalised && gated && !decays;               ///< it is a sum of plain scores
+  /// Queries and keys are turned in their place; the normaliser has what they were before, in tiles of their own.
+  static constexpr bool turns = normalised && sextant::detail::turns_1d<Design>;
+  static_assert(!turns || (!Paired && !decays));
+  /// It is a sum of the products' weights, or of plain scores.
+  static constexpr bool sums_weights = normalised && !turns && !admits && decays == forgets;
+  static constexpr bool sums_scores = normalised && !turns && gated && !decays;
   static constexpr bool maps = !std::is_same_v<typename Design::map_type, map::identity>;
-  static constexpr bool shares_map = maps;  ///< the score warpgroup maps queries, those of the state keys
-  static constexpr int mappers = 128 * (1 + (shares_map ? Slices : 0));     ///< threads
+  /// Queries and keys are mapped or turned in their place. The score warpgroup maps queries, those of the state keys; what is
+  /// turned is more work than it has time for, and all theirs.
+  static constexpr bool rewrites = maps || turns;
+  static constexpr int key_mappers = rewrites ? 128 * Slices : 0, mappers = key_mappers + (turns ? 0 : 128);  ///< threads
+  static constexpr int row_step_of(int threads) { return threads * 8 / Keys; }  ///< of so many mappers
   static constexpr bool skips = sextant::detail::is_learned<Design>;
   static constexpr bool output_gate = sextant::detail::has_output_gate<Design>;
   static constexpr bool reversed = std::is_same_v<typename Design::order_type, order::reversed>;
@@ -70,7 +77,7 @@ template <class Design, class Precision, int Keys, int Slices, bool Paired> stru
   static constexpr int start_meeting = 1, turn_meeting = 2;  ///< named barriers; the last of one for each slice
   static constexpr int producer_group = 0, score_group = 1, first_state_group = 2;
   static constexpr bool two_blocks =  ///< per multiprocessor
-      Keys == 64 && Slices == 1 && !gated && !maps && !normalised && !output_gate;
+      Keys == 64 && Slices == 1 && !gated && !rewrites && !normalised && !output_gate;
   static constexpr int blocks = two_blocks ? 2 : 1;
   // Of each thread, by warpgroup. A normaliser needs more than gates do; states of 64 keys leave them to it, or to gates.
   static constexpr bool few_keys = Keys == 64 && Slices == 2;
@@ -78,18 +85,19 @@ template <class Design, class Precision, int Keys, int Slices, bool Paired> stru
   static constexpr int producer_registers =
       two_blocks ? 24 : shows ? 64 : normalised && !gated ? 56 : spares || (Paired && decays) ? 48 : 40;
   static constexpr int score_registers =
-      two_blocks ? 72 : Slices == 1 || shows ? 128 : spares ? 96 : Paired && decays ? 80 : 88;
+      two_blocks ? 72 : Slices == 1 || shows ? 128 : turns && !gated ? 104 : spares ? 96 : Paired && decays ? 80 : 88;
   static constexpr int state_registers =
-      two_blocks ? 144 : Slices == 1 ? 232 : shows ? 160 : spares || (normalised && !gated) ? 184 : 192;
+      two_blocks ? 144 : Slices == 1 ? 232 : shows ? 160 : turns && !gated ? 176 : spares || (normalised && !gated) ? 184 : 192;
   static_assert(128 * (producer_registers + score_registers + Slices * state_registers) <= 65536 / blocks);
 
   /// Values, and the output gate, in stages of their own: values are free again as soon as they are in registers, and few
   /// of them leave room for more queries and keys.
-  static constexpr bool splits = Paired && Keys == 128 && !normalised;
+  static constexpr bool splits = Keys == 128 && (Paired ? !normalised : output_gate && !turns);
   static constexpr int value_tiles = Slices * (output_gate ? 2 : 1);  ///< of a stage
   static constexpr int stage_tiles = 2 * slabs + (splits ? 0 : value_tiles);
-  static constexpr int y_buffers = splits ? 1 : 2;
-  static constexpr int fixed_tiles = 2 * weight_tiles + y_buffers * Slices + (splits ? 2 * value_tiles : 0);
+  static constexpr int y_buffers = splits || turns ? 1 : 2;
+  static constexpr int fixed_tiles =
+      2 * weight_tiles + y_buffers * Slices + (splits ? 2 * value_tiles : 0) + (turns ? 2 * slabs : 0);
   static constexpr int room_tiles = two_blocks ? 13 : 26;
   static constexpr int affordable_stages = (room_tiles - fixed_tiles) / stage_tiles;
   static constexpr int stages = affordable_stages > 4 ? 4 : affordable_stages;
@@ -104,19 +112,19 @@ template <class Design, class Precision, int Keys, int Slices, bool Paired> stru
 /// values alone. Two blocks of 64 channels fit into a multiprocessor; where keys pass through a map, one of 128, so that more
 /// channels have use of it.
 template <class Design, class Precision, int Keys,
-          int Slices = chunked_plan<Design, Precision, Keys, 1, false>::maps ? 2 : 1>
+          int Slices = chunked_plan<Design, Precision, Keys, 1, false>::rewrites ? 2 : 1>
 struct segment_plan : chunked_plan<Design, Precision, Keys, Slices, false> {
   using base = chunked_plan<Design, Precision, Keys, Slices, false>;
 
-  static constexpr bool answers = false, output_gate = false;
-  static constexpr int map_groups = base::maps ? 2 : 0, mappers = 128 * map_groups;  ///< warpgroups, threads
+  static constexpr bool answers = false, output_gate = false, splits = false;
+  static constexpr int map_groups = base::rewrites ? 2 : 0, key_mappers = 128 * map_groups, mappers = key_mappers;
   static constexpr int threads = 128 * (1 + map_groups + Slices), blocks = Slices == 1 ? 2 : 1;
-  static constexpr int producer_registers = base::maps ? 56 : 72, map_registers = 48;
-  static constexpr int state_registers = base::maps ? 160 : 184;
+  static constexpr int producer_registers = base::rewrites ? 56 : 72, map_registers = base::turns ? 64 : 48;
+  static constexpr int state_registers = base::turns ? 144 : base::rewrites ? 160 : 184;
   static_assert(producer_registers + map_groups * map_registers + Slices * state_registers <=
                 65536 / blocks / threads / 8 * 8 * (threads / 128));
   static constexpr int value_tiles = Slices, stage_tiles = base::slabs + value_tiles;
-  static constexpr int stages = (Slices == 1 ? 12 : 24) / stage_tiles, value_stages = stages;
+  static constexpr int stages = ((Slices == 1 ? 12 : 24) - (base::turns ? base::slabs : 0)) / stage_tiles, value_stages = stages;
 };
 
 /// Where the pair of rows number `pair` stands among numbers that lanes load two pairs at a time: lane l of a warp needs the
@@ -157,6 +165,14 @@ template <class Element> struct some<Element, 0> {
   __device__ __forceinline__ Element& operator[](int) { return *reinterpret_cast<Element*>(this); }  // never read
 };
 
+/// What turns the pairs of a block's keys: for each token, see turns_per_unit(), and from one row of a thread to its next one.
+/// Lanes want four neighbouring pairs each, one after the other: what they read at once lies side by side.
+template <class Plan> struct pair_turns {
+  static constexpr int pieces = Plan::keys / 8;
+  std::uint64_t of_pair[4][std::size_t(pieces)];
+  float2 step[4][std::size_t(pieces)];
+};
+
 /// Shared memory of a block. Tiles first, each at a multiple of 1024 bytes.
 template <class Plan, bool Answers = Plan::answers> struct chunked_memory {
   using tile = std::uint16_t[Plan::tile_bytes / 2];
@@ -175,6 +191,8 @@ template <class Plan, bool Answers = Plan::answers> struct chunked_memory {
   some<gate_sets, Plan::gated ? Plan::stages : 0> gates;
   some<columns, Plan::normalised ? 2 : 0> factor;          // scale / (q_i z_i + eps)
   some<columns, Plan::adds_own ? 2 : 0> own;               // q_i . k_i I_i
+  some<pair_turns<Plan>, Plan::turns ? 1 : 0> turns;
+  some<tile, Plan::turns ? Plan::slabs : 0> plain_q, plain_k;  // before they are turned
   unsigned char end;                                       // what follows only fills up the last 1024 bytes
 };
 /// The same where nothing is answered.
@@ -185,6 +203,8 @@ template <class Plan> struct chunked_memory<Plan, false> {
   tile k[Plan::stages][Plan::slabs];
   tile v[Plan::stages][Plan::slices];
   some<gate_sets, Plan::gated ? Plan::stages : 0> gates;
+  some<pair_turns<Plan>, Plan::turns ? 1 : 0> turns;
+  some<tile, Plan::turns ? Plan::slabs : 0> plain_k;
   unsigned char end;
 };
 
@@ -197,8 +217,9 @@ template <class Plan> inline constexpr std::size_t chunked_shared_bytes = offset
 template <class Plan> struct chunked_barriers {
   ptx::mbarrier landed[Plan::stages];    // q, k, v are there
   ptx::mbarrier gated[Plan::stages];     // the gates are there
-  ptx::mbarrier mapped[Plan::stages];    // q and k went through the map
+  ptx::mbarrier mapped[Plan::stages];    // q and k went through the map and were turned
   ptx::mbarrier released[Plan::stages];  // nobody reads the stage any more
+  ptx::mbarrier plain_read;              // nobody reads what q and k were before they were turned any more
   ptx::mbarrier shown[2];                // the normaliser's state before the chunk is there
   ptx::mbarrier weighed[2];              // the weights are there
   ptx::mbarrier consumed[2];             // nobody reads the weights any more
@@ -216,6 +237,7 @@ template <class Plan> struct chunked_barriers {
       mapped[i].init(Plan::mappers);
       released[i].init((score_warps + 4 * Plan::slices + Plan::normaliser_warps) * Plan::gate_tellers);
     }
+    if constexpr (Plan::turns) plain_read.init((score_warps + Plan::normaliser_warps) * Plan::gate_tellers);
     for (int i = 0; i < 2; ++i) {
       if constexpr (Plan::normalised) shown[i].init(Plan::normaliser_warps);
       weighed[i].init(4 * Plan::factor_tellers);

@@ -72,10 +72,13 @@ __device__ __forceinline__ void run_normaliser(const Call& call, const chunked_b
     (void)buffer;
     if constexpr (Plan::gated) barriers.gated[stage].wait(c / Plan::stages);
     barriers.landed[stage].wait(c / Plan::stages);
-    if constexpr (Plan::maps) barriers.mapped[stage].wait(c / Plan::stages);
+    if constexpr (Plan::rewrites) barriers.mapped[stage].wait(c / Plan::stages);
     z.advance(call, memory, stage, block.first_token(call, c));
     __syncwarp();
-    if (Plan::gate_tellers > 1 || lane == 0) barriers.released[stage].arrive();
+    if (Plan::gate_tellers > 1 || lane == 0) {
+      barriers.released[stage].arrive();
+      if constexpr (Plan::turns) barriers.plain_read.arrive();
+    }
   }
   if constexpr (Plan::framed) z.multiply(memory.gates[(block.chunks - 1) % Plan::stages][z.head() % Plan::gate_sets].all[0].left);
   end_normaliser<Plan>(z, call);

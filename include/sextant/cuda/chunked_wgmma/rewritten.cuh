@@ -18,6 +18,14 @@ inline constexpr bool rewrites_ahead = [] {
   return turns ? !normalises : maps && std::is_same_v<typename Design::heads_type, heads::grouped>;
 }();
 
+/// Whether they are turned in their place by blocks that keep for the normaliser what they were before: with a normaliser that
+/// does not decay.
+template <class Design>
+inline constexpr bool turns_in_place =
+    sextant::detail::turns_1d<Design>&& sextant::detail::normalises<typename Design::norm_type> &&
+    (std::is_same_v<typename Design::norm_type, norm::sum_undecayed> ||
+     std::is_same_v<typename Design::forget_type, forget::one>);
+
 /// What is left of such a design; `own` is q_i . k_i before positions.
 template <class Design> constexpr auto rewritten(const Design& design, const float* own) {
   if constexpr (sextant::detail::turns_1d<Design> || sextant::detail::turns_2d<Design>)

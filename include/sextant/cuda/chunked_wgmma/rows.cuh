@@ -10,11 +10,20 @@ namespace sextant::gpu::wgmma {
 
 /// phi of 8 numbers, times `factor` before; exponentials are the special function unit's, whose error is far below a
 /// rounding to 16 bits.
+template <class Token, class Map>
+__device__ __forceinline__ void map_numbers(float (&x)[8], uint4 words, const Map& map, float factor) {
+  widen(packet<Token>{words}, x);
+  if constexpr (!std::is_same_v<Map, map::identity>) {
+#pragma unroll
+    for (int i = 0; i < 8; ++i) x[i] = float(map(approximate(x[i] * factor)));
+  } else {
+    (void)map, (void)factor;
+  }
+}
+/// And rounded.
 template <class Token, class Map> __device__ __forceinline__ uint4 mapped(uint4 words, const Map& map, float factor) {
   float x[8];
-  widen(packet<Token>{words}, x);
-#pragma unroll
-  for (int i = 0; i < 8; ++i) x[i] = float(map(approximate(x[i] * factor)));
+  map_numbers<Token>(x, words, map, factor);
   return narrowed<Token>(x).words;
 }
 

@@ -52,27 +52,48 @@ __device__ void run_scores(const Call& call, const chunked_block<Plan>& block, c
       if (has_own(lane) && t + 8 < call.tokens) read_own.y = from[8 * key_heads];
     }
     barriers.landed[stage].wait(c / Plan::stages);
-    if constexpr (Plan::maps) {
-      map_rows<Plan, false, 128>(call, memory, barriers, stage, block.first_token(call, c), thread);
+    if constexpr (Plan::rewrites) {
+      if constexpr (!Plan::turns)
+        map_rows<Plan, false, 128>(call, memory, barriers, stage, block.first_token(call, c), thread);
       barriers.mapped[stage].wait(c / Plan::stages);
     }
     if constexpr (Plan::normalised) barriers.shown[buffer].wait(c / 2);
     float scores[32], of_z[4];
-    const std::uint32_t queries = ptx::shared_address(memory.q[stage]), keys = ptx::shared_address(memory.k[stage]);
-    ptx::begin_products();
+    const auto ask = [&](float(&of)[32], const std::uint16_t* its_queries, const std::uint16_t* its_keys, bool and_z) {
+      const std::uint32_t queries = ptx::shared_address(its_queries), keys = ptx::shared_address(its_keys);
+      ptx::begin_products();
 #pragma unroll
-    for (int i = 0; i < Plan::keys / 16; ++i) {
-      const int at = i / 4 * Plan::tile_bytes + i % 4 * 32;
-      ptx::multiply<token>(scores, ptx::rows_along_sum(queries, at), ptx::rows_along_sum(keys, at), i > 0);
-    }
-    if constexpr (Plan::normalised) {
-      const std::uint32_t z = ptx::shared_address(memory.z[buffer]);
+      for (int i = 0; i < Plan::keys / 16; ++i) {
+        const int at = i / 4 * Plan::tile_bytes + i % 4 * 32;
+        ptx::multiply<token>(of, ptx::rows_along_sum(queries, at), ptx::rows_along_sum(keys, at), i > 0);
+      }
+      if constexpr (Plan::normalised) {
+        const std::uint32_t z = ptx::shared_address(memory.z[buffer]);
 #pragma unroll
-      for (int i = 0; i < Plan::keys / 16; ++i)
-        ptx::multiply<token>(of_z, ptx::rows_along_sum(queries, i / 4 * Plan::tile_bytes + i % 4 * 32),
-                             ptx::rows_along_sum(z, i / 4 * 1024 + i % 4 * 32), i > 0);
+        for (int i = 0; and_z && i < Plan::keys / 16; ++i)
+          ptx::multiply<token>(of_z, ptx::rows_along_sum(queries, i / 4 * Plan::tile_bytes + i % 4 * 32),
+                               ptx::rows_along_sum(z, i / 4 * 1024 + i % 4 * 32), i > 0);
+      }
+      ptx::commit_products();
+    };
+    [[maybe_unused]] float plain_sums[2];
+    [[maybe_unused]] float2 plain_own;
+    if constexpr (Plan::turns) {
+      // First what has not been turned: the normaliser's sums, and what tokens take of themselves, which no position changes.
+      float plain[32];
+      ask(plain, memory.plain_q[0], memory.plain_k[0], true);
+      constexpr bool at_once = !Plan::gated;  // else there are no registers
+      const auto ask_turned = [&] { ask(scores, memory.q[stage][0], memory.k[stage][0], false); };
+      if constexpr (at_once) ask_turned();
+      ptx::wait_products<at_once ? 1 : 0>();
+      __syncwarp();
+      if (Plan::gate_tellers > 1 || lane == 0) barriers.plain_read.arrive();
+      sum_rows<Plan>(plain, warp, lane, plain_sums);
+      plain_own = own_scores(plain, warp, lane);
+      if constexpr (!at_once) ask_turned();
+    } else {
+      ask(scores, memory.q[stage][0], memory.k[stage][0], true);
     }
-    ptx::commit_products();
     if (c >= 2) barriers.consumed[buffer].wait(c / 2 - 1);
     if constexpr (Plan::framed) all_mild = __all_sync(~0u, all_mild);  // a vote: the compiler sees that lanes agree
     ptx::wait_products<0>();
@@ -113,6 +134,7 @@ __device__ void run_scores(const Call& call, const chunked_block<Plan>& block, c
         for (int h = 0; h < Plan::weight_tiles; ++h) give_factors(h, sums[h], true);
       }
     }
+    if constexpr (Plan::turns) put_own_scores(scores, plain_own, warp, lane);
     if (!all_mild) give_own(own_scores(scores, warp, lane));
     constexpr int unrolled = Plan::framed ? 1 : Plan::weight_tiles;  // what is seldom met once
 #pragma unroll unrolled
@@ -132,6 +154,7 @@ __device__ void run_scores(const Call& call, const chunked_block<Plan>& block, c
       }
       float sums[2];
       weigh_rows<Plan>(scores, gates, weights, warp, lane, sums[0], sums[1]);
+      if constexpr (Plan::turns) sums[0] = plain_sums[0], sums[1] = plain_sums[1];
       give_factors(h, sums, false);
     }
     ptx::publish_to_async_proxy();

@@ -9,6 +9,7 @@
 #include <sextant/cuda/chunked_wgmma/segment_states.cuh>
 #include <sextant/cuda/chunked_wgmma/state_numbers.cuh>
 #include <sextant/cuda/chunked_wgmma/state_products.cuh>
+#include <sextant/cuda/chunked_wgmma/turning.cuh>
 #include <sextant/cuda/ptx/register_budget.cuh>
 
 namespace sextant::gpu::wgmma {
@@ -98,7 +99,7 @@ __device__ __forceinline__ float move_on(float (&S)[Plan::keys / 2], const chunk
       multiply_state(S, decay);
     }
     barriers.landed[stage].wait(c / Plan::stages);
-    if constexpr (Plan::maps) barriers.mapped[stage].wait(c / Plan::stages);
+    if constexpr (Plan::rewrites) barriers.mapped[stage].wait(c / Plan::stages);
     std::uint32_t V[16], entering[16];
     load_channels(V, ptx::shared_address(memory.v[stage][slice]), warp, lane);
     if constexpr (Plan::gated) {
@@ -131,6 +132,7 @@ __global__ void __launch_bounds__(Plan::threads, Plan::blocks)
   const int group = __shfl_sync(~0u, int(threadIdx.x) / 128, 0), thread = int(threadIdx.x) % 128, warp = thread / 32;
   const int lane = thread % 32;
   if (threadIdx.x == 0) barriers.init();
+  fill_turns<Plan>(call, memory);
   chunked_block<Plan> block{call, int(blockIdx.x)};
   // Where gates will be, once all threads are past it.
   using sums_of_chunks = float[Plan::gate_sets][16];
@@ -146,13 +148,15 @@ __global__ void __launch_bounds__(Plan::threads, Plan::blocks)
       run_preparation<Plan>(call, block, memory, barriers, warp - 2, lane);
     }
   } else if (group <= Plan::map_groups) {
-    if constexpr (Plan::maps) {
+    if constexpr (Plan::rewrites) {
       ptx::shrink_registers<Plan::map_registers>();
       for (int c = 0; c < block.chunks; ++c) {
         const int stage = c % Plan::stages;
         barriers.landed[stage].wait(c / Plan::stages);
-        map_rows<Plan, true, Plan::mappers>(call, memory, barriers, stage, block.first_token(call, c),
-                                            128 * (group - 1) + thread);
+        if (Plan::turns && c > 0) barriers.plain_read.wait(c - 1);
+        const int its_thread = 128 * (group - 1) + thread, first = block.first_token(call, c);
+        if constexpr (Plan::turns) turn_rows<Plan>(call, memory, barriers, stage, first, its_thread);
+        else map_rows<Plan, true, Plan::mappers>(call, memory, barriers, stage, first, its_thread);
       }
     }
   } else {

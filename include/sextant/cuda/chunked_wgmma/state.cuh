@@ -10,6 +10,7 @@
 #include <sextant/cuda/chunked_wgmma/segment_states.cuh>
 #include <sextant/cuda/chunked_wgmma/state_numbers.cuh>
 #include <sextant/cuda/chunked_wgmma/state_products.cuh>
+#include <sextant/cuda/chunked_wgmma/turning.cuh>
 
 namespace sextant::gpu::wgmma {
 
@@ -89,10 +90,10 @@ template <class Plan, class Call> struct state_group {
     const auto begin = [&] {
       if constexpr (Plan::framed) look_at_gates(ahead, 0), look_at_values(ahead, 0);
     };
-    if constexpr (!Plan::shares_map) begin();
-    for (int c = Plan::shares_map ? -1 : 0; c < block.chunks; ++c) {
-      if constexpr (Plan::shares_map) {
-        map_keys(c + 1);
+    if constexpr (!Plan::rewrites) begin();
+    for (int c = Plan::rewrites ? -1 : 0; c < block.chunks; ++c) {
+      if constexpr (Plan::rewrites) {
+        map_keys(c + lead());
         if (c < 0) {
           begin();
           continue;
@@ -116,8 +117,8 @@ template <class Plan, class Call> struct state_group {
   /// What the others wait for of a slice that is not there.
   __device__ void stand_by() const {
     if (slice + 1 == Plan::slices) end_turn();
-    for (int c = Plan::shares_map ? -1 : 0; c < block.chunks; ++c) {
-      map_keys(c + 1);
+    for (int c = Plan::rewrites ? -1 : 0; c < block.chunks; ++c) {
+      map_keys(c + lead());
       if (c < 0) continue;
       const int stage = c % Plan::stages, buffer = c & 1, of_y = c % Plan::y_buffers;
       take_turn();
@@ -144,20 +145,27 @@ template <class Plan, class Call> struct state_group {
   __device__ __forceinline__ void wait_for_tokens(int c) const {
     const int stage = c % Plan::stages;
     barriers.landed[stage].wait(c / Plan::stages);
-    if constexpr (Plan::maps) barriers.mapped[stage].wait(c / Plan::stages);
+    if constexpr (Plan::rewrites) barriers.mapped[stage].wait(c / Plan::stages);
     if constexpr (Plan::splits) wait_for_values(c);
   }
-  /// This warpgroup's share of the keys of chunk c through the map, if there are such a chunk and a map: before the products of
-  /// the chunk before, so that the scores are ahead.
+  /// How far ahead of its products a warpgroup has its share of the keys. What is turned is more work than the products are: one
+  /// has its share while the other has its products.
+  __device__ __forceinline__ int lead() const {
+    return Plan::turns && slice > 0 ? 0 : 1;
+  }
+  /// This warpgroup's share of the keys of chunk c through map and position, if there are such a chunk and either of them: before
+  /// the products of the chunk before, so that the scores are ahead.
   __device__ __forceinline__ void map_keys(int c) const {
-    if constexpr (Plan::shares_map) {
-      if (c >= block.chunks) return;
+    if constexpr (Plan::rewrites) {
+      if (c >= block.chunks || (Plan::turns && c < 0)) return;
       const int stage = c % Plan::stages;
       barriers.landed[stage].wait(c / Plan::stages);
+      if (Plan::turns && c > 0) barriers.plain_read.wait(c - 1);
       int of_block;  // anew: it and addresses made of it are not worth registers from chunk to chunk
       asm volatile("mov.u32 %0, %%tid.x;" : "=r"(of_block));
-      map_rows<Plan, true, Plan::mappers - 128>(call, memory, barriers, stage, block.first_token(call, c),
-                                                of_block - 128 * Plan::first_state_group);
+      const int thread_of_all = of_block - 128 * Plan::first_state_group, first = block.first_token(call, c);
+      if constexpr (Plan::turns) turn_rows<Plan>(call, memory, barriers, stage, first, thread_of_all);
+      else map_rows<Plan, true, Plan::key_mappers>(call, memory, barriers, stage, first, thread_of_all);
     }
   }
   __device__ __forceinline__ void wait_for_values(int c) const {

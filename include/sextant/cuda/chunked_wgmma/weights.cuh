@@ -57,6 +57,17 @@ __device__ __forceinline__ float2 own_scores(const float (&scores)[32], int warp
 }
 __device__ __forceinline__ bool has_own(int lane) { return lane % 4 == lane / 8; }
 
+/// Puts them back, into scores of queries and keys that have been turned.
+__device__ __forceinline__ void put_own_scores(float (&scores)[32], float2 own, int warp, int lane) {
+  const bool odd = lane / 4 % 2 != 0;
+#pragma unroll
+  for (int w = 0; w < 4; ++w) {
+    const bool its = w == warp && has_own(lane);
+    scores[8 * w] = its && !odd ? own.x : scores[8 * w], scores[8 * w + 1] = its && odd ? own.x : scores[8 * w + 1];
+    scores[8 * w + 6] = its && !odd ? own.y : scores[8 * w + 6], scores[8 * w + 7] = its && odd ? own.y : scores[8 * w + 7];
+  }
+}
+
 /// Sums of two rows, of which each of four lanes has a part, in all of them.
 __device__ __forceinline__ void add_up_rows(float (&sums)[2]) {
 #pragma unroll
@@ -64,6 +75,26 @@ __device__ __forceinline__ void add_up_rows(float (&sums)[2]) {
     sums[i] += __shfl_xor_sync(~0u, sums[i], 1);
     sums[i] += __shfl_xor_sync(~0u, sums[i], 2);
   }
+}
+
+/// The sums of one warp's rows over the tokens that they see, themselves included, of plain scores.
+template <class Plan>
+__device__ __forceinline__ void sum_rows(const float (&scores)[32], int warp, int lane, float (&sums)[2]) {
+  sums[0] = sums[1] = 0.0f;
+#pragma unroll
+  for (int n = 0; n < 4; ++n) {
+    const float* const its = scores + 8 * n;
+    if (Plan::reversed ? n > warp : n < warp) {
+      sums[0] += its[0] + its[1] + (its[4] + its[5]), sums[1] += its[2] + its[3] + (its[6] + its[7]);
+    } else if (n == warp) {
+#pragma unroll
+      for (int i = 0; i < 8; ++i) {
+        const int distance = lane / 4 + 8 * (i / 2 % 2) - (8 * (i / 4) + 2 * (lane % 4) + i % 2);
+        sums[i / 2 % 2] += (Plan::reversed ? distance <= 0 : distance >= 0) ? its[i] : 0.0f;
+      }
+    }
+  }
+  add_up_rows(sums);
 }
 
 /// One warp's 16 rows of the weights of one head, from the scores q_i . k_j, and the rows' sums before the input gate.
