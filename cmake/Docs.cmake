@@ -38,7 +38,7 @@ set(documented ${SEXTANT_HEADERS})
 list(FILTER documented EXCLUDE REGEX "/sextant/(cpu|cuda)/")
 set(public ${SEXTANT_HEADERS})
 list(FILTER public INCLUDE REGEX
-     "/(cpu/backend.hpp|cuda/(stream|forward|decode|selective|state_space|state_space_chunked|chunked_wgmma|keyed_wgmma|second_order|chunked_mma|global_mma|global_sums).cuh)$")
+     "/(cpu/backend.hpp|cuda/(stream|forward|decode|selective|few_keys|state_space|state_space_chunked|chunked_wgmma|keyed_wgmma|second_order|chunked_mma|global_mma|global_sums).cuh)$")
 doxygen_add_docs(sextant_doxygen ${documented} ${public} COMMENT "Doxygen reads the headers")
 add_custom_target(sextant_docs VERBATIM
   COMMAND ${CMAKE_COMMAND} -DWARNINGS=${DOXYGEN_WARN_LOGFILE} -P ${PROJECT_SOURCE_DIR}/cmake/CheckDocs.cmake)
