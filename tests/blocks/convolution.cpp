@@ -28,17 +28,23 @@ void check(index_t B, index_t H, index_t W, index_t I, index_t O, index_t kernel
                      d);
   const auto& w = layer.module;
   const index_t h = w.pixels(H), v = w.pixels(W);
-  table<E> x(B * H * (W + beside), I, gap, d), plus(B * h * v, O, 1, d), y(B * h * v, O, 2);
+  // Pictures are the left parts of these, which have more columns.
+  table<E> x(B * H * (W + beside), I, gap, d), plus(B * h * (v + beside), O, 1, d), y(B * h * (v + beside), O, 2);
   scratch memory(convolution_bytes(on, B, H, W, w));
   on.memory = memory;
   blocks::after_convolution<E> after{.act = more == 1 ? activation::relu : activation::none, .plus_input = more == 3};
-  if (more >= 2) after.plus = plus.pictures(B, h, v);
-  const blocks::image<E> whole = x.pictures(B, H, W + beside);  // of which the picture is the left part
-  const blocks::image<E> picture(whole.data(), {B, H, W, I},
-                                 {whole.stride(0), whole.stride(1), whole.stride(2), whole.stride(3)});
-  REQUIRE(convolution(on, picture, w, y.pictures(B, h, v), after));
+  const auto left = [&](table<E>& of, index_t height, index_t width) {
+    const blocks::image<E> whole = of.pictures(B, height, width + beside);
+    return blocks::image<E>(whole.data(), {B, height, width, of.length},
+                            {whole.stride(0), whole.stride(1), whole.stride(2), whole.stride(3)});
+  };
+  for (index_t i = 0; i < y.n; ++i)  // nobody's pixels stay as they are
+    for (index_t o = 0; i % (v + beside) >= v && o < O; ++o) y.at(i, o) = E(0);
+  if (more >= 2) after.plus = left(plus, h, v);
+  REQUIRE(convolution(on, left(x, H, W), w, left(y, h, v), after));
   CHECK(error_of(y, [&](index_t pixel, index_t o) {
-          const index_t b = pixel / (h * v), i = pixel / v % h, j = pixel % v;
+          const index_t b = pixel / (h * (v + beside)), i = pixel / (v + beside) % h, j = pixel % (v + beside);
+          if (j >= v) return 0.0;
           double sum = more != 0 ? double(w.bias(o)) : 0;
           for (index_t a = 0; a < kernel; ++a)
             for (index_t c = 0; c < kernel; ++c) {
@@ -67,6 +73,8 @@ template <class E> void check_all() {
   check<E>(1, 23, 22, 17, 17, 3, 1, 1, 3, 0, 2);
   check<E>(2, 13, 7, 30, 40, 1, 1, 0, 2, 1, 3);
   check<E>(1, 21, 20, 40, 33, 1, 1, 0, 1, 0);
+  check<E>(2, 9, 8, 17, 20, 1, 2, 0, 1);  // one tap, but not the pixels as they lie
+  check<E>(1, 5, 6, 17, 20, 1, 1, 1, 1);
   check<E>(0, 5, 5, 3, 4, 3, 1, 1, 1);
 }
 

@@ -2,6 +2,9 @@
 /// @file  Linear layers on the CPU against plain loops in double.
 #include <doctest/doctest.h>
 
+#include <cstddef>  // byte, size_t
+#include <vector>   // vector
+
 #include <sextant/blocks/cpu/linear.hpp>
 
 #include "numbers.hpp"
@@ -66,7 +69,7 @@ template <class E> void check_all() {
     for (const int more : {0, 1, 2}) check<E>(cpu::serial{}, 9, 40, 37, true, act, more);
   check<E>(cpu::parallel{{}, 3}, 131, 300, 600, true, activation::gelu, 1);
   check<E>(cpu::parallel{{}, 3}, 101, 96, 203, true, activation::relu, 2);       // x in panels of unequal width
-  check<E>(cpu::parallel{{}, 24}, 100, 250, 72, false, activation::silu, 1);     // more workers than runs of outputs
+  check<E>(cpu::parallel{{}, 24}, 100, 250, 72, false, activation::silu, 2);     // rows in tiles, in place
   check<E>(cpu::parallel{{}, 2}, 401, 130, 150, true, activation::softplus, 2);  // rows shared by the workers
 }
 
@@ -89,6 +92,60 @@ TEST_CASE("linear: fewer rows never need more workspace") {
           before = bytes;
         }
       }
+}
+
+namespace {
+
+/// Runs items one after the other, as if by several workers, and looks who writes where in the workspace.
+struct watched {
+  workspace memory{};
+  int threads = 1;
+  mutable std::vector<std::byte> before{};
+  mutable std::vector<int> writer{};
+  mutable bool shared = false;
+};
+int workers(const watched& on) { return on.threads; }
+void for_each_item(const watched& on, index_t items, void* context, void (*body)(void*, index_t, int), bool) {
+  for (index_t item = 0; item < items; ++item) {
+    const int worker = int(item * on.threads / (items > on.threads ? items : on.threads));
+    on.before.assign(on.memory.data, on.memory.data + on.memory.bytes);
+    on.writer.resize(on.memory.bytes, -1);
+    body(context, item, worker);
+    for (std::size_t i = 0; i < on.memory.bytes; ++i) {
+      if (on.memory.data[i] == on.before[i]) continue;
+      if (on.writer[i] >= 0 && on.writer[i] != worker) on.shared = true;
+      on.writer[i] = worker;
+    }
+  }
+}
+
+template <class E> void check_memory(index_t n, index_t I, index_t O) {
+  CAPTURE(n);
+  dice d;
+  with_weights layer(blocks::modules::linear<E>(I, O), d);
+  table<E> x(n, I, 0, d), y(n, O);
+  watched on{{}, 6};
+  scratch memory(cpu::linear_bytes(on, n, layer.module));
+  on.memory = memory;
+  REQUIRE(cpu::linear(on, x, layer.module, y));
+  int last = -1;
+  for (const int worker : on.writer) last = worker > last ? worker : last;
+  CHECK(last > 0);
+  CHECK_FALSE(on.shared);
+}
+template <class E> void check_workers() {
+  check_memory<E>(50, 96, 203);
+  check_memory<E>(100, 250, 72);
+  check_memory<E>(200, 96, 203);
+  check_memory<E>(800, 33, 70);
+}
+
+}  // namespace
+
+TEST_CASE("linear: no worker writes to another's memory") {
+  check_workers<float>();
+  check_workers<double>();
+  check_workers<bfloat16>();
 }
 
 TEST_CASE("linear: parts of one matrix, and some of its outputs") {

@@ -5,7 +5,6 @@
 #include <type_traits>  // type_identity_t
 
 #include <sextant/blocks/cpu/product.hpp>
-#include <sextant/blocks/cpu/row_vectors.hpp>
 #include <sextant/blocks/shapes.hpp>
 
 namespace sextant::cpu::inline SEXTANT_CPU_ISA {
@@ -31,11 +30,6 @@ template <class E> struct pixels {
   }
 };
 
-template <class Real, class E> void copy_row(const E* from, index_t count, Real* to) {
-  vectors_of<Real>(count, [&](index_t i, auto whole, index_t n) {
-    store_some(load_some<Real>(from + i, whole, n), to + i, whole, n);
-  });
-}
 /// The k x k pixels around one of the result, [k][k][I]; zeros beyond the picture.
 template <class E, class Real>
 void surroundings(const blocks::image<const E>& x, const blocks::modules::convolution<E>& w, index_t n, index_t i,

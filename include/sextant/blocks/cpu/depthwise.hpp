@@ -141,6 +141,7 @@ status depthwise_3x3(const On& on, std::type_identity_t<blocks::image<const E>> 
 }
 
 /// y as depthwise_3x3() with a stride of 1, and normed = layer_norm(y) of each pixel, one row of it for each.
+/// normed overlaps nothing else: the rows of x that its neighbours need are read later.
 template <block_backend On, class E>
 status depthwise_3x3_layer_norm(const On& on, std::type_identity_t<blocks::image<const E>> x,
                                 const blocks::modules::depthwise<E>& w, std::type_identity_t<blocks::image<E>> y,

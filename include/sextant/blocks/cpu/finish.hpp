@@ -12,19 +12,19 @@ namespace sextant::cpu::inline SEXTANT_CPU_ISA {
 
 namespace detail {
 
+/// to = from, in the type that is computed with.
+template <class Real, class E> void copy_row(const E* from, index_t count, Real* to) {
+  vectors_of<Real>(count, [&](index_t i, auto whole, index_t n) {
+    store_some(load_some<Real>(from + i, whole, n), to + i, whole, n);
+  });
+}
 /// Rows of E as rows of the type that is computed with: copies, if that is another type.
 template <class E, class Real>
 matrix_rows<const Real> as_real(const E* from, index_t step, index_t count, index_t length, Real* copies) {
   if constexpr (std::is_same_v<E, Real>) {
     return (void)count, (void)length, (void)copies, matrix_rows<const Real>{from, step};
   } else {
-    constexpr index_t lanes = simd<Real>::lanes;
-    for (index_t i = 0; i < count; ++i, from += step) {
-      Real* const to = copies + i * length;
-      index_t j = 0;
-      for (; j + lanes <= length; j += lanes) simd<Real>::load(from + j).store(to + j);
-      if (j < length) simd<Real>::load(from + j, length - j).store(to + j, length - j);
-    }
+    for (index_t i = 0; i < count; ++i) copy_row(from + i * step, length, copies + i * length);
     return {copies, length};
   }
 }

@@ -22,7 +22,8 @@ template <block_backend On, class Body> void each_item(const On& on, index_t ite
       [](void* raw, index_t item, int worker) { (*static_cast<const Body*>(raw))(item, worker); }, true);
 }
 
-/// body(first, last, worker) for runs of neighbouring rows, a few for each worker but not of fewer than `least` rows.
+/// body(first, last, worker) for runs of neighbouring rows: a few for each worker, but no more runs than `least` rows in
+/// each would make.
 template <block_backend On, class Body> void each_run(const On& on, index_t count, index_t least, const Body& body) {
   const index_t most = index_t(workers(on)) * 4;
   const index_t fewest = least > 1 ? least : 1;
@@ -37,9 +38,9 @@ template <block_backend On, class Body> void each_run(const On& on, index_t coun
 template <class On> std::byte* worker_memory(const On& on, std::size_t own, int worker) {
   return aligned(on.memory.data) + std::size_t(worker) * round_to_line(own);
 }
-/// Bytes of workspace that give every worker `own` bytes.
-template <class On> std::size_t worker_bytes(const On& on, std::size_t own) {
-  return own == 0 ? 0 : std::size_t(workers(on)) * round_to_line(own) + line_bytes;
+/// Bytes of workspace that give each of so many workers `own` bytes.
+constexpr std::size_t worker_bytes(int workers, std::size_t own) {
+  return std::size_t(workers) * round_to_line(own) + line_bytes;
 }
 
 }  // namespace sextant::cpu

@@ -2,7 +2,7 @@
 /// @file  The matrix product of many rows on the CPU: the weights are transposed, tile by tile.
 #pragma once
 
-#include <cstddef>      // byte, size_t
+#include <cstddef>      // size_t
 #include <cstdint>      // uintptr_t
 #include <type_traits>  // is_same_v
 
@@ -62,7 +62,6 @@ template <class E> struct many_rows {
     arena memory;
     return (void)take(memory), memory.used;
   }
-  std::size_t bytes(int workers) const { return std::size_t(workers) * own_bytes() + line_bytes; }
 };
 
 /// The rows x W^T and what follows them. source(first, height, copies) gives rows of x as numbers of the type that is

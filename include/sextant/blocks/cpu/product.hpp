@@ -14,14 +14,15 @@ namespace detail {
 /// Bytes of workspace of product() for n rows or fewer. `copies`: whether source() may want to copy rows.
 template <class E> std::size_t product_bytes(index_t n, index_t O, index_t I, int workers, bool copies) {
   const index_t some = some_rows<E>::most(O, I);
-  const std::size_t bytes = some_rows<E>(n < some ? n : some, O, I, workers).bytes(workers);
+  const std::size_t bytes = worker_bytes(workers, some_rows<E>(n < some ? n : some, O, I, workers).own_bytes());
   if (n <= some) return bytes;
-  const std::size_t of_many = many_rows<E>(n, O, I, workers, copies).bytes(workers);
+  const std::size_t of_many = worker_bytes(workers, many_rows<E>(n, O, I, workers, copies).own_bytes());
   return bytes > of_many ? bytes : of_many;
 }
 
 /// The n rows x W^T and what follows them. source(first, height, copies) gives rows of x as numbers of the type that is
-/// computed with, in `copies` ([height][I]) if it wants, where `copies` is said; row(i) is a row_of_result.
+/// computed with; it may write them to its last argument, [height][I], if `copies` or E is another type. row(i) is a
+/// row_of_result.
 template <class On, class E, class Source, class Row>
 void product(const On& on, index_t n, const blocks::modules::linear<E>& w, bool copies, blocks::activation activation,
              const Source& source, const Row& row) {

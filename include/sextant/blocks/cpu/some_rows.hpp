@@ -2,7 +2,7 @@
 /// @file  The matrix product of some dozens of rows on the CPU: x is transposed, every weight is read once, where it lies.
 #pragma once
 
-#include <cstddef>      // byte, size_t
+#include <cstddef>      // size_t
 #include <cstdint>      // uintptr_t
 #include <type_traits>  // integral_constant, is_same_v
 
@@ -50,7 +50,7 @@ template <class E> struct some_rows {
   }
 
   struct memory_of_tile {
-    Real *transposed, *rest, *of_x, *of_w, *across, *sums;
+    Real *transposed, *rest, *of_x, *of_w, *by_output, *sums;
   };
   memory_of_tile take(arena& memory) const {
     return {memory.take<Real>(vectors * lanes * inputs), memory.take<Real>(rest * inputs),
@@ -61,7 +61,6 @@ template <class E> struct some_rows {
     arena memory;
     return (void)take(memory), memory.used;
   }
-  std::size_t bytes(int workers) const { return std::size_t(workers) * own_bytes() + line_bytes; }
 };
 
 /// Vectors of rows as panels.
@@ -172,12 +171,12 @@ void product_of_some(const On& on, const some_rows<E>& d, const blocks::modules:
         const index_t begin = panels.begin(panel), vectors = panels.begin(panel + 1) - begin, first = begin * lanes;
         const auto by_panel = [&](auto wide) {
           multiply_by_panel<Real, decltype(wide)::value>(count, plain && panel == 0 ? last - o - count : 0, I,
-                                                         weights.data, transposed(begin), memory.across, widest);
+                                                         weights.data, transposed(begin), memory.by_output, widest);
         };
         if (vectors == 3) by_panel(std::integral_constant<int, 3>{});
         else if (vectors == 2) by_panel(std::integral_constant<int, 2>{});
         else by_panel(std::integral_constant<int, 1>{});
-        transpose<Real>(count, vectors * lanes, {memory.across, widest}, {memory.sums, at_once});
+        transpose<Real>(count, vectors * lanes, {memory.by_output, widest}, {memory.sums, at_once});
         finish(first, whole - first < vectors * lanes ? whole - first : vectors * lanes);
       }
       if (rest > 0) {
