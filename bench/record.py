@@ -77,9 +77,10 @@ COUNTERS = {"cold_ms": 5, "floor_ms": 5, "of_floor": 4, "bytes": 0, "flops": 0, 
 
 
 def cuda_rows(run):
-    """A benchmark's time is the median of its replays; of repeated benchmarks, the median one."""
+    """A benchmark's time is the median of its replays; of repeated benchmarks, the median one. Rows stand in the order of
+    registration, also where benchmarks ran in another (--benchmark_enable_random_interleaving=true)."""
     times, rows = collections.defaultdict(list), {}
-    for name, b in iterations(run):
+    for name, b in sorted(iterations(run), key=lambda named: named[1].get("family_index", 0)):
         times[name].append(b)
     for name, all_of_it in times.items():
         b = sorted(all_of_it, key=lambda one: one["real_time"])[len(all_of_it) // 2]
