@@ -49,7 +49,8 @@ template <class... Gates> struct gate_choice {
   }
   /// The rate of head h where the caller gives none.
   template <class Real> SEXTANT_FN Real default_rate(index_t h) const {
-    if constexpr (is_long) return default_rate_apart<Real>(h);
+    // A scan in double has no registers left for a call.
+    if constexpr (is_long && std::is_same_v<Real, float>) return default_rate_apart<Real>(h);
     else return default_rate_here<Real>(h);
   }
 

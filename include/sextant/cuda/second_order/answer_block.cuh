@@ -2,6 +2,7 @@
 /// @file  Second order, the answers: a block's queries, the tiles that they take one after the other, and their copies.
 #pragma once
 
+#include <sextant/cuda/ptx/early_launch.cuh>
 #include <sextant/cuda/second_order/window.cuh>
 
 namespace sextant::gpu::second {
