@@ -52,9 +52,10 @@ template <bool Exact> __device__ __forceinline__ float silu(float x) {
 
 /// 2^x on the multiply-add units, for when the special function unit is what a kernel waits for: the nearest integer by
 /// rounding, a polynomial on [-1/2, 1/2] that is 1 at 0 (minimax; relative error 3e-7 |x| where `Exact`, 3e-4 |x| for tokens of
-/// 16 bits), the exponent by an addition. At least 2^-126; for x up to 127.
+/// 16 bits), the exponent by an addition. At least 2^-126; for x up to 127, and beyond as for 127 where `Exact`.
 template <bool Exact> __device__ __forceinline__ float exp2_by_polynomial(float x) {
-  asm("max.NaN.f32 %0, %0, 0fC2FC0000;" : "+f"(x));  // -126
+  asm("max.NaN.f32 %0, %0, 0fC2FC0000;" : "+f"(x));                       // -126
+  if constexpr (Exact) asm("min.NaN.f32 %0, %0, 0f42FE0000;" : "+f"(x));  // 127
   const float shifted = x + 12582912.0f;  // 1.5 * 2^23: the integer ends up in the last bits
   const float f = x - (shifted - 12582912.0f);
   float p;
