@@ -64,6 +64,14 @@ template <class Traits> struct forget_of_design {
       return ptx::exp2_approx(Traits::exact ? x + shift : x);
     } else return (void)by_polynomial, (void)shift, sextant::detail::call_value(gate, number, a);
   }
+  /// F of a gate that all keys of a channel share: by multiply-adds in float, where a NaN is put back that their bits lose.
+  __device__ __forceinline__ float of_channel(float number, float a) const {
+    const float F = (*this)(number, a, Traits::exact);
+    if constexpr (by_log && Traits::exact) {
+      const float x = exponent(number, a);
+      return x == x ? F : x;
+    } else return F;
+  }
   /// The rate of a channel and key, times log2(e) where the gate's logarithm is proportional to it.
   template <class Sequence>
   static __device__ __forceinline__ float rate(const Sequence& x, index_t h, index_t channel, index_t key) {
@@ -146,7 +154,7 @@ template <class Traits> struct channel_gates {
         if constexpr (Traits::forget_of_head) number[i] = its.forget_head;
         if constexpr (!Traits::forget_of_channel && !Traits::forget_of_head) number[i] = delta[i];
         if constexpr (Traits::decay == decay_kind::channel)
-          number[i] = forget_of_design<Traits>{d.forget_gate}(number[i], rate[i], Traits::exact);
+          number[i] = forget_of_design<Traits>{d.forget_gate}.of_channel(number[i], rate[i]);
       }
     }
   }

@@ -52,7 +52,8 @@ template <bool Exact> __device__ __forceinline__ float silu(float x) {
 
 /// 2^x on the multiply-add units, for when the special function unit is what a kernel waits for: the nearest integer by
 /// rounding, a polynomial on [-1/2, 1/2] that is 1 at 0 (minimax; relative error 3e-7 |x| where `Exact`, 3e-4 |x| for tokens of
-/// 16 bits), the exponent by an addition. At least 2^-126; for x up to 127, and beyond as for 127 where `Exact`.
+/// 16 bits), the exponent by an addition. At least 2^-126; for x up to 127, and beyond as for 127 where `Exact`. Adding to the
+/// bits of a NaN makes a huge number of it: who cares must look at x.
 template <bool Exact> __device__ __forceinline__ float exp2_by_polynomial(float x) {
   asm("max.NaN.f32 %0, %0, 0fC2FC0000;" : "+f"(x));                       // -126
   if constexpr (Exact) asm("min.NaN.f32 %0, %0, 0f42FE0000;" : "+f"(x));  // 127
