@@ -15,7 +15,8 @@ namespace sextant::gpu {
 /// Runs forget gates that vary over channels, of the step size or of a tensor per head or channel, causal and reversed order,
 /// any input gate, pointwise maps, norm::none; tokens of bfloat16, half or float with sums in float. Takes K up to 4, whose rows
 /// may lie anywhere, and even V, whose rows of two numbers are aligned; any T. Deterministic; no workspace. Cost: every token
-/// tensor is read once, q and k once for every 64 channels, from L2; two exponentials for each token, key and channel.
+/// tensor is read once, q and k once for every 64 channels, from L2; two exponentials for each token, key and channel,
+/// one of a single key, and two or three keys cost as many as four.
 struct few_keys {
   static constexpr const char* form = "recurrent";
 

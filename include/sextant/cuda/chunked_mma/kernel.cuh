@@ -80,8 +80,8 @@ template <class Token, bool Keyed, bool Turns, class Parts> struct slice_walk : 
     if (gates_channels() || maps_apart()) __syncthreads();
     // Gates of the head, by one warp; it reads ahead what the next chunk's are computed from.
     if (warp == 0 && gates.any()) gates.compute(*memory.gates, count);
-      // The last round makes y's scores. One before it is the normaliser's where that has its turn apart, or where queries
-      // and keys are made twice.
+    // The last round makes y's scores. One before it is the normaliser's where that has its turn apart, or where queries
+    // and keys are made twice.
 #pragma unroll 1
     for (int round = normalises_apart() || makes_keys_twice() ? 0 : 1; round < 2; ++round) {
       const bool is_last = round == 1, is_apart = !is_last && normalises_apart();

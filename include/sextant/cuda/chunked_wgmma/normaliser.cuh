@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/// @file  Chunked kernel, the normaliser: z in the registers of two warps, and as rows for the products.
+/// @file  Chunked kernel, the normaliser: z in the registers of one warp or two, and as rows for the products.
 #pragma once
 
 #include <sextant/cuda/chunked_wgmma/channels.cuh>

@@ -16,7 +16,7 @@ struct turned_ahead {
   static constexpr part answers = part::position;
   static constexpr const char* name = "turned ahead";
   static constexpr const char* formula = "q, k as they are";
-  const float* own = nullptr;  ///< [B, Hk, T], of each head with room for whole chunks
+  const float* own = nullptr;  ///< [B, T, Hk]
 };
 
 /// How a kernel runs the chunked form of a design, all of it known to the compiler. A block has one head and `Slices`
@@ -28,8 +28,8 @@ template <class Design, class Precision, int Keys, int Slices, bool Paired> stru
 
   static constexpr bool answers = true;  ///< queries; else the state moves on and nothing more, see segment_plan
   static constexpr int keys = Keys, slices = Slices;
-  static constexpr int rows = 64;               ///< tokens of a chunk, channels of a slice, numbers in a row of a tile
-  static constexpr int slabs = Keys / 64;       ///< tiles of 64 x 64 that the chunk's queries or keys take
+  static constexpr int rows = 64;          ///< tokens of a chunk, channels of a slice, numbers in a row of a tile
+  static constexpr int slabs = Keys / 64;  ///< tiles of 64 x 64 that the chunk's queries or keys take
   static constexpr bool paired = Paired;
 
   static constexpr bool forgets = !std::is_same_v<typename Design::forget_type, forget::one>;
@@ -51,7 +51,8 @@ template <class Design, class Precision, int Keys, int Slices, bool Paired> stru
   /// Queries and keys are mapped or turned in their place. The score warpgroup maps queries, those of the state keys; what is
   /// turned is more work than it has time for, and all theirs.
   static constexpr bool rewrites = maps || turns;
-  static constexpr int key_mappers = rewrites ? 128 * Slices : 0, mappers = key_mappers + (turns ? 0 : 128);  ///< threads
+  static constexpr int key_mappers = rewrites ? 128 * Slices : 0,
+                       mappers = key_mappers + (turns ? 0 : 128);               ///< threads
   static constexpr int row_step_of(int threads) { return threads * 8 / Keys; }  ///< of so many mappers
   static constexpr bool skips = sextant::detail::is_learned<Design>;
   static constexpr bool output_gate = sextant::detail::has_output_gate<Design>;
@@ -66,9 +67,9 @@ template <class Design, class Precision, int Keys, int Slices, bool Paired> stru
   static constexpr int gate_warps = !gated ? 0 : normalised && !normaliser_copies ? 1 : 2;
   static constexpr int normaliser_warps = !normalised ? 0 : normaliser_copies ? slabs : gated ? 1 : 2;
 
-  static constexpr int heads = Paired ? Slices : 1;             ///< of a block
-  static constexpr int gate_sets = gated ? heads : 1;           ///< decays differ from head to head
-  static constexpr int weight_tiles = gated ? heads : 1;        ///< and so do the weights
+  static constexpr int heads = Paired ? Slices : 1;       ///< of a block
+  static constexpr int gate_sets = gated ? heads : 1;     ///< decays differ from head to head
+  static constexpr int weight_tiles = gated ? heads : 1;  ///< and so do the weights
   static constexpr int tile_bytes = rows * 128;
   static constexpr int gate_tellers = gated ? 32 : 1;  ///< of a warp, at barriers
   static constexpr int factor_tellers = normalised || adds_own ? 32 : 1;
@@ -82,12 +83,23 @@ template <class Design, class Precision, int Keys, int Slices, bool Paired> stru
   // Of each thread, by warpgroup. A normaliser needs more than gates do; states of 64 keys leave them to it, or to gates.
   static constexpr bool few_keys = Keys == 64 && Slices == 2;
   static constexpr bool shows = few_keys && normalised, spares = few_keys && !normalised;
-  static constexpr int producer_registers =
-      two_blocks ? 24 : shows ? 64 : normalised && !gated ? 56 : spares || (Paired && decays) ? 48 : 40;
-  static constexpr int score_registers =
-      two_blocks ? 72 : Slices == 1 || shows ? 128 : turns && !gated ? 104 : spares ? 96 : Paired && decays ? 80 : 88;
-  static constexpr int state_registers =
-      two_blocks ? 144 : Slices == 1 ? 232 : shows ? 160 : turns && !gated ? 176 : spares || (normalised && !gated) ? 184 : 192;
+  static constexpr int producer_registers = two_blocks                     ? 24
+                                            : shows                        ? 64
+                                            : normalised && !gated         ? 56
+                                            : spares || (Paired && decays) ? 48
+                                                                           : 40;
+  static constexpr int score_registers = two_blocks             ? 72
+                                         : Slices == 1 || shows ? 128
+                                         : turns && !gated      ? 104
+                                         : spares               ? 96
+                                         : Paired && decays     ? 80
+                                                                : 88;
+  static constexpr int state_registers = two_blocks                         ? 144
+                                         : Slices == 1                      ? 232
+                                         : shows                            ? 160
+                                         : turns && !gated                  ? 176
+                                         : spares || (normalised && !gated) ? 184
+                                                                            : 192;
   static_assert(128 * (producer_registers + score_registers + Slices * state_registers) <= 65536 / blocks);
 
   /// Values, and the output gate, in stages of their own: values are free again as soon as they are in registers, and few
@@ -124,7 +136,8 @@ struct segment_plan : chunked_plan<Design, Precision, Keys, Slices, false> {
   static_assert(producer_registers + map_groups * map_registers + Slices * state_registers <=
                 65536 / blocks / threads / 8 * 8 * (threads / 128));
   static constexpr int value_tiles = Slices, stage_tiles = base::slabs + value_tiles;
-  static constexpr int stages = ((Slices == 1 ? 12 : 24) - (base::turns ? base::slabs : 0)) / stage_tiles, value_stages = stages;
+  static constexpr int stages = ((Slices == 1 ? 12 : 24) - (base::turns ? base::slabs : 0)) / stage_tiles,
+                       value_stages = stages;
 };
 
 /// Where the pair of rows number `pair` stands among numbers that lanes load two pairs at a time: lane l of a warp needs the
@@ -135,19 +148,21 @@ __device__ constexpr int place_of_row(int row) { return 2 * place_of_pair(row / 
 /// What the gates of one head say about one chunk, cum_i being the sum of log2 F over the tokens that the state has met up
 /// to token i, that one included. All of it is in float, by row, or by place_of_row().
 struct chunk_gates {
-  float cumulated[64];         ///< cum_i
+  float cumulated[64];  ///< cum_i
   /// By place: 2^(cum_i + frame), what row i is shown of the state before the chunk; times the scale without a norm.
   alignas(16) float from_start[64];
-  alignas(16) float since[3][64];  ///< 2^(cum_r - cum_j) admitted_j, r the last position before the 16 rows number 1, 2, 3
+  alignas(
+      16) float since[3][64];  ///< 2^(cum_r - cum_j) admitted_j, r the last position before the 16 rows number 1, 2, 3
   float admitted[64];          ///< I_j; times the scale without a norm
   /// By place: 2^(cum_last - cum_j) I_j or column()[j], of two rows, as scale_pair() takes them.
   alignas(16) uint2 entering[32];
-  alignas(16) uint2 key_weight[32];  ///< with a norm: column[j] without I_j, of two rows, 0 without a token, as split_pair()
+  alignas(16) uint2
+      key_weight[32];  ///< with a norm: column[j] without I_j, of two rows, 0 without a token, as split_pair()
   struct alignas(16) {
-    float held;                ///< what the state is multiplied by before the chunk, if it is mild, else minus that
-    float whole;               ///< and when the chunk has seen it: 2^cum_last, or 1 where the frame takes the decay
-    float left;                ///< what the state held after the chunk is to be multiplied by
-  } all[4];  ///< four times the same: lane l reads number l % 4, so that it comes to no uniform register
+    float held;   ///< what the state is multiplied by before the chunk, if it is mild, else minus that
+    float whole;  ///< and when the chunk has seen it: 2^cum_last, or 1 where the frame takes the decay
+    float left;   ///< what the state held after the chunk is to be multiplied by
+  } all[4];       ///< four times the same: lane l reads number l % 4, so that it comes to no uniform register
 
   // By place, of framed plans where decays are mild, in the room of what is not needed there.
   __device__ __forceinline__ float* column() { return since[0]; }  ///< 2^(-cum_j - frame) I_j
@@ -184,16 +199,16 @@ template <class Plan, bool Answers = Plan::answers> struct chunked_memory {
   tile q[Plan::stages][Plan::slabs];
   tile k[Plan::stages][Plan::slabs];
   tile v[Plan::value_stages][Plan::slices];
-  tile weights[2][Plan::weight_tiles];                     // of earlier tokens (columns) for later ones (rows)
+  tile weights[2][Plan::weight_tiles];  // of earlier tokens (columns) for later ones (rows)
   tile y[Plan::y_buffers][Plan::slices];
-  some<normaliser_rows, Plan::normalised ? 2 : 0> z;       // the normaliser's state before the chunk
+  some<normaliser_rows, Plan::normalised ? 2 : 0> z;  // the normaliser's state before the chunk
   some<slice_tiles, Plan::output_gate ? Plan::value_stages : 0> output_gate;
   some<gate_sets, Plan::gated ? Plan::stages : 0> gates;
-  some<columns, Plan::normalised ? 2 : 0> factor;          // scale / (q_i z_i + eps)
-  some<columns, Plan::adds_own ? 2 : 0> own;               // q_i . k_i I_i
+  some<columns, Plan::normalised ? 2 : 0> factor;  // scale / (q_i z_i + eps)
+  some<columns, Plan::adds_own ? 2 : 0> own;       // q_i . k_i I_i
   some<pair_turns<Plan>, Plan::turns ? 1 : 0> turns;
   some<tile, Plan::turns ? Plan::slabs : 0> plain_q, plain_k;  // before they are turned
-  unsigned char end;                                       // what follows only fills up the last 1024 bytes
+  unsigned char end;                                           // what follows only fills up the last 1024 bytes
 };
 /// The same where nothing is answered.
 template <class Plan> struct chunked_memory<Plan, false> {
@@ -273,7 +288,7 @@ struct chunked_maps {
 template <class Plan> struct chunked_block {
   int number;                    // among those of its segment
   int batch, head, first_value;  // of its first slice
-  int last_head;                 // number of the last one; of an odd number of heads that share a query one has no other
+  int last_head;  // number of the last one; of an odd number of heads that share a query one has no other
   int segment, first_chunk, chunks;
 
   template <class Call> __device__ chunked_block(const Call& call, int its_number) {
@@ -283,8 +298,10 @@ template <class Plan> struct chunked_block {
     chunks = min(call.segment_chunks, call.chunks - first_chunk);
     constexpr int channels = Plan::paired ? 64 : 64 * Plan::slices;
     const int blocks_of_head = (call.values + channels - 1) / channels;
-    const int shared_by = Plan::paired ? call.heads_per_key_head : 1, sharers = (shared_by + Plan::heads - 1) / Plan::heads;
-    const int unit = number / blocks_of_head, units = call.heads / shared_by * sharers, first = unit % units % sharers * Plan::heads;
+    const int shared_by = Plan::paired ? call.heads_per_key_head : 1,
+              sharers = (shared_by + Plan::heads - 1) / Plan::heads;
+    const int unit = number / blocks_of_head, units = call.heads / shared_by * sharers,
+              first = unit % units % sharers * Plan::heads;
     batch = unit / units;
     head = unit % units / sharers * shared_by + first;
     first_value = number % blocks_of_head * channels;

@@ -116,16 +116,16 @@ __device__ __forceinline__ float move_on(float (&S)[Plan::keys / 2], const chunk
 }
 
 /// One block for each chunked_block of all segments but the last: a warpgroup of which one thread asks for tiles and two
-/// warps have gates and the normaliser, if there is a map two that apply it, and one for each 64 channels.
+/// warps have gates and the normaliser, two warpgroups that apply map and positions if there are any, and one for each 64 channels.
 template <class Plan>
 __global__ void __launch_bounds__(Plan::threads, Plan::blocks)
     segment_kernel(const __grid_constant__ chunked_call<typename Plan::design_type, typename Plan::precision_type> call,
                    const __grid_constant__ chunked_maps maps) {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
   __shared__ chunked_barriers<Plan> barriers;
-  static_assert(chunked_shared_bytes<Plan> + ptx::static_shared_bytes<chunked_barriers<Plan>> <=
-                    228 * 1024 / Plan::blocks - 1024,
-                "more than a block's share of its multiprocessor's shared memory");
+  static_assert(
+      chunked_shared_bytes<Plan> + ptx::static_shared_bytes<chunked_barriers<Plan>> <= 228 * 1024 / Plan::blocks - 1024,
+      "more than a block's share of its multiprocessor's shared memory");
   extern __shared__ unsigned char shared[];
   auto& memory = *reinterpret_cast<chunked_memory<Plan>*>(shared + (-ptx::shared_address(shared) & 1023u));
 

@@ -12,8 +12,8 @@ namespace sextant::gpu::wgmma {
 /// Four weights, rounded: of two neighbouring columns in a row and in the row 8 further down. Adds to the rows' sums for the
 /// normaliser where they are sums of weights.
 template <class Plan>
-__device__ __forceinline__ void round_weights(float (&weight)[4], const chunk_gates& gates, int column, std::uint32_t& upper,
-                                              std::uint32_t& lower, float (&sums)[2]) {
+__device__ __forceinline__ void round_weights(float (&weight)[4], const chunk_gates& gates, int column,
+                                              std::uint32_t& upper, std::uint32_t& lower, float (&sums)[2]) {
   using token = typename Plan::token;
   if constexpr (Plan::normalised && Plan::admits) {
     const float2 admitted = *reinterpret_cast<const float2*>(gates.admitted + column);
@@ -64,7 +64,8 @@ __device__ __forceinline__ void put_own_scores(float (&scores)[32], float2 own, 
   for (int w = 0; w < 4; ++w) {
     const bool its = w == warp && has_own(lane);
     scores[8 * w] = its && !odd ? own.x : scores[8 * w], scores[8 * w + 1] = its && odd ? own.x : scores[8 * w + 1];
-    scores[8 * w + 6] = its && !odd ? own.y : scores[8 * w + 6], scores[8 * w + 7] = its && odd ? own.y : scores[8 * w + 7];
+    scores[8 * w + 6] = its && !odd ? own.y : scores[8 * w + 6],
+                   scores[8 * w + 7] = its && odd ? own.y : scores[8 * w + 7];
   }
 }
 
@@ -103,8 +104,8 @@ __device__ __forceinline__ void sum_rows(const float (&scores)[32], int warp, in
 /// half is positive unless a gate is above 1; those on the diagonal take the difference first. Whatever the decay, nothing
 /// overflows, and what underflows is nothing.
 template <class Plan>
-__device__ __forceinline__ void weigh_rows(const float (&scores)[32], const chunk_gates& gates, std::uint32_t to, int warp,
-                                           int lane, float& first_sum, float& second_sum) {
+__device__ __forceinline__ void weigh_rows(const float (&scores)[32], const chunk_gates& gates, std::uint32_t to,
+                                           int warp, int lane, float& first_sum, float& second_sum) {
   using token = typename Plan::token;
   const int row = 16 * warp + lane / 4, block = Plan::reversed ? 3 - warp : warp;
   float cum[2], since_start[2];
@@ -180,8 +181,8 @@ template <class Plan> __device__ __forceinline__ std::uint32_t seen_pair(int lan
 }
 /// Adds 16 x 16 weights of such a head without an input gate, (q_i . k_j) 2^(-cum_j - f), to the sums of two rows.
 template <class Plan>
-__device__ __forceinline__ void sum_block(const float* score, const chunk_gates& gates, int n, int lane, std::uint32_t seen,
-                                          bool on_diagonal, float (&sums)[2]) {
+__device__ __forceinline__ void sum_block(const float* score, const chunk_gates& gates, int n, int lane,
+                                          std::uint32_t seen, bool on_diagonal, float (&sums)[2]) {
   const float4 decay = *reinterpret_cast<const float4*>(gates.decays() + 16 * n + 4 * (lane % 4));
   const float4 inner = on_diagonal ? make_float4(seen & 1 ? decay.x : 0.0f, seen >> 31 ? decay.y : 0.0f,
                                                  seen & 1 ? decay.z : 0.0f, seen >> 31 ? decay.w : 0.0f)
@@ -240,7 +241,8 @@ __device__ __forceinline__ void weigh_columns(const float (&scores)[32], const c
     }
 #pragma unroll
     for (int h = 0; h < int(Heads); ++h) {
-      weigh_block<Plan>(scores + 8 * n, factors[h].four, (to ^ 32 * n) + h * Plan::tile_bytes, seen, n == warp, sums[h]);
+      weigh_block<Plan>(scores + 8 * n, factors[h].four, (to ^ 32 * n) + h * Plan::tile_bytes, seen, n == warp,
+                        sums[h]);
       if constexpr (Plan::normalised && Plan::admits)
         sum_block<Plan>(scores + 8 * n, gates[h], n, lane, seen, n == warp, sums[h]);
       factors[h] = next[h];
