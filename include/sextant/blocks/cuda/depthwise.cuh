@@ -2,6 +2,7 @@
 /// @file  Depthwise 3x3 convolutions of channels-last pictures on a GPU.
 #pragma once
 
+#include <sextant/blocks/cuda/depthwise/any_strides.cuh>
 #include <sextant/blocks/cuda/depthwise/four_columns.cuh>
 #include <sextant/blocks/cuda/depthwise/kernel.cuh>
 #include <sextant/blocks/cuda/norm.cuh>

@@ -5,7 +5,8 @@
 #include <algorithm>    // max, min
 #include <type_traits>  // integral_constant
 
-#include <sextant/blocks/cuda/depthwise/kernel.cuh>
+#include <sextant/blocks/cuda/depthwise/call.cuh>
+#include <sextant/cuda/ptx/async_copy.cuh>
 
 namespace sextant::gpu::blockwise {
 
