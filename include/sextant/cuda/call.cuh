@@ -2,6 +2,8 @@
 /// @file  A call as kernels take it: tensors with the types of their numbers forgotten, sequences within their bounds.
 #pragma once
 
+#include <cstdint>  // uintptr_t
+
 #include <sextant/call/bind.hpp>
 #ifdef __CUDACC__
 #include <sextant/cuda/ptx/convert.cuh>
@@ -74,6 +76,15 @@ template <class Real> struct tensor : tensor_place {
     return its.read(from);
   }
 };
+
+/// Whether a tensor's rows along an axis of this stride are whole pieces of 16 bytes at multiples of 16 bytes, rows of
+/// neighbouring tokens less than 2 GiB apart.
+template <class Real> bool in_pieces(const tensor<Real>& x, index_t along) {
+  const auto whole = [](index_t bytes) { return bytes % 16 == 0; };
+  constexpr index_t far = index_t(1) << 31;
+  return along == x.element && whole(index_t(reinterpret_cast<std::uintptr_t>(x.data))) && whole(x.batch) &&
+         whole(x.time) && whole(x.head) && x.time < far && x.time > -far;
+}
 
 /// How this backend's tensors are read, for bind_call(). Offsets lie in memory of the device: the host does not see them.
 struct reading_numbers {

@@ -2,10 +2,9 @@
 /// @file  The family of kernels for forget gates that vary over channels where keys are few: VMamba's selective scan.
 #pragma once
 
-#include <cstdint>  // uintptr_t
-
 #include <sextant/cuda/few_keys/kernel.cuh>
 #include <sextant/cuda/launch.cuh>
+#include <sextant/cuda/selective/calls.cuh>
 
 namespace sextant::gpu {
 
@@ -24,27 +23,14 @@ struct few_keys {
   static constexpr bool runs =
       (lanes::decay_kind_of<typename Design::forget_type>() == lanes::decay_kind::state ||
        lanes::decay_kind_of<typename Design::forget_type>() == lanes::decay_kind::channel) &&
-      !lanes::same_for_all<typename Design::forget_type> && std::is_same_v<typename Precision::accumulator, float> &&
-      !std::is_same_v<typename Precision::token, double> &&
-      !std::is_same_v<typename Design::order_type, order::global> && !sextant::detail::is_local<Design> &&
+      !lanes::same_for_all<typename Design::forget_type> && lanes::meets_tokens_in_turn<Design, Precision> &&
       !sextant::detail::turns_1d<Design> &&
-      !sextant::detail::turns_2d<Design> && sextant::detail::pointwise_map<typename Design::map_type> &&
-      std::is_same_v<typename Design::norm_type, norm::none>;
+      !sextant::detail::turns_2d<Design> && std::is_same_v<typename Design::norm_type, norm::none>;
 
   template <class Design, class Precision> static bool takes(const Design&, const sequence_of<Design, Precision>& x) {
-    using traits = lanes::design_traits<Design, Precision>;
-    if (x.k.template extent<axis::key>() > 4 || x.v.template extent<axis::time>() > (index_t(1) << 30)) return false;
-    if (x.v.template extent<axis::head>() > 65535 || sequences_of(x) > 65535) return false;  // the most that a grid has
-    if (device_attribute(cudaDevAttrComputeCapabilityMajor) < 8) return false;
-    bool fits = rows_fit(x.v) && rows_fit(x.y) && steps_fit(x.k) && steps_fit(x.q);
-    if constexpr (traits::step_of_channel) fits = fits && rows_fit(x.dt);
-    if constexpr (traits::step_of_head) fits = fits && steps_fit(x.dt);
-    if constexpr (traits::forget_of_channel) fits = fits && rows_fit(x.forget);
-    if constexpr (traits::forget_of_head) fits = fits && steps_fit(x.forget);
-    if constexpr (traits::input_of_channel) fits = fits && rows_fit(x.input);
-    if constexpr (traits::input_of_head) fits = fits && steps_fit(x.input);
-    if constexpr (traits::has_gate) fits = fits && rows_fit(x.gate);
-    return fits;
+    const auto in_pairs = [](const auto& rows) { return rows_in_pieces(rows, 2 * index_t(sizeof(*rows.data()))); };
+    return x.k.template extent<axis::key>() <= 4 && lanes::fits_a_grid(x) &&
+           lanes::rows_of_channels_fit<Design, Precision>(x, in_pairs);
   }
 
   template <class Design, class Precision>
@@ -58,24 +44,6 @@ struct few_keys {
   }
 
  private:
-  /// Tokens of a tile are less than 2^31 numbers apart.
-  template <class View> static bool steps_fit(const View& of) {
-    const index_t apart = of.template stride<axis::time>() * 64;
-    return apart < (index_t(1) << 31) && apart > -(index_t(1) << 31);
-  }
-  /// Rows of pairs of neighbours, aligned.
-  template <class View> static bool rows_fit(const View& rows) {
-    if (!steps_fit(rows) ||
-        reinterpret_cast<std::uintptr_t>(rows.data()) % (2 * sizeof(typename View::element_type)) != 0)
-      return false;
-    if (rows.extent(View::rank - 1) % 2 != 0 || rows.stride(View::rank - 1) != 1) return false;
-    for (int r = 0; r + 1 < View::rank; ++r)
-      if (rows.extent(r) > 1 && rows.stride(r) % 2 != 0) return false;
-    return true;
-  }
-  template <class Sequence> static index_t sequences_of(const Sequence& x) {
-    return x.offsets ? x.offsets.size() - 1 : x.v.template extent<axis::batch>();
-  }
   template <int Keys, class Design, class Precision>
   static status run_keys(const Design& design, const sequence_of<Design, Precision>& x, const stream& on) {
     using walk = gpu::runs::block_walk<Design, Precision, Keys>;

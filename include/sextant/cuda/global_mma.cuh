@@ -2,8 +2,7 @@
 /// @file  The global form by the tensor cores: heads of up to 32 keys, in one launch.
 #pragma once
 
-#include <cmath>    // pow
-#include <cstdint>  // uintptr_t
+#include <cmath>  // pow
 
 #include <sextant/cuda/global_mma/kernel.cuh>
 #include <sextant/cuda/launch.cuh>
@@ -166,13 +165,6 @@ struct global_mma {
                                  pooling::global_mma_kernel<typename Traits::design_type, typename Traits::token>) ==
                cudaSuccess &&
            attributes.binaryVersion >= 90 && attributes.ptxVersion >= 90;
-  }
-  /// Whether all rows consist of pieces of 16 bytes at multiples of 16 bytes.
-  static bool in_pieces(const tensor<float>& x, index_t stride) {
-    const auto whole = [](index_t n) { return n % 16 == 0; };
-    constexpr index_t far = index_t(1) << 31;
-    return stride == x.element && whole(index_t(reinterpret_cast<std::uintptr_t>(x.data))) && whole(x.batch) &&
-           whole(x.time) && whole(x.head) && x.time < far && x.time > -far;
   }
 };
 

@@ -133,12 +133,6 @@ struct second_order {
   template <class Design> static second::division division_of(const Design& design, const device_call<float>& c) {
     return second::divide(design, c, device_attribute(cudaDevAttrMultiProcessorCount));
   }
-  /// Whether rows are whole pieces of 16 bytes at multiples of them.
-  static bool in_pieces(const tensor<float>& x, index_t along) {
-    const auto whole = [](index_t bytes) { return bytes % 16 == 0; };
-    return along == x.element && whole(index_t(reinterpret_cast<std::uintptr_t>(x.data))) && whole(x.batch) &&
-           whole(x.time) && whole(x.head) && x.time < (index_t(1) << 31) && x.time > -(index_t(1) << 31);
-  }
 };
 
 }  // namespace sextant::gpu

@@ -2,9 +2,8 @@
 /// @file  The family of kernels for forget gates that vary over channels: Mamba's selective scan, and what is near it.
 #pragma once
 
-#include <cstdint>  // uintptr_t
-
 #include <sextant/cuda/launch.cuh>
+#include <sextant/cuda/selective/calls.cuh>
 #include <sextant/cuda/selective/kernel.cuh>
 
 namespace sextant::gpu {
@@ -31,33 +30,23 @@ struct selective {
 
   template <class Design, class Precision>
   static constexpr bool runs =
-      has_a_reason<Design, Precision>&& lanes::decay_kind_of<typename Design::forget_type>() !=
-          lanes::decay_kind::other&& std::is_same_v<typename Precision::accumulator, float> &&
-      !std::is_same_v<typename Precision::token, double> &&
-      !std::is_same_v<typename Design::order_type, order::global> &&
-      !sextant::detail::is_local<Design> && sextant::detail::pointwise_map<typename Design::map_type> &&
+      has_a_reason<Design, Precision> &&
+      lanes::decay_kind_of<typename Design::forget_type>() != lanes::decay_kind::other &&
+      lanes::meets_tokens_in_turn<Design, Precision> &&
       (std::is_same_v<typename Design::norm_type, norm::none> ||
        std::is_same_v<typename Design::norm_type, norm::sum_undecayed>);
 
   template <class Design, class Precision> static bool takes(const Design&, const sequence_of<Design, Precision>& x) {
     using traits = lanes::design_traits<Design, Precision>;
-    if (x.k.template extent<axis::key>() > (traits::forget_of_key ? 16 : 64) ||
-        x.v.template extent<axis::time>() > (index_t(1) << 30))
-      return false;
-    if (x.v.template extent<axis::head>() > 65535 || sequences_of(x) > 65535) return false;  // the most that a grid has
-    if (device_attribute(cudaDevAttrComputeCapabilityMajor) < 8) return false;
+    if (x.k.template extent<axis::key>() > (traits::forget_of_key ? 16 : 64) || !lanes::fits_a_grid(x)) return false;
     if constexpr (lanes::same_for_all<typename Design::forget_type>) {
       // few keys, and channels that fill the GPU: elsewhere products are faster
       if (x.k.template extent<axis::key>() > 16 ||
           blocks_of(x, 8) < 4 * device_attribute(cudaDevAttrMultiProcessorCount))
         return false;
     }
-    bool fits = rows_fit(x.q) && rows_fit(x.k) && rows_fit(x.v) && rows_fit(x.y);
-    if constexpr (traits::step_of_channel) fits = fits && rows_fit(x.dt);
-    if constexpr (traits::forget_of_channel || traits::forget_of_key) fits = fits && rows_fit(x.forget);
-    if constexpr (traits::input_of_channel) fits = fits && rows_fit(x.input);
-    if constexpr (traits::has_gate) fits = fits && rows_fit(x.gate);
-    return fits;
+    const auto fits = [](const auto& rows) { return rows_fit(rows); };
+    return fits(x.q) && fits(x.k) && lanes::rows_of_channels_fit<Design, Precision>(x, fits);
   }
 
   /// What the first pass over a sequence cut into segments leaves: B H (n - 1) (K + 1) V floats for n segments. 0 where
@@ -98,21 +87,12 @@ struct selective {
  private:
   /// Rows of whole pieces of 16 bytes, at multiples of 16 bytes; 8 tokens are less than 2 GiB apart.
   template <class View> static bool rows_fit(const View& rows) {
-    constexpr index_t bytes = sizeof(typename View::element_type);
-    if (reinterpret_cast<std::uintptr_t>(rows.data()) % 16 != 0) return false;
-    if (rows.extent(View::rank - 1) * bytes % 16 != 0 || rows.stride(View::rank - 1) != 1) return false;
-    const index_t apart = rows.template stride<axis::time>() * bytes * 8;
-    if (apart >= (index_t(1) << 31) || apart <= -(index_t(1) << 31)) return false;
-    for (int r = 0; r + 1 < View::rank; ++r)
-      if (rows.extent(r) > 1 && rows.stride(r) * bytes % 16 != 0) return false;
-    return true;
+    const index_t apart = rows.template stride<axis::time>() * index_t(sizeof(*rows.data())) * 8;
+    return rows_in_pieces(rows, 16) && apart < (index_t(1) << 31) && apart > -(index_t(1) << 31);
   }
 
   template <class Sequence> static index_t blocks_of_head(const Sequence& x, int channels) {
     return (x.v.template extent<axis::value>() + channels - 1) / channels;
-  }
-  template <class Sequence> static index_t sequences_of(const Sequence& x) {
-    return x.offsets ? x.offsets.size() - 1 : x.v.template extent<axis::batch>();
   }
   template <class Sequence> static index_t blocks_of(const Sequence& x, int channels) {
     return sequences_of(x) * x.v.template extent<axis::head>() * blocks_of_head(x, channels);

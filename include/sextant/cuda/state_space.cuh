@@ -4,6 +4,7 @@
 
 #include <sextant/cuda/launch.cuh>
 #include <sextant/cuda/state_space/step.cuh>
+#include <sextant/cuda/views.cuh>
 
 namespace sextant::gpu {
 
@@ -92,9 +93,6 @@ struct state_space {
   template <class Sequence> static index_t pairs_of(const Sequence& x) { return x.c.template extent<axis::key>() / 2; }
   template <class Sequence> static index_t channels_of(const Sequence& x) {
     return x.v.template extent<axis::head>() * x.v.template extent<axis::value>();
-  }
-  template <class Sequence> static index_t sequences_of(const Sequence& x) {
-    return x.offsets ? x.offsets.size() - 1 : x.v.template extent<axis::batch>();
   }
   template <class Sequence> static index_t table_numbers(const Sequence& x) {
     return pairs_of(x) * channels_of(x) * diagonal::fields;

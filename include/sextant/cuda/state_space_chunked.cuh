@@ -27,7 +27,7 @@ struct state_space_chunked {
   template <class Design, class Precision> static bool takes(const Design&, const sequence_of<Design, Precision>& x) {
     return state_space::pairs_of(x) <= 32 && x.v.template extent<axis::time>() >= 64 &&
            x.v.template extent<axis::time>() < (index_t(1) << 30) && rows_fit(x.v) && rows_fit(x.y) &&
-           state_space::sequences_of(x) < 65536 && state_space::channels_of(x) < (index_t(1) << 30) &&
+           sequences_of(x) < 65536 && state_space::channels_of(x) < (index_t(1) << 30) &&
            device_attribute(cudaDevAttrComputeCapabilityMajor) >= 8;
   }
   /// Of the discretised pairs, and the states between the parts of sequences that are cut.
@@ -49,7 +49,7 @@ struct state_space_chunked {
   /// With cuts of the caller's choice, none for packed sequences, for which the workspace must be enough.
   template <class Design, class Precision>
   static status run_cut(const Design& design, const sequence_of<Design, Precision>& x, const stream& on, cuts cut) {
-    const index_t channels = state_space::channels_of(x), sequences = state_space::sequences_of(x);
+    const index_t channels = state_space::channels_of(x), sequences = sequences_of(x);
     if (channels == 0 || sequences == 0) return {};
     diagonal::call_of<float> c;
     c.pairs = int(state_space::pairs_of(x));
@@ -88,7 +88,7 @@ struct state_space_chunked {
     return rows.template stride<axis::batch>() % 8 == 0 && rows.template stride<axis::time>() % 8 == 0;
   }
   template <class Design, class Precision> static cuts cuts_of(const sequence_of<Design, Precision>& x) {
-    const index_t sequences = state_space::sequences_of(x), tokens = x.v.template extent<axis::time>();
+    const index_t sequences = sequences_of(x), tokens = x.v.template extent<axis::time>();
     if (x.offsets || sequences == 0) return {};
     // Enough streams that every multiprocessor has a block, if segments of 256 tokens are.
     const index_t blocks = (state_space::channels_of(x) + diagonal::columns - 1) / diagonal::columns;
@@ -112,7 +112,7 @@ struct state_space_chunked {
     return launch(diagonal::state_space_at_once_kernel<Design, Precision, Tiles>, dim3(blocks),
                   dim3(diagonal::chunk_threads),
                   sizeof(diagonal::chunk_memory<typename Precision::token, Tiles, true, true>), on.handle, design, x, c,
-                  int(state_space::sequences_of(x) * c.segments));
+                  int(sequences_of(x) * c.segments));
   }
   template <int Tiles, class Design, class Precision>
   static status run_tiles(const Design& design, const sequence_of<Design, Precision>& x, const stream& on,
@@ -120,7 +120,7 @@ struct state_space_chunked {
     const unsigned blocks = unsigned((state_space::channels_of(x) + diagonal::columns - 1) / diagonal::columns);
     using stored = typename Precision::token;
     const auto start = [&](auto kernel, std::size_t bytes, index_t of_sequence) {
-      const index_t streams = state_space::sequences_of(x) * of_sequence;
+      const index_t streams = sequences_of(x) * of_sequence;
       return launch(kernel, dim3(blocks, unsigned((streams + diagonal::rows - 1) / diagonal::rows)),
                     dim3(diagonal::chunk_threads), bytes, on.handle, design, x, c, int(streams));
     };
