@@ -67,3 +67,14 @@ TEST_CASE("turned linear attention, twenty runs give the same bits") {
     CHECK(gives_the_same_bits(p, chunked));
   }
 }
+
+TEST_CASE("turned and normalised: what is left to a family that has keys in two parts") {
+  using family = gpu::chunked_wgmma;
+  using decaying = decltype(turned_everything.with(norm::sum{}));
+  using of_pictures = decltype(linear_attention.with(position::rotary_2d{}));
+  static_assert(family::runs<decltype(linear_attention.with(along)), bf16>);
+  static_assert(!family::runs<decaying, bf16> && !family::runs<of_pictures, bf16>);
+  if (!has_hopper()) return;
+  CHECK(!takes(turned_attention, {.B = 2, .T = 1023, .K = 64, .V = 64}));
+  CHECK(takes(turned_attention, {.B = 2, .T = 1024, .K = 64, .V = 64}));
+}

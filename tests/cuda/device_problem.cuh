@@ -79,13 +79,16 @@ status run_on_gpu(problem<Design, Precision>& p, const How& how) {
 /// Whether 20 runs of a problem give the same bits, whatever was in the outputs before.
 template <class Design, class Precision, class How>
 bool gives_the_same_bits(problem<Design, Precision>& p, const How& how) {
-  const auto same = [](const auto& a, const auto& b) { return std::memcmp(a.data(), b.data(), a.size() * sizeof(a[0])) == 0; };
+  const auto same = [](const auto& a, const auto& b) {
+    return a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(a[0])) == 0;
+  };
   bool all = bool(run_on_gpu(p, how));
   const auto y = p.y();
-  const auto S = p.S();
+  const auto S = p.S(), z = p.z(), m = p.m();
   for (int i = 1; i < 20; ++i) {
     p.poison();
-    all = bool(run_on_gpu(p, how)) && same(y, p.y()) && same(S, p.S()) && all;
+    all = bool(run_on_gpu(p, how)) && same(y, p.y()) && same(S, p.S()) && same(z, p.z()) &&
+          same(m, p.m()) && all;
   }
   return all;
 }
@@ -112,6 +115,13 @@ bool stays_in_its_channel(const Design& design, const shape& s, const How& how, 
       all = std::isnan(float(p.x.y(0, t, 0, v))) == (v == channel && (t >= at || !ordered)) && all;
   return all;
 }
+/// Where stays_in_its_channel() may put its NaN: the step of a channel, its forget gate.
+inline constexpr auto in_step = [](auto& p, index_t t, index_t v) -> auto& {
+  return const_cast<std::remove_cvref_t<decltype(p.y()[0])>&>(p.x.dt(0, t, 0, v));
+};
+inline constexpr auto in_forget = [](auto& p, index_t t, index_t v) -> auto& {
+  return const_cast<std::remove_cvref_t<decltype(p.y()[0])>&>(p.x.forget(0, t, 0, v));
+};
 /// Whether a run writes nothing before and behind y and the final states, and no answer is a NaN of what lies before and behind
 /// q, k and v.
 template <class Design, class Precision, class How> bool stays_within(problem<Design, Precision>& p, const How& how) {

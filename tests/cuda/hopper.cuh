@@ -66,6 +66,12 @@ void holds(const Design& design, const shape& s, const wishes& w = {}, const How
        w.gate_size, ", rates of ", w.rate_size);
   CHECK(error_after<Precision>(design, s, w, unchanged, how) <= tolerance<Precision>);
 }
+/// Whether the family takes calls of a size, in bfloat16.
+template <class Design> bool takes(const Design& design, const shape& s) {
+  auto p = make_problem<bf16, bfloat16>(design, s);
+  device_problem device(p);
+  return gpu::chunked_wgmma::takes(p.design, device.x);
+}
 /// Turned queries and keys are rounded once more than y: 2^-8 + 2^-9 in bfloat16.
 template <class Precision> inline constexpr double turned_bound = std::is_same_v<Precision, bf16> ? 6e-3 : tolerance<Precision>;
 
