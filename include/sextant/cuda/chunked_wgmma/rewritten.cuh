@@ -106,13 +106,7 @@ __global__ void __launch_bounds__(256)
     }
 #pragma unroll
     for (int which = 0; which < 2; ++which) {
-      if constexpr (along || across) {
-#pragma unroll
-        for (int i = 0; i < 4; ++i) {
-          const float2 pair = turned(make_float2(numbers[which][2 * i], numbers[which][2 * i + 1]), by[i]);
-          numbers[which][2 * i] = pair.x, numbers[which][2 * i + 1] = pair.y;
-        }
-      }
+      if constexpr (along || across) turn_pairs(numbers[which], by);
       token* const to =
           (which == 0 ? queries : keys) + ((std::int64_t(batch) * tokens + t) * heads + head) * K + 8 * piece;
       *reinterpret_cast<uint4*>(to) = narrowed<token>(numbers[which]).words;

@@ -36,13 +36,7 @@ struct piece_rotations {
       step[i] = turns.step[i][piece];
     }
   }
-  __device__ __forceinline__ void turn(float (&x)[8]) const {
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const float2 pair = turned(float2{x[2 * i], x[2 * i + 1]}, by[i]);
-      x[2 * i] = pair.x, x[2 * i + 1] = pair.y;
-    }
-  }
+  __device__ __forceinline__ void turn(float (&x)[8]) const { turn_pairs(x, by); }
   /// On to the next row.
   __device__ __forceinline__ void go_on() {
 #pragma unroll

@@ -31,5 +31,13 @@ __device__ __forceinline__ float4 turned(float4 x, float2 low, float2 high) {
   const float2 a = turned(float2{x.x, x.y}, low), b = turned(float2{x.z, x.w}, high);
   return {a.x, a.y, b.x, b.y};
 }
+/// The four pairs of a piece of a row, in their place.
+__device__ __forceinline__ void turn_pairs(float (&x)[8], const float2 (&by)[4]) {
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    const float2 pair = turned(float2{x[2 * i], x[2 * i + 1]}, by[i]);
+    x[2 * i] = pair.x, x[2 * i + 1] = pair.y;
+  }
+}
 
 }  // namespace sextant::gpu
