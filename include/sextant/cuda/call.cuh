@@ -83,7 +83,7 @@ template <class Real> bool in_pieces(const tensor<Real>& x, index_t along) {
   const auto whole = [](index_t bytes) { return bytes % 16 == 0; };
   constexpr index_t far = index_t(1) << 31;
   return along == x.element && whole(index_t(reinterpret_cast<std::uintptr_t>(x.data))) && whole(x.batch) &&
-         whole(x.time) && whole(x.head) && x.time < far && x.time > -far;
+         whole(x.time) && whole(x.head) && -far < x.time && x.time < far;
 }
 
 /// How this backend's tensors are read, for bind_call(). Offsets lie in memory of the device: the host does not see them.
