@@ -13,7 +13,8 @@ namespace sextant::reference {
 
 /// y and the final state of a call by the recurrence itself:
 ///   S_t = F_t (.) S_{t-1} + k_t^T (I_t (.) v_t),  z_t = F_t (.) z_{t-1} + k_t,  y_t = (scale q_t S_t) / den_t + shortcut
-/// Every scalar type; cost O(B T H K' V) and one exp or more for each; deterministic. The shapes are the caller's care.
+/// Every scalar type; cost O(B T H K' V) and an exp or more for each F and I that differ; deterministic. The shapes are the
+/// caller's care.
 template <class Design, class Precision>
 void recurrent(const Design& design, const sequence_of<Design, Precision>& x) {
   using real = typename Precision::accumulator;
@@ -27,7 +28,7 @@ void recurrent(const Design& design, const sequence_of<Design, Precision>& x) {
     for (index_t h = 0; h < token.heads(); ++h) {
       const index_t T = token.length(n);
       std::vector<std::vector<real>> S(std::size_t(K), std::vector<real>(std::size_t(V), real(0)));
-      std::vector<real> z(std::size_t(K), real(0));
+      std::vector<real> z(std::size_t(K), real(0)), Iv(std::size_t(V), real(0)), qS(std::size_t(V), real(0));
       real m = real(0);
       for (index_t k = 0; k < K; ++k) {
         for (index_t v = 0; v < V; ++v)
@@ -48,12 +49,16 @@ void recurrent(const Design& design, const sequence_of<Design, Precision>& x) {
           forgotten = math::exp(log_f + before - m);
           entered = math::exp(log_i - m);
         }
+        for (index_t v = 0; v < V; ++v) {
+          if constexpr (!detail::stabilises<Design>) entered = token.input(n, t, h, v);
+          Iv[std::size_t(v)] = entered * token.value(n, t, h, v);
+        }
         for (index_t k = 0; k < K; ++k) {
           const std::size_t i = std::size_t(k);
           for (index_t v = 0; v < V; ++v) {
-            real &s = S[i][std::size_t(v)], F = forgotten, I = entered;
-            if constexpr (!detail::stabilises<Design>) F = token.forget(n, t, h, k, v), I = token.input(n, t, h, v);
-            s = F * s + k_turned[i] * (I * token.value(n, t, h, v));
+            if constexpr (!detail::stabilises<Design>)
+              if (v == 0 || token.forgets_by_channel) forgotten = token.forget(n, t, h, k, v);
+            S[i][std::size_t(v)] = forgotten * S[i][std::size_t(v)] + k_turned[i] * Iv[std::size_t(v)];
           }
           if constexpr (detail::stabilises<Design>) z[i] = forgotten * z[i] + entered * k_plain[i];
           else if constexpr (detail::normaliser_decays<norm_type>) z[i] = token.forget(n, t, h, k, 0) * z[i] + k_plain[i];
@@ -68,10 +73,11 @@ void recurrent(const Design& design, const sequence_of<Design, Precision>& x) {
           divisor = math::max(math::abs(scale * qz), math::exp(-m)) + real(design.norm.eps);
         else if constexpr (std::is_same_v<norm_type, norm::mean>) divisor = qz + real(double(T) * design.norm.eps);
         else if constexpr (detail::normalises<norm_type>) divisor = qz + real(design.norm.eps);
+        for (real& sum : qS) sum = real(0);
+        for (std::size_t k = 0; k < std::size_t(K); ++k)
+          for (std::size_t v = 0; v < std::size_t(V); ++v) qS[v] = qS[v] + q_turned[k] * S[k][v];
         for (index_t v = 0; v < V; ++v) {
-          real qS = real(0);
-          for (index_t k = 0; k < K; ++k) qS = qS + q_turned[std::size_t(k)] * S[std::size_t(k)][std::size_t(v)];
-          const real y = scale * qS / divisor + token.shortcut(n, t, h, v);
+          const real y = scale * qS[std::size_t(v)] / divisor + token.shortcut(n, t, h, v);
           x.y(token.batch(n), token.place(n, t), h, v) = typename Precision::token(token.output(y, n, t, h, v));
         }
       };

@@ -23,6 +23,10 @@ template <class Design, class Precision> struct tokens {
   const sequence_of<Design, Precision>& x;
 
   static constexpr bool reversed = std::is_same_v<typename Design::order_type, order::reversed>;
+  /// Whether F differs from channel to channel of a key.
+  static constexpr bool forgets_by_channel =
+      granularity<forget_type> == per::channel || granularity<forget_type> == per::key_channel ||
+      (reads_step<forget_type> && detail::step_granularity<Design> == per::channel);
 
   index_t sequences() const { return x.offsets ? x.offsets.size() - 1 : x.v.template extent<axis::batch>(); }
   index_t first(index_t n) const { return x.offsets ? x.offsets(n) : 0; }
