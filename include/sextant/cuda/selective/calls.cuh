@@ -17,10 +17,13 @@ inline constexpr bool meets_tokens_in_turn =
     !std::is_same_v<typename Design::order_type, order::global> && !sextant::detail::is_local<Design> &&
     sextant::detail::pointwise_map<typename Design::map_type>;
 
-/// Whether a grid has room for the heads and sequences, and int for the tokens; and whether the GPU copies asynchronously.
+/// Whether a grid has room for the heads and sequences, and int for the tokens and for what block_place multiplies; and whether
+/// the GPU copies asynchronously.
 template <class Sequence> bool fits_a_grid(const Sequence& x) {
-  return x.v.template extent<axis::time>() <= (index_t(1) << 30) && x.v.template extent<axis::head>() <= 65535 &&
-         sequences_of(x) <= 65535 && device_attribute(cudaDevAttrComputeCapabilityMajor) >= 8;
+  const index_t heads = x.v.template extent<axis::head>();
+  return x.v.template extent<axis::time>() <= (index_t(1) << 30) && heads <= 65535 &&
+         heads * x.k.template extent<axis::head>() < (index_t(1) << 31) && sequences_of(x) <= 65535 &&
+         device_attribute(cudaDevAttrComputeCapabilityMajor) >= 8;
 }
 
 /// Whether all rows of channels, and a forget gate's of keys, are as `fits` says.
