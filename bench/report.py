@@ -14,6 +14,7 @@ import pathlib
 import re
 import sys
 
+import aims
 import gpu_report
 import plots
 
@@ -89,12 +90,16 @@ FIGURES = {
     "ablation": lambda: printed("cpu/ablation.txt"), "ablation_h200": lambda: printed("h200/ablation.txt"),
     "networks_h200": lambda: printed("h200/networks.txt"),
     "gpu": lambda: gpu_report.summary(results), "gpu_selective": lambda: gpu_report.table(results, ("selective",), False),
+    "gpu_keyed": lambda: gpu_report.table(results, ("keyed",), False),
+    "gpu_state_space": lambda: gpu_report.table(results, ("state_space",), False),
     "gpu_few_keys": lambda: gpu_report.table(results, ("few_keys",), False), "gpu_prefill": lambda: gpu_report.prefill(results),
     "gpu_decode": lambda: gpu_report.decode(results), "gpu_ablation": lambda: gpu_report.ablation(results),
     "gpu_growth": lambda: gpu_report.growth(results), "gpu_second_order": lambda: gpu_report.second_order(results),
     "gpu_networks": lambda: gpu_report.networks(results), "gpu_language": lambda: gpu_report.language(results),
     "gpu_blocks": lambda: gpu_report.blocks(results),
     "gpu_small": lambda: gpu_report.small(results), "gpu_compile_time": lambda: gpu_report.compile_time(results),
+    "aims_times": lambda: aims.times(results), "aims_ratios": lambda: aims.ratios(results),
+    "aims_networks": lambda: aims.networks(results), "aims_others": lambda: aims.others(results),
 }
 
 

@@ -32,7 +32,7 @@ concept computes = requires(const On on, const Design design, const Form form, c
 /// Shapes: q, k [B, T, Hk, K], v, y [B, T, H, V], S [B, H, K', V]; any of them may be 0 or 1. y and the final state
 /// overlap nothing else, but the final state may be the initial one (in place).
 /// Answers an error, having written nothing, where a tensor is missing or misshapen or the workspace too small.
-/// Allocates nothing; the same call gives the same bits every time. Cost: `describe(design)` and docs/performance.md.
+/// Allocates nothing; the same call gives the same bits every time. Cost: `describe(design)` and docs/04_performance.md.
 template <class Design, class Form, class On, class Precision>
 status forward(const Design& design, const Form& form, const On& on, const sequence_of<Design, Precision>& x) {
   detail::check_form<Form, Design>();
