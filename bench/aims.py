@@ -47,7 +47,7 @@ RATIOS = [
     ("mamba2", SSD_128, "bf16", "CUTLASS", 2.5, WGMMA), ("mamba2", SSD_64, "bf16", "ThunderKittens", 1.8, WGMMA),
     ("retnet", HEADS_128, "bf16", "ThunderKittens", 1.8, WGMMA), ("mamba2", SSD_LONG_64, "bf16", "ThunderKittens", 5.0, WGMMA),
     ("plain", HEADS_64, "bf16", "fla", 1.5, WGMMA), ("plain", HEADS_128, "bf16", "fla", 3.5, WGMMA),
-    ("mlstm", "B8_T8192_Hk16_H16_K128_V256", "bf16", "mlstm", 3.0, "chunked_mma"),
+    ("mlstm, sigmoid input gate, no norm", "B8_T8192_Hk16_H16_K128_V256", "bf16", "mlstm siging", 3.0, WGMMA),
     ("gla", HEADS_128, "bf16", "fla", 5.0, KEYED), ("gla", GLA_64, "bf16", "fla", 5.0, KEYED),
     ("mila, no shortcut", STAGES[0], "bf16", "MLLA, torch.compile", 7.0, GLOBAL),
     *(("mamba2/step", batch + STEP, precision, "flashinfer", 1.0, "decode")
@@ -146,7 +146,9 @@ def ablations(results):
     lines = []
     for name, page in ABLATIONS.items():
         record = gpu_report.load(results, f"ablation_{name}")
-        flipped = list(gpu_report.ablation_rows(record))[1:] if record else []
+        if not record:
+            continue
+        flipped = list(gpu_report.ablation_rows(record))[1:]
         over = [f"{parts(row['name'])[0].rpartition('other ')[2]} {ratio:.2f}" for row, ratio, may in flipped if ratio > may]
         within = f"{len(flipped) - len(over)} of {len(flipped)} within" + (f"; {', '.join(over)}" if over else "")
         lines.append(line(f"`{name}`, one switch flipped: {gpu_report.ALLOWED} times the preset, more where the floor is higher",

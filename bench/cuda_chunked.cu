@@ -29,6 +29,8 @@ static const bool registered = [] {
     add_forward<bf16>("plain, gate per head", "bf16", gated, s);
     add_forward<bf16>("mlstm", "bf16", mlstm, s);
   }
+  add_forward<bf16>("mlstm, sigmoid input gate, no norm", "bf16", mlstm.with(input::sigmoid{}, norm::none{}),
+                    {.B = 8, .T = 8192, .Hk = 16, .H = 16, .K = 128, .V = 256});
   add_forward<bf16>("plain, gate per head", "bf16", gated, {.B = 8, .T = 4096, .Hk = 32, .H = 32, .K = 128, .V = 64});
   add_forward<fp16>("plain", "fp16", plain, {.B = 8, .T = 4096, .Hk = 16, .H = 16, .K = 128, .V = 128});
   add_forward<bf16>("plain", "bf16", plain, {.B = 1, .T = 131072, .Hk = 16, .H = 16, .K = 128, .V = 128});

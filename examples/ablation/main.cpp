@@ -6,19 +6,13 @@
 #include <iostream>  // cout
 
 #include "options.hpp"
+#include "parsed.hpp"
 
 namespace {
 
 int refuse(const std::string& why) {
   std::fputs(("ablation: " + why + "\n").c_str(), stderr);
   return 2;
-}
-
-std::string one_line(std::string text) {
-  while (!text.empty() && text.back() == '\n') text.pop_back();
-  for (char& c : text)
-    if (c == '\n') c = ' ';
-  return text;
 }
 
 }  // namespace
@@ -57,14 +51,7 @@ int main(int argc, char** argv) {
       ->check(CLI::IsMember({"table", "json", "csv"}))
       ->capture_default_str();
   app.add_flag("--list", asked.list, "print the names of the rows and stop");
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::CallForHelp&) {
-    std::cout << app.help();
-    return 0;
-  } catch (const CLI::Error& e) {
-    return refuse(one_line(e.what()) + " (--help shows the options)");
-  }
+  if (const auto ended = ablation::ended_by_options(app, argc, argv)) return *ended;
   const ablation::answer found = asked.level == "mixer" ? ablation::mixer_level(asked) : ablation::network_level(asked);
   if (!found.error.empty()) return refuse(found.error);
   std::cout << found.text;

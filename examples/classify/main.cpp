@@ -7,6 +7,7 @@
 #include <fstream>    // ifstream
 #include <numeric>    // iota
 
+#include "../ablation/parsed.hpp"
 #include "../ablation/picture.hpp"
 #include "drawing.hpp"
 #include "networks.hpp"
@@ -36,11 +37,11 @@ std::vector<float> prepared(const ablation::picture& from) {
   return out;
 }
 
-std::vector<std::string> lines_of(const std::string& path) {
-  std::vector<std::string> lines;
+/// Returns "" or what is wrong with the file.
+std::string lines_of(const std::string& path, std::vector<std::string>& lines) {
   std::ifstream file(path);
   for (std::string line; std::getline(file, line);) lines.push_back(line);
-  return lines;
+  return lines.empty() ? path + ": holds no names, or cannot be read" : "";
 }
 
 }  // namespace
@@ -65,19 +66,14 @@ int main(int argc, char** argv) {
       ->check(CLI::IsMember({"fp32", "bf16", "fp16"}))
       ->capture_default_str();
   app.add_option("--top", top, "how many classes to print")->check(CLI::Range(1, 1000))->capture_default_str();
-  app.add_option("--names", names_path, "the classes' names, one a line (default: ImageNet's)");
+  CLI::Option* const has_names = app.add_option(
+      "--names", names_path, "the classes' names, one a line (default: ImageNet's; without weights no names)");
   app.add_option("--norms", norms,
                  "PNG to write: the norms of the last feature map's tokens (mila_*, linear_swin_t, forget_gate)");
   app.add_option("--gates", gates, "PNG to write: the mean forget gate of every block (forget_gate)");
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::CallForHelp&) {
-    return std::fputs(app.help().c_str(), stdout) < 0 ? 2 : 0;
-  } catch (const CLI::Error& e) {
-    std::string text = e.what();
-    std::replace(text.begin(), text.end(), '\n', ' ');
-    return refuse(text + " (--help shows the options)");
-  }
+  if (const auto ended = ablation::ended_by_options(app, argc, argv)) return *ended;
+  std::vector<std::string> names;
+  if (std::string wrong = lines_of(names_path, names); !wrong.empty() && has_names->count() > 0) return refuse(wrong);
   const ablation::picture_result picture = ablation::load_picture(picture_path);
   if (!picture) return refuse(picture.error);
   const classify::answer found = classify::run(what, prepared(picture.value));
@@ -99,7 +95,7 @@ int main(int argc, char** argv) {
   std::partial_sort(order.begin(), order.begin() + std::ptrdiff_t(top), order.end(),
                     [&](std::size_t a, std::size_t b) { return scores[a] > scores[b]; });
   // Names mean nothing to weights that know nothing.
-  const std::vector<std::string> names = what.weights.empty() ? std::vector<std::string>{} : lines_of(names_path);
+  if (what.weights.empty()) names.clear();
   for (std::size_t i = 0; i < top; ++i)
     std::printf("%4zu  %6.2f %%  %9.5f  %s\n", order[i], 100 * std::exp(double(scores[order[i]]) - most) / sum,
                 double(scores[order[i]]), order[i] < names.size() ? names[order[i]].c_str() : "");

@@ -3,7 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>  // all_of, max_element, partial_sort
 #include <chrono>     // steady_clock
-#include <cmath>      // exp, isfinite
+#include <cmath>      // exp, isfinite, isnan
 #include <cstdio>     // fputs, fwrite
 #include <exception>  // exception
 #include <memory>     // unique_ptr
@@ -15,6 +15,7 @@
 #include <sextant/blocks/initialise.hpp>  // random_numbers
 #include <sextant/interop/mapped_file.hpp>
 
+#include "../ablation/parsed.hpp"
 #include "model.hpp"
 #include "tokenizer.hpp"
 
@@ -54,28 +55,36 @@ int main(int argc, char** argv) {
   int tokens = 50;
   double temperature = 0;
   std::size_t top = 0;
-  CLI::App app{"What a Mamba language model says next."};
-  app.add_option("prompt", prompt, "text; without a tokenizer its bytes are the tokens")->required();
+  constexpr int most = 1'000'000'000;  // of what is counted
+  CLI::App app{"What a Mamba language model says next.", "generate"};
+  app.add_option("PROMPT", prompt, "text; without a tokenizer its bytes are the tokens")->required();
   app.add_option("--weights", what.weights,
                  "safetensors file under the names of state-spaces/mamba or of Hugging Face");
   app.add_option("--model", what.name,
-                 "without weights: mamba_130m, mamba_370m, mamba2_130m, moe_mamba, begun with the seed");
-  app.add_option("--tokenizer", tokenizer_path, "tokenizer.json of the model (byte-level BPE)");
-  app.add_option("--tokens", tokens, "how many to generate")->check(CLI::NonNegativeNumber);
-  app.add_option("--temperature", temperature, "0: the most likely token, always")->check(CLI::NonNegativeNumber);
-  app.add_option("--top", top, "draw from so many of the most likely tokens; 0: from all");
-  app.add_option("--backend", what.backend, "cpu or cuda (a GPU)")->check(CLI::IsMember({"cpu", "cuda"}));
+                 "without weights: mamba_130m, mamba_370m, mamba2_130m or moe_mamba, begun with the seed")
+      ->capture_default_str();
+  app.add_option("--tokenizer", tokenizer_path,
+                 "tokenizer.json of the model (byte-level BPE; default: bytes go in, numbers come out)");
+  app.add_option("--tokens", tokens, "how many to generate")->check(CLI::Range(0, most))->capture_default_str();
+  app.add_option("--temperature", temperature, "0: the most likely token, always")
+      ->check(CLI::Range(0.0, 1e3))
+      ->capture_default_str();
+  app.add_option("--top", top, "draw from so many of the most likely tokens; 0: from all")
+      ->check(CLI::Range(0, most))
+      ->capture_default_str();
+  app.add_option("--backend", what.backend, "cpu or cuda (a GPU)")
+      ->check(CLI::IsMember({"cpu", "cuda"}))
+      ->capture_default_str();
   app.add_option("--precision", what.precision, "fp32 or bf16, on a GPU fp16 too")
-      ->check(CLI::IsMember({"fp32", "bf16", "fp16"}));
+      ->check(CLI::IsMember({"fp32", "bf16", "fp16"}))
+      ->capture_default_str();
   app.add_option("--keys", what.keys, "of a group of a Mamba-2 file; 0: 128, if that is one group")
-      ->check(CLI::NonNegativeNumber);
-  app.add_option("--threads", what.threads, "of a CPU; 0: all")->check(CLI::NonNegativeNumber);
-  app.add_option("--seed", what.seed, "of the draws, and of weights without a file");
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
-  }
+      ->check(CLI::Range(0, most))
+      ->capture_default_str();
+  app.add_option("--threads", what.threads, "of a CPU; 0: all")->check(CLI::Range(0, 4096))->capture_default_str();
+  app.add_option("--seed", what.seed, "of the draws, and of weights without a file")->capture_default_str();
+  if (const auto ended = ablation::ended_by_options(app, argc, argv)) return *ended;
+  if (std::isnan(temperature)) return refuse("--temperature is a number");
 
   generate::tokenizer words;
   if (!tokenizer_path.empty()) {

@@ -56,6 +56,15 @@ with tempfile.TemporaryDirectory() as folder:
           call(bench / "report.py", "--results", results, "--print", "gpu_small").stdout)
     holds("| `mila_t` | bf16 | 128 | 224 | 6.400 | 20,000 | 490 |",
           call(bench / "report.py", "--results", results, "--print", "gpu_networks").stdout)
+    aims = call(bench / "report.py", "--results", results, "--print", "aims_times", "aims_ratios").stdout
+    holds("| `mamba2` | B8 T4096 H32 K128 V64, 1 q and k | bf16 | 0.105 | 0.200 | 0.250 | missed: [chunked_wgmma](", aims)
+    holds("| `mamba2` | B8 T4096 H32 K64 V64, 1 q and k | bf16 | 0.086 | - | - | not measured |", aims)
+    holds("| CUTLASS | 2.5x | - | - | - | not measured |", aims)
+    new = [{"peer": "CUTLASS 111", **ours, "median_ms": 0.51, "cold_ms": 0.6}]
+    (results / "new.json").write_text(json.dumps(new), encoding="utf-8")
+    call(bench / "record.py", "--peers", results / "new.json", "--results", results)
+    holds("| CUTLASS 111 | 2.5x | 2.55x | 2.40x | 6.80x | met |",
+          call(bench / "report.py", "--results", results, "--print", "aims_ratios").stdout)
     language = call(bench / "report.py", "--results", results, "--print", "gpu_language").stdout
     holds("| `mamba_130m` | bf16 | decode | 128 | 0.500 | 0.100 | 20 % | 256,000 | 172 | 700 |", language)
     holds("| `mamba_130m` | bf16 | 2048 tokens | 1 | 4.000 | 1.000 | 25 % | 512,000 | 172 | 300 |", language)

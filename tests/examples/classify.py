@@ -84,7 +84,7 @@ with tempfile.TemporaryDirectory() as folder:
     done = run("--model", "vim_t", "--weights", weights, files[0])
     assert done.returncode == 2 and done.stdout == "" and "finite" in done.stderr and done.stderr.count("\n") == 1, done
 for refused in (["--model", "no_such"], ["--weights", "no such file"], ["--weights", str(root / "README.md")], ["no such picture"],
-                ["--top", "0"], ["--model", "vim_t", "--gates", "x.png"]):
+                ["--top", "0"], ["--names", "no such file"], ["--model", "vim_t", "--gates", "x.png"]):
     done = run(*refused)
     assert done.returncode == 2 and done.stdout == "" and done.stderr.count("\n") == 1, done
 print("classify: right")

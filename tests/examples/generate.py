@@ -33,7 +33,7 @@ with tempfile.TemporaryDirectory() as folder:
         assert len(tokens) == 8 and all(0 <= token < 500 for token in tokens), first.stdout
         assert ("Mamba-2" in first.stderr) == (model == "mamba2") and ("experts" in first.stderr) == (model == "moe_mamba")
         assert run("Call me", "--weights", weights, "--tokens", "8").stdout == first.stdout
-        drawn = [run("Call me", "--weights", weights, "--tokens", "8", "--temperature", "2", "--seed", seed).stdout
+        drawn = [run("Call me", "--weights", weights, "--tokens", "8", "--temperature", "2.5", "--seed", seed).stdout
                  for seed in ("1", "1", "2")]
         assert drawn[0] == drawn[1] != drawn[2], drawn
         assert run("Call me", "--weights", weights, "--precision", "bf16", "--tokens", "2").returncode == 0
@@ -72,4 +72,9 @@ with tempfile.TemporaryDirectory() as folder:
     refused("there is no such file", "a", "--weights", os.path.join(folder, "none"))
     refused("--model is", "a", "--model", "gpt")
     refused("prompt is empty", "")
+    for options in (["--tokens", "-1"], ["--temperature", "-0.5"], ["--top", "x"], ["--keys", "-1"]):
+        refused("generate: " + options[0] + ": Value " + options[1] + " not in range", "a", *options)
+    refused("--temperature is a number", "a", "--temperature", "nan")
+    refused("generate: --precision: fp8 not in", "a", "--precision", "fp8")
+    refused("generate: PROMPT is required (--help shows the options)")
     refused("not a tokenizer.json", "a", "--tokenizer", weights)
