@@ -91,8 +91,9 @@ struct chunked_mma {
 
   /// How a call is divided among so many multiprocessors.
   template <class Design, class Precision>
-  static mma::block_plan plan_of(const Design&, const sequence_of<Design, Precision>&, const device_call<float>& c,
-                                 int multiprocessors = device_attribute(cudaDevAttrMultiProcessorCount)) {
+  [[gnu::noinline]] static mma::block_plan plan_of(
+      const Design&, const sequence_of<Design, Precision>&, const device_call<float>& c,
+      int multiprocessors = device_attribute(cudaDevAttrMultiProcessorCount)) {
     using token = typename Precision::token;
     mma::block_plan needs;
     needs.keyed = keyed<Design>, needs.turns = turns<Design>;

@@ -160,27 +160,34 @@ struct chunked_wgmma {
       if (made) made = wgmma::map_boxes(maps.gate, x.gate);
     return made;
   }
+  /// What kernels are told.
+  template <class Design, class Precision>
+  [[gnu::noinline]] static wgmma::chunked_call<Design, Precision> call_of(const Design& design,
+                                                                          const sequence_of<Design, Precision>& x,
+                                                                          int blocks, int segments, const stream& on) {
+    const index_t H = x.v.template extent<axis::head>();
+    const int T = int(x.v.template extent<axis::time>()), chunks = (T + 63) / 64;
+    double eps = 0;
+    if constexpr (sextant::detail::normalises<typename Design::norm_type>) eps = design.norm.eps;
+    return {design,
+            x,
+            T,
+            chunks,
+            int(H),
+            int(H / x.k.template extent<axis::head>()),
+            int(x.v.template extent<axis::value>()),
+            float(design.scale(x.k.template extent<axis::key>())),
+            float(eps),
+            blocks,
+            segments,
+            (chunks + segments - 1) / segments,
+            reinterpret_cast<float*>(on.memory.data)};
+  }
   template <class Plan, class Design, class Precision>
   static status launch_plan(const Design& design, const sequence_of<Design, Precision>& x,
                             const wgmma::chunked_maps& maps, const stream& on) {
-    const int H = int(x.v.template extent<axis::head>());
-    const int V = int(x.v.template extent<axis::value>()), T = int(x.v.template extent<axis::time>());
-    const int chunks = (T + 63) / 64, segments = segments_of(Plan{}, x), blocks = blocks_of(Plan{}, x);
-    double eps = 0;
-    if constexpr (Plan::normalised) eps = design.norm.eps;
-    wgmma::chunked_call<Design, Precision> call{design,
-                                                x,
-                                                T,
-                                                chunks,
-                                                H,
-                                                int(H / x.k.template extent<axis::head>()),
-                                                V,
-                                                float(design.scale(Plan::keys)),
-                                                float(eps),
-                                                blocks,
-                                                segments,
-                                                (chunks + segments - 1) / segments,
-                                                reinterpret_cast<float*>(on.memory.data)};
+    const int segments = segments_of(Plan{}, x), blocks = blocks_of(Plan{}, x);
+    auto call = call_of(design, x, blocks, segments, on);
     if (segments > 1) {
       using segment = wgmma::segment_plan<Design, Precision, Plan::keys>;
       call.blocks = blocks_of(segment{}, x);

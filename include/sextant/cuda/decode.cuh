@@ -53,14 +53,15 @@ struct decode {
     using state = typename Precision::state;
     constexpr bool per_number = granularity<typename Design::forget_type> == per::key_channel;
     const sizes n = sizes_of<Design>(x);
-    if (n.W <= 2 * flat_tile::keys) return run_tiles<flat_tile>(design, x, n, on);
+    const decoding::call_numbers numbers = numbers_of(design, x, n);
+    if (n.W <= 2 * flat_tile::keys) return run_tiles<flat_tile>(design, x, n, numbers, on);
     if constexpr (!per_number) {
       // Three blocks for each multiprocessor keep its memory busy; where heads are fewer, they are cut finer.
       const index_t blocks = n.B * n.H * tiles_of<tall_tile<state>, state>(n.V);
       if (blocks >= 3 * index_t(device_attribute(cudaDevAttrMultiProcessorCount)))
-        return run_tiles<tall_tile<state>>(design, x, n, on);
+        return run_tiles<tall_tile<state>>(design, x, n, numbers, on);
     }
-    return run_tiles<narrow_tile>(design, x, n, on);
+    return run_tiles<narrow_tile>(design, x, n, numbers, on);
   }
 
  private:
@@ -103,9 +104,8 @@ struct decode {
 
   template <class Tile, class Design, class Precision>
   static status run_tiles(const Design& design, const sequence_of<Design, Precision>& x, const sizes& n,
-                          const stream& on) {
+                          const decoding::call_numbers& numbers, const stream& on) {
     using state = typename Precision::state;
-    const decoding::call_numbers numbers = numbers_of(design, x, n);
     const auto kernel = &decoding::step_heads<Design, Precision, Tile>;
     const unsigned tiles = unsigned(tiles_of<Tile, state>(n.V));
     unsigned together = 1;

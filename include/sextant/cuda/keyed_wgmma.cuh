@@ -78,37 +78,51 @@ struct keyed_wgmma {
     if (x.k.template extent<axis::key>() <= 64) return visit(wgmma::keyed_plan<Design, Precision, 64>{});
     return visit(wgmma::keyed_plan<Design, Precision, 128>{});
   }
+  /// What kernels are told that work on chunks of so many rows.
+  template <class Design, class Precision>
+  [[gnu::noinline]] static wgmma::keyed_call<Design, Precision> call_of(const Design& design,
+                                                                        const sequence_of<Design, Precision>& x,
+                                                                        int rows, int blocks, int segments,
+                                                                        const stream& on) {
+    const index_t H = x.v.template extent<axis::head>(), K = x.k.template extent<axis::key>();
+    const int T = int(x.v.template extent<axis::time>()), chunks = (T + rows - 1) / rows;
+    double eps = 0;
+    if constexpr (sextant::detail::normalises<typename Design::norm_type>) eps = design.norm.eps;
+    return {design,
+            x,
+            T,
+            chunks,
+            int(H),
+            int(H / x.k.template extent<axis::head>()),
+            int(K),
+            int(x.v.template extent<axis::value>()),
+            float(design.scale(K)),
+            true,
+            blocks,
+            segments,
+            (chunks + segments - 1) / segments,
+            segments <= wgmma::most_added_up,
+            reinterpret_cast<float*>(on.memory.data),
+            float(eps)};
+  }
+  template <class Design, class Precision>
+  [[gnu::noinline]] static status map_tensors(wgmma::keyed_maps& maps, const sequence_of<Design, Precision>& x,
+                                              unsigned rows, unsigned step_rows) {
+    status made = wgmma::map_boxes(maps.q, x.q, step_rows);
+    if (made) made = wgmma::map_boxes(maps.k, x.k, step_rows);
+    if (made) made = wgmma::map_boxes(maps.decays, x.forget, step_rows);
+    if (made) made = wgmma::map_boxes(maps.v, x.v, rows);
+    if (made) made = wgmma::map_boxes(maps.y, x.y, rows);
+    if constexpr (sextant::detail::has_output_gate<Design>)
+      if (made) made = wgmma::map_boxes(maps.gate, x.gate, rows);
+    return made;
+  }
   template <class Plan, class Design, class Precision>
   static status launch_plan(const Design& design, const sequence_of<Design, Precision>& x, const stream& on) {
-    const int H = int(x.v.template extent<axis::head>()), K = int(x.k.template extent<axis::key>());
-    const int V = int(x.v.template extent<axis::value>()), T = int(x.v.template extent<axis::time>());
-    const int chunks = (T + Plan::rows - 1) / Plan::rows, segments = segments_of(Plan{}, x), blocks = blocks_of(x);
-    double eps = 0;
-    if constexpr (Plan::normalised) eps = design.norm.eps;
-    wgmma::keyed_call<Design, Precision> call{design,
-                                              x,
-                                              T,
-                                              chunks,
-                                              H,
-                                              int(H / x.k.template extent<axis::head>()),
-                                              K,
-                                              V,
-                                              float(design.scale(K)),
-                                              true,
-                                              blocks,
-                                              segments,
-                                              (chunks + segments - 1) / segments,
-                                              segments <= wgmma::most_added_up,
-                                              reinterpret_cast<float*>(on.memory.data),
-                                              float(eps)};
+    const int segments = segments_of(Plan{}, x), blocks = blocks_of(x);
+    auto call = call_of(design, x, Plan::rows, blocks, segments, on);
     wgmma::keyed_maps maps{};
-    status made = wgmma::map_boxes(maps.q, x.q, Plan::step_rows);
-    if (made) made = wgmma::map_boxes(maps.k, x.k, Plan::step_rows);
-    if (made) made = wgmma::map_boxes(maps.decays, x.forget, Plan::step_rows);
-    if (made) made = wgmma::map_boxes(maps.v, x.v, Plan::rows);
-    if (made) made = wgmma::map_boxes(maps.y, x.y, Plan::rows);
-    if constexpr (Plan::output_gate)
-      if (made) made = wgmma::map_boxes(maps.gate, x.gate, Plan::rows);
+    status made = map_tensors(maps, x, Plan::rows, Plan::step_rows);
     if (!made) return made;
     if (segments > 1) {
       call.answers = false;

@@ -17,14 +17,14 @@ inline status as_status(cudaError_t answer) {
 }
 
 /// An attribute of the current device; 0 where there is none.
-inline int device_attribute(cudaDeviceAttr which) {
+[[gnu::noinline]] inline int device_attribute(cudaDeviceAttr which) {
   int device = 0, value = 0;
   if (cudaGetDevice(&device) != cudaSuccess || cudaDeviceGetAttribute(&value, which, device) != cudaSuccess) return 0;
   return value;
 }
 
 /// Bytes of shared memory that one block of the current device may have.
-inline std::size_t shared_bytes_of_block() {
+[[gnu::noinline]] inline std::size_t shared_bytes_of_block() {
   return std::size_t(device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin));
 }
 
