@@ -15,11 +15,24 @@ import json
 import struct
 import sys
 
-import torch
+try:
+    import torch
+except ImportError as missing:
+    torch, why_not = None, missing
 
-NAMES = {torch.float64: "F64", torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16", torch.int64: "I64",
-         torch.int32: "I32", torch.int16: "I16", torch.int8: "I8", torch.uint8: "U8", torch.bool: "BOOL"}
+NAMES = {"float64": "F64", "float32": "F32", "bfloat16": "BF16", "float16": "F16", "int64": "I64", "int32": "I32", "int16": "I16",
+         "int8": "I8", "uint8": "U8", "bool": "BOOL"}
 WRAPPERS = ("state_dict_ema", "model", "state_dict", "model_ema")
+
+
+def read(path):
+    """What the checkpoint holds."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        sys.exit(f"convert.py: {path}: {error.strerror}")
+    except Exception:  # pylint: disable=broad-except  # a broken pickle stops wherever it is broken
+        sys.exit(f"convert.py: {path}: is no checkpoint, or holds more than tensors; none of its code was run")
 
 
 def weights_of(checkpoint):
@@ -47,10 +60,11 @@ def write(path, tensors):
     order = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))
     for name in order:
         tensor = tensors[name]
-        if tensor.dtype not in NAMES:
+        dtype = NAMES.get(str(tensor.dtype).removeprefix("torch."))
+        if not dtype:
             sys.exit(f"convert.py: {name} has dtype {tensor.dtype}, which is not written")
         size = tensor.numel() * tensor.element_size()
-        header[name] = {"dtype": NAMES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [end, end + size]}
+        header[name] = {"dtype": dtype, "shape": list(tensor.shape), "data_offsets": [end, end + size]}
         end += size
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
@@ -65,11 +79,13 @@ def write(path, tensors):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("checkpoint")
-    parser.add_argument("safetensors")
+    parser.add_argument("checkpoint", help="what torch.save wrote")
+    parser.add_argument("safetensors", help="the file to write")
     parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), help="of all floating point numbers")
     arguments = parser.parse_args()
-    tensors = weights_of(torch.load(arguments.checkpoint, map_location="cpu", weights_only=True))
+    if not torch:
+        sys.exit(f"convert.py needs PyTorch ({why_not}): pip install torch==2.13.0")
+    tensors = weights_of(read(arguments.checkpoint))
     if arguments.dtype:
         dtype = getattr(torch, arguments.dtype)
         tensors = {name: t.to(dtype) if t.is_floating_point() else t for name, t in tensors.items()}

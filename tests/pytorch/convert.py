@@ -1,12 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """examples/convert.py: checkpoints in every wrapping come out as the same tensors; what is no checkpoint is refused.
 
-Usage: convert.py CONVERT. Exit code 77 where there is no PyTorch.
+Usage: convert.py CONVERT. Exit code 77 where there is no PyTorch, which a first part does without.
 """
 import importlib.util
 import os
+import pathlib
+import subprocess
 import sys
 import tempfile
+
+with tempfile.TemporaryDirectory() as folder:
+    pathlib.Path(folder, "torch.py").write_text("raise ImportError('no torch')", encoding="utf-8")
+
+    def without_torch(*words):
+        return subprocess.run([sys.executable, sys.argv[1], *words], env={**os.environ, "PYTHONPATH": folder},
+                              capture_output=True, text=True)
+
+    assert without_torch("--help").returncode == 0
+    found = without_torch("a.pth", "b.safetensors")
+    assert found.returncode == 1 and found.stderr == "convert.py needs PyTorch (no torch): pip install torch==2.13.0\n", found
 
 try:
     import torch
@@ -54,3 +67,15 @@ assert torch.equal(found["a.weight"], weights["a.weight"].bfloat16())
 for content in ([1, 2], {"epoch": 3}, torch.zeros(2), {"model": Program()}):
     found, error = convert(content)
     assert found is None and error, content
+with tempfile.TemporaryDirectory() as folder:
+    for content in (None, b"", b"text", bytes(range(255, 0, -1))):
+        path = pathlib.Path(folder, "a.pth")
+        if content is not None:
+            path.write_bytes(content)
+        sys.argv = [sys.argv[0], str(path), "b.safetensors"]
+        try:
+            script.main()
+        except SystemExit as error:
+            assert str(error).startswith(f"convert.py: {path}: ") and "\n" not in str(error), error
+        else:
+            sys.exit(f"{content} was taken for a checkpoint")
