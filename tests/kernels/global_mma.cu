@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// @file  The global form by the tensor cores: MILA with and without its convolution, gates and a single head.
-// for: sm_90a
+// for: sm_90a sm_80
 #include <sextant/cuda/global_mma.cuh>
 
 #include "kernels/emit.cuh"
