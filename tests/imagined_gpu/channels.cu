@@ -6,10 +6,24 @@
 #include <doctest/doctest.h>
 
 #include "imagined_gpu/gpu.hpp"
+#include "invented.hpp"
 
 using namespace sextant;
 using namespace sextant::test;
 using gpu::few_keys, gpu::selective;
+
+namespace sextant::test {
+
+/// A user's gate of time constants, which keys that are not there have none of: F = exp(-x / a).
+struct time_constants {
+  static constexpr part answers = part::forget_gate;
+  static constexpr const char* name = "time_constants";
+  static constexpr const char* formula = "F = exp(-x / a)";
+  static constexpr per raw = per::channel, rate = per::key_channel;
+  template <class Real> SEXTANT_FN constexpr Real log(Real x, Real a) const { return -x / a; }
+};
+
+}  // namespace sextant::test
 
 namespace {
 
@@ -97,6 +111,23 @@ TEST_CASE("where rows lie: selective wants pieces of 16 bytes, few keys pairs of
   const auto answers = [](auto& x) { x.y = shifted(x.y, 1); };
   CHECK(!takes_changed<selective, bf16>(s, answers));
   CHECK(!takes_changed<few_keys, bf16>(few, answers));
+}
+
+TEST_CASE("keys that are not there have rates of 0: a user's gate that makes no number of it wants all of them") {
+  the_gpu() = {};
+  const auto taken = [](auto family, const auto& design, index_t K) {
+    auto p = imagined_problem<fp32>(design, {.T = 5, .K = K, .V = 8});
+    return decltype(family)::takes(p.design, p.x);
+  };
+  constexpr auto timed = gated.with(time_constants{});
+  for (const index_t K : {1, 4}) CHECK(taken(few_keys{}, timed, K));
+  for (const index_t K : {2, 3}) CHECK(!taken(few_keys{}, timed, K));
+  for (const index_t K : {16, 32, 64}) CHECK(taken(selective{}, timed, K));
+  for (const index_t K : {4, 12, 20, 60}) CHECK(!taken(selective{}, timed, K));
+  constexpr auto rated = gated.with(input::one{}, invented::channel_rates{});  // exp of them
+  for (const index_t K : {12, 16, 20, 64}) CHECK(taken(selective{}, rated, K));
+  for (const index_t K : {1, 2, 3, 4}) CHECK(taken(few_keys{}, gated, K));
+  for (const index_t K : {4, 12, 20, 60}) CHECK(taken(selective{}, gated, K));
 }
 
 TEST_CASE("few keys: a block for 64 channels of a head of a sequence, in one launch without a workspace") {

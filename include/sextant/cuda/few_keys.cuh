@@ -13,9 +13,9 @@ namespace sextant::gpu {
 ///
 /// Runs forget gates that vary over channels, of the step size or of a tensor per head or channel, causal and reversed order,
 /// any input gate, pointwise maps, norm::none; tokens of bfloat16, half or float with sums in float. Takes K up to 4, whose rows
-/// may lie anywhere, and even V, whose rows of two numbers are aligned; any T. Deterministic; no workspace. Cost: every token
-/// tensor is read once, q and k once for every 64 channels, from L2; two exponentials for each token, key and channel,
-/// one of a single key, and two or three keys cost as many as four.
+/// may lie anywhere, and even V, whose rows of two numbers are aligned; any T; K of 1 or 4 where a gate is no number at a rate
+/// of 0. Deterministic; no workspace. Cost: every token tensor is read once, q and k once for every 64 channels, from L2; two
+/// exponentials for each token, key and channel, one of a single key, and two or three keys cost as many as four.
 struct few_keys {
   static constexpr const char* form = "recurrent";
 
@@ -27,9 +27,11 @@ struct few_keys {
       !sextant::detail::turns_1d<Design> &&
       !sextant::detail::turns_2d<Design> && std::is_same_v<typename Design::norm_type, norm::none>;
 
-  template <class Design, class Precision> static bool takes(const Design&, const sequence_of<Design, Precision>& x) {
+  template <class Design, class Precision>
+  static bool takes(const Design& design, const sequence_of<Design, Precision>& x) {
     const auto in_pairs = [](const auto& rows) { return rows_in_pieces(rows, 2 * index_t(sizeof(*rows.data()))); };
-    return x.k.template extent<axis::key>() <= 4 && lanes::fits_a_grid(x) &&
+    const index_t K = x.k.template extent<axis::key>();
+    return lanes::takes_keys(design, K, K > 1 ? 4 : 1) && lanes::fits_a_grid(x) &&
            lanes::rows_of_channels_fit<Design, Precision>(x, in_pairs);
   }
 

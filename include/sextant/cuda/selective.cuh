@@ -15,8 +15,9 @@ namespace sextant::gpu {
 /// Runs every order but the global one, any input gate, forget gates that vary over channels or read a tensor per key, not
 /// both, pointwise maps, rotary positions, no convolution of v, norm::none and norm::sum_undecayed; tokens of bfloat16, half or
 /// float with sums in float. Takes K up to 64 (16 for gates of keys) and V whose rows are multiples of 16 bytes and lie so,
-/// any T. Deterministic. Cost: B T H K V exponentials (16 per clock and multiprocessor) and 8 to 9 instructions for each;
-/// every token tensor is read once, q and k once for every 16 channels, from L2.
+/// any T; K of 16, 32 or 64 where a gate is no number at a rate of 0. Deterministic. Cost: B T H K V exponentials (16 per
+/// clock and multiprocessor) and 8 to 9 instructions for each; every token tensor is read once, q and k once for every 16
+/// channels, from L2.
 struct selective {
   static constexpr const char* form = "recurrent";
 
@@ -36,13 +37,15 @@ struct selective {
       (std::is_same_v<typename Design::norm_type, norm::none> ||
        std::is_same_v<typename Design::norm_type, norm::sum_undecayed>);
 
-  template <class Design, class Precision> static bool takes(const Design&, const sequence_of<Design, Precision>& x) {
+  template <class Design, class Precision>
+  static bool takes(const Design& design, const sequence_of<Design, Precision>& x) {
     using traits = lanes::design_traits<Design, Precision>;
-    if (x.k.template extent<axis::key>() > (traits::forget_of_key ? 16 : 64) || !lanes::fits_a_grid(x)) return false;
+    const index_t K = x.k.template extent<axis::key>();
+    if (!lanes::takes_keys(design, K, K <= 16 || traits::forget_of_key ? 16 : K <= 32 ? 32 : 64)) return false;
+    if (!lanes::fits_a_grid(x)) return false;
     if constexpr (lanes::same_for_all<typename Design::forget_type>) {
       // few keys, and channels that fill the GPU: elsewhere products are faster
-      if (x.k.template extent<axis::key>() > 16 ||
-          blocks_of(x, 8) < 4 * device_attribute(cudaDevAttrMultiProcessorCount))
+      if (K > 16 || blocks_of(x, 8) < 4 * device_attribute(cudaDevAttrMultiProcessorCount))
         return false;
     }
     const auto fits = [](const auto& rows) { return rows_fit(rows); };

@@ -38,4 +38,19 @@ bool rows_of_channels_fit(const sequence_of<Design, Precision>& x, const Fits& f
   return all;
 }
 
+/// Whether kernels of `room` keys take K of them: keys that are not there have rates of 0, and states of 0 as long as the gate makes
+/// a number of that rate. So does one whose logarithm is proportional to it; a user's is asked.
+template <class Design> bool takes_keys(const Design& design, index_t K, index_t room) {
+  using gate = typename Design::forget_type;
+  constexpr decay_kind kind = decay_kind_of<gate>();
+  constexpr bool reads_rates = rate_granularity<gate> != per::nothing && !sextant::detail::proportional_of<gate>();
+  if constexpr (reads_rates && (kind == decay_kind::state || kind == decay_kind::fixed))
+    if (K < room)
+      for (const float number : {0.0f, 1.0f, -1.0f}) {
+        const float F = gate_value(design.forget_gate, number, 0.0f);
+        if (!(F - F == 0)) return false;
+      }
+  return (void)design, K <= room;
+}
+
 }  // namespace sextant::gpu::lanes
