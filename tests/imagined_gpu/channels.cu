@@ -38,20 +38,6 @@ template <class Family, class Precision, class Change> bool takes_changed(const 
 template <class Family, class Precision> bool takes(const shape& s) {
   return takes_changed<Family, Precision>(s, [](auto&) {});
 }
-/// The view with another first number, or another stride of one axis.
-template <class View> View shifted(const View& x, index_t numbers) {
-  View y = x;
-  index_t extents[std::size_t(View::rank)], strides[std::size_t(View::rank)];
-  for (int r = 0; r < View::rank; ++r) extents[r] = x.extent(r), strides[r] = x.stride(r);
-  return y = {x.data() + numbers, extents, strides}, y;
-}
-template <class View> View spread(const View& x, int axis, index_t stride) {
-  View y = x;
-  index_t extents[std::size_t(View::rank)], strides[std::size_t(View::rank)];
-  for (int r = 0; r < View::rank; ++r) extents[r] = x.extent(r), strides[r] = r == axis ? stride : x.stride(r);
-  return y = {x.data(), extents, strides}, y;
-}
-
 }  // namespace
 
 TEST_CASE("sizes: keys and channels of whole pieces, as many heads and sequences as a grid has room for") {

@@ -78,16 +78,16 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr which, int) {
 }
 const char* cudaGetErrorString(cudaError_t) { return "an imagined error"; }
 
-/// Kernels have the registers and static shared memory of one that has a body.
+/// Kernels have the registers of one that has a body, and its static shared memory if their code is for Hopper.
 cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* its, const void* kernel) {
   *its = {};
   its->binaryVersion = its->ptxVersion = the_gpu().code;
-  its->numRegs = 128, its->sharedSizeBytes = 512, its->maxThreadsPerBlock = 1024;
+  its->numRegs = 128, its->sharedSizeBytes = the_gpu().code >= 90 ? 16 : 0, its->maxThreadsPerBlock = 1024;
   its->maxDynamicSharedSizeBytes = kernels()[kernel].dynamic_bytes;
   return cudaSuccess;
 }
 cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute which, int value) {
-  if (which != cudaFuncAttributeMaxDynamicSharedMemorySize || value < 0 || value + 512 > the_gpu().shared_of_block)
+  if (which != cudaFuncAttributeMaxDynamicSharedMemorySize || value < 0 || value + 16 > the_gpu().shared_of_block)
     return cudaErrorInvalidValue;
   return kernels()[kernel].dynamic_bytes = value, cudaSuccess;
 }

@@ -56,4 +56,20 @@ problem<Design, Precision> imagined_problem(const Design& design, const shape& s
   return p;
 }
 
+/// The view with its first number elsewhere.
+template <class Element, class... Axes>
+view<Element, Axes...> shifted(const view<Element, Axes...>& x, index_t numbers) {
+  index_t extents[sizeof...(Axes)], strides[sizeof...(Axes)];
+  for (std::size_t r = 0; r < sizeof...(Axes); ++r) extents[r] = x.extent(int(r)), strides[r] = x.stride(int(r));
+  return {x.data() + numbers, extents, strides};
+}
+/// The view with another stride of one axis.
+template <class Element, class... Axes>
+view<Element, Axes...> spread(const view<Element, Axes...>& x, int axis, index_t stride) {
+  index_t extents[sizeof...(Axes)], strides[sizeof...(Axes)];
+  for (std::size_t r = 0; r < sizeof...(Axes); ++r)
+    extents[r] = x.extent(int(r)), strides[r] = int(r) == axis ? stride : x.stride(int(r));
+  return {x.data(), extents, strides};
+}
+
 }  // namespace sextant::test
