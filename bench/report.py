@@ -85,10 +85,30 @@ def printed(file):
     return ["```", *(results / file).read_text(encoding="utf-8").splitlines(), "```"]
 
 
+# How the rows of the paper's tables are built, as code.
+BUILT_AS = {
+    "baseline": "models::linear_swin_t", "+ input gate": ".with(input::softplus<per::channel>{})",
+    "+ forget gate": ".with(forget::selective{}, order::causal{}, norm::sum_undecayed{})", "+ shortcut": ".with(shortcut::learned{})",
+    "- normalisation": ".with(norm::none{})", "- multi-head": ".with(heads::single{})", "+ block design, all": ".with(block::mamba{})",
+    "+ block design, sub": ".with(block::mila{})", "+ APE": ".with_absolute_position()", "+ LePE": ".with(shortcut::local{})",
+    "+ CPE": ".with_conditional_position()", "+ RoPE": ".with(position::rotary_2d{})", "MILA-T": "models::mila_t",
+}
+
+
+def paper():
+    """The counts of the paper's rows beside the paper's, from what `ablation` printed."""
+    lines = ["| row | parameters | the paper's | multiply-accumulates | the paper's | built as |", "|---" * 6 + "|"]
+    for text in (results / "h200" / "networks.txt").read_text(encoding="utf-8").splitlines()[3:]:
+        name, parameters, millions, macs, billions, *_ = re.split(r"\s{2,}", text.strip())
+        macs = f"{int(macs.replace(',', '')) / 1e9:.3f}G"
+        lines.append(f"| {name} | {parameters} | {millions}M | {macs} | {billions}G | `{BUILT_AS[name]}` |")
+    return lines
+
+
 FIGURES = {
     "peers": peers, "growth": growth, "compile_time": compile_time, "networks_cpu": networks,
     "ablation": lambda: printed("cpu/ablation.txt"), "ablation_h200": lambda: printed("h200/ablation.txt"),
-    "networks_h200": lambda: printed("h200/networks.txt"),
+    "paper": paper, "networks_h200": lambda: printed("h200/networks.txt"),
     "gpu": lambda: gpu_report.summary(results), "gpu_selective": lambda: gpu_report.table(results, ("selective",), False),
     "gpu_keyed": lambda: gpu_report.table(results, ("keyed",), False),
     "gpu_state_space": lambda: gpu_report.table(results, ("state_space",), False),
