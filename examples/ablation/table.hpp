@@ -14,7 +14,7 @@
 #include <variant>       // variant
 #include <vector>        // vector
 
-#include "json_string.hpp"
+#include <sextant/interop/json.hpp>
 
 namespace ablation {
 
@@ -40,6 +40,8 @@ template <class Row> struct column {
 };
 
 namespace detail {
+
+using sextant::detail::json_string;
 
 /// The characters of a UTF-8 text; each is taken to be one wide.
 inline std::size_t width_of(std::string_view text) {

@@ -5,16 +5,16 @@
 #include <limits>     // numeric_limits
 #include <utility>    // pair
 
-#include <sextant/interop/safetensors_header.hpp>  // a reader of JSON
+#include <sextant/interop/json.hpp>
 
 namespace generate {
 
 namespace {
 
 /// A reader of any JSON, of which most is passed over.
-class json_reader : public sextant::safetensors::detail::header_reader {
+class json_reader : public sextant::detail::json_reader {
  public:
-  using header_reader::header_reader;
+  using sextant::detail::json_reader::json_reader;
 
   /// Passes over a value of any kind.
   bool skip(int depth = 0) {
@@ -43,7 +43,7 @@ class json_reader : public sextant::safetensors::detail::header_reader {
 std::string bytes_of(std::string_view letters) {
   std::string out;
   for (std::size_t i = 0; i < letters.size();) {
-    const std::size_t length = sextant::safetensors::detail::utf8_length(letters.substr(i));
+    const std::size_t length = sextant::detail::utf8_length(letters.substr(i));
     unsigned code = static_cast<unsigned char>(letters[i]);
     if (length == 2) code = (code & 31u) << 6 | (static_cast<unsigned char>(letters[i + 1]) & 63u);
     if (length > 2 || length == 0) return std::string(letters);  // no letter of a byte: a token that stands for itself

@@ -5,11 +5,11 @@
 #include <bit>          // endian
 #include <cstddef>      // ptrdiff_t, size_t
 #include <cstdint>      // uint64_t
-#include <limits>       // numeric_limits
 #include <string>       // string
 #include <string_view>  // string_view
 #include <vector>       // vector
 
+#include <sextant/interop/text_reader.hpp>
 #include <sextant/interop/untrusted.hpp>
 
 namespace sextant::npy::detail {
@@ -45,17 +45,10 @@ inline std::string shape_text(const std::vector<std::ptrdiff_t>& shape) {
 inline std::string quoted(std::string_view text) { return sextant::detail::quoted(text, 40); }
 
 /// A reader of the one Python dictionary that a header may be.
-class header_reader {
+class header_reader : public sextant::detail::text_reader {
  public:
-  explicit header_reader(std::string_view text) : rest(text) {}
+  using text_reader::text_reader;
 
-  /// Takes the next character if it is this one; blanks before it are skipped.
-  bool take(char c) {
-    skip_blanks();
-    if (rest.empty() || rest.front() != c) return false;
-    rest.remove_prefix(1);
-    return true;
-  }
   bool take_word(std::string_view word) {
     skip_blanks();
     if (!rest.starts_with(word)) return false;
@@ -73,17 +66,7 @@ class header_reader {
   }
   /// A length of an axis. Python 2 wrote a long one with an L behind it.
   bool take_extent(std::ptrdiff_t& into) {
-    skip_blanks();
-    constexpr std::ptrdiff_t limit = std::numeric_limits<std::ptrdiff_t>::max();
-    std::size_t digits = 0;
-    into = 0;
-    for (; digits < rest.size() && rest[digits] >= '0' && rest[digits] <= '9'; ++digits) {
-      const std::ptrdiff_t d = rest[digits] - '0';
-      if (into > (limit - d) / 10) overflowed = true;
-      else into = into * 10 + d;
-    }
-    if (digits == 0) return false;
-    rest.remove_prefix(digits);
+    if (take_digits(into) == 0) return false;
     if (!rest.empty() && rest.front() == 'L') rest.remove_prefix(1);
     return true;
   }
@@ -100,20 +83,6 @@ class header_reader {
     }
     return into.size() != 1 || comma;
   }
-  bool at_end() {
-    skip_blanks();
-    return rest.empty();
-  }
-  bool shape_overflowed() const { return overflowed; }
-
- private:
-  void skip_blanks() {
-    while (!rest.empty() &&
-           (rest.front() == ' ' || rest.front() == '\n' || rest.front() == '\t' || rest.front() == '\r'))
-      rest.remove_prefix(1);
-  }
-  std::string_view rest;
-  bool overflowed = false;
 };
 
 /// Reads a dtype; returns the reason where it is not a native 32-bit or 64-bit float.
@@ -160,8 +129,7 @@ inline std::string parse(std::string_view text, header& into) {
   if (std::string reason = parse_dtype(dtype, into.is_double); !reason.empty()) return reason;
   if (into.shape.size() > max_axes)
     return std::string("has ") + std::to_string(into.shape.size()) + " axes; at most 64 are read";
-  if (reader.shape_overflowed() ||
-      !element_count(into.shape, into.is_double ? sizeof(double) : sizeof(float), into.count))
+  if (reader.overflowed || !element_count(into.shape, into.is_double ? sizeof(double) : sizeof(float), into.count))
     return "has a shape of more bytes than can be addressed";
   int long_axes = 0;
   for (const std::ptrdiff_t extent : into.shape) long_axes += extent > 1;

@@ -2,19 +2,22 @@
 /// @file  The header of a safetensors file: JSON of one shape, parsed strictly and written.
 #pragma once
 
-#include <algorithm>    // min
 #include <cstddef>      // size_t
 #include <cstdint>      // uint64_t
-#include <limits>       // numeric_limits
 #include <span>         // span
 #include <string>       // string, to_string
 #include <string_view>  // string_view
 #include <vector>       // vector
 
+#include <sextant/interop/json.hpp>
 #include <sextant/interop/safetensors_numbers.hpp>
 #include <sextant/interop/untrusted.hpp>
 
 namespace sextant::safetensors::detail {
+
+using header_reader = sextant::detail::json_reader;
+using sextant::detail::json_string;
+using sextant::detail::utf8_length;
 
 inline constexpr std::uint64_t max_header_bytes = 100'000'000;  // the format's own limit
 
@@ -61,141 +64,6 @@ inline bool sizes(std::span<const index_t> shape, dtype type, std::uint64_t& cou
   count = all / of_one, bytes = all / 8;
   return all % 8 == 0;
 }
-
-/// Length in bytes of the UTF-8 character at the start of `text`, which is not empty; 0 where there is none: overlong
-/// forms, surrogates, beyond U+10FFFF or cut off (RFC 3629).
-constexpr std::size_t utf8_length(std::string_view text) {
-  const auto at = [text](std::size_t i) {
-    return i < text.size() ? unsigned(static_cast<unsigned char>(text[i])) : 0u;
-  };
-  const auto tail = [&](std::size_t i) { return (at(i) & 0xc0u) == 0x80u; };
-  const unsigned a = at(0), b = at(1);
-  if (a < 0x80) return 1;
-  if (a >= 0xc2 && a <= 0xdf && tail(1)) return 2;
-  if (a >= 0xe0 && a <= 0xef && tail(1) && tail(2) && (a != 0xe0 || b >= 0xa0) && (a != 0xed || b <= 0x9f)) return 3;
-  if (a >= 0xf0 && a <= 0xf4 && tail(1) && tail(2) && tail(3) && (a != 0xf0 || b >= 0x90) && (a != 0xf4 || b <= 0x8f))
-    return 4;
-  return 0;
-}
-
-/// Reads the JSON that a header may be: objects of strings, and of arrays of natural numbers.
-class header_reader {
- public:
-  explicit header_reader(std::string_view text) : rest(text) {}
-
-  /// Takes the next character if it is this one; blanks before it are skipped.
-  bool take(char c) {
-    skip_blanks();
-    if (rest.empty() || rest.front() != c) return false;
-    rest.remove_prefix(1);
-    return true;
-  }
-  /// A string, appended to `into` with its escapes resolved.
-  bool take_string(std::string& into) {
-    if (!take('"')) return false;
-    while (!rest.empty()) {
-      const char c = rest.front();
-      if (c == '"') return rest.remove_prefix(1), true;
-      if (c == '\\') {
-        rest.remove_prefix(1);
-        if (!take_escape(into)) return false;
-        continue;
-      }
-      const std::size_t length = static_cast<unsigned char>(c) < ' ' ? 0 : utf8_length(rest);
-      if (length == 0) return false;
-      into.append(rest.substr(0, length));
-      rest.remove_prefix(length);
-    }
-    return false;
-  }
-  /// A natural number of JSON: digits, no sign, no leading zero. One that no index_t holds is `overflowed`.
-  bool take_number(index_t& into) {
-    skip_blanks();
-    constexpr index_t limit = std::numeric_limits<index_t>::max();
-    std::size_t digits = 0;
-    into = 0;
-    for (; digits < rest.size() && rest[digits] >= '0' && rest[digits] <= '9'; ++digits) {
-      const index_t d = rest[digits] - '0';
-      if (into > (limit - d) / 10) overflowed = true;
-      else into = into * 10 + d;
-    }
-    if (digits == 0 || (digits > 1 && rest.front() == '0')) return false;
-    rest.remove_prefix(digits);
-    return true;
-  }
-  /// An array of natural numbers, appended to `into`.
-  bool take_numbers(std::vector<index_t>& into) {
-    if (!take('[')) return false;
-    if (take(']')) return true;
-    do {
-      index_t n = 0;
-      if (!take_number(n)) return false;
-      into.push_back(n);
-    } while (take(','));
-    return take(']');
-  }
-  /// A number, true, false or null, whatever it is: up to the next sign of JSON's.
-  bool take_plain() {
-    skip_blanks();
-    const std::size_t length = std::min(rest.find_first_of(",:{}[]\" \n\t\r"), rest.size());
-    rest.remove_prefix(length);
-    return length > 0;
-  }
-  bool at_end() {
-    skip_blanks();
-    return rest.empty();
-  }
-  std::string_view left() const { return rest; }
-
-  bool overflowed = false;
-
- private:
-  void skip_blanks() {
-    while (!rest.empty() &&
-           (rest.front() == ' ' || rest.front() == '\n' || rest.front() == '\t' || rest.front() == '\r'))
-      rest.remove_prefix(1);
-  }
-  bool take_code_unit(unsigned& into) {
-    if (rest.size() < 4) return false;
-    into = 0;
-    for (const char c : rest.substr(0, 4)) {
-      const int digit = c >= '0' && c <= '9'   ? c - '0'
-                        : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                        : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                               : -1;
-      if (digit < 0) return false;
-      into = into * 16 + unsigned(digit);
-    }
-    rest.remove_prefix(4);
-    return true;
-  }
-  /// What stands behind a backslash; \uXXXX, in pairs where they are surrogates, becomes UTF-8.
-  bool take_escape(std::string& into) {
-    if (rest.empty()) return false;
-    constexpr std::string_view letters = "\"\\/bfnrt", meanings = "\"\\/\b\f\n\r\t";
-    const char c = rest.front();
-    rest.remove_prefix(1);
-    if (const std::size_t at = letters.find(c); at != std::string_view::npos) return into += meanings[at], true;
-    unsigned code = 0;
-    if (c != 'u' || !take_code_unit(code) || (code >= 0xdc00 && code <= 0xdfff)) return false;
-    if (code >= 0xd800 && code <= 0xdbff) {
-      unsigned low = 0;
-      if (!rest.starts_with("\\u")) return false;
-      rest.remove_prefix(2);
-      if (!take_code_unit(low) || low < 0xdc00 || low > 0xdfff) return false;
-      code = 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00);
-    }
-    if (code < 0x80) into += char(code);
-    else if (code < 0x800) (into += char(0xc0 | code >> 6)) += char(0x80 | (code & 63));
-    else if (code < 0x10000)
-      ((into += char(0xe0 | code >> 12)) += char(0x80 | (code >> 6 & 63))) += char(0x80 | (code & 63));
-    else
-      (((into += char(0xf0 | code >> 18)) += char(0x80 | (code >> 12 & 63))) += char(0x80 | (code >> 6 & 63))) +=
-          char(0x80 | (code & 63));
-    return true;
-  }
-  std::string_view rest;
-};
 
 inline std::string broken_at(const header_reader& reader, const std::string& why) {
   return "has a broken header: " + why +
@@ -288,18 +156,6 @@ inline std::string parse(std::string_view text, index& into) {
   }
   if (!reader.at_end()) return broken_at(reader, "something follows the object");
   return {};
-}
-
-/// A string of JSON; what is not ASCII passes as it is, control characters are escaped.
-inline std::string json_string(std::string_view text) {
-  constexpr char digits[] = "0123456789abcdef";
-  std::string out = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\') (out += '\\') += c;
-    else if (static_cast<unsigned char>(c) < ' ') ((out += "\\u00") += digits[c / 16]) += digits[c % 16];
-    else out += c;
-  }
-  return out + "\"";
 }
 
 }  // namespace sextant::safetensors::detail
