@@ -46,12 +46,15 @@ problem<Design, Precision> imagined_problem(const Design& design, const shape& s
     x = {reinterpret_cast<decltype(x.data())>(somewhere()), extents, strides};
   };
   auto& x = p.x;
-  stretch_tokens(x.q), stretch_tokens(x.k), stretch_tokens(x.v), stretch_tokens(x.y);
+  if constexpr (requires { x.q; }) stretch_tokens(x.q), stretch_tokens(x.k);
+  stretch_tokens(x.v), stretch_tokens(x.y);
   if constexpr (requires { x.dt; }) stretch_tokens(x.dt);
   if constexpr (requires { x.input; }) stretch_tokens(x.input);
   if constexpr (requires { x.forget; }) stretch_tokens(x.forget);
   if constexpr (requires { x.gate; }) stretch_tokens(x.gate);
   x.initial_state = {}, x.final_state = {};
+  if constexpr (requires { x.grid; })
+    x.grid = s.grid_width > 0 ? image_grid{s.T / s.grid_width, s.grid_width} : image_grid{1, s.T};
   p.size = s;
   return p;
 }
