@@ -199,7 +199,8 @@ struct chunked_wgmma {
   }
   /// Puts the states that segments begin with into the workspace.
   template <class Plan, class Call>
-  static status hand_over(const Call& call, const wgmma::chunked_maps& maps, unsigned slices, const stream& on) {
+  [[gnu::noinline]] static status hand_over(const Call& call, const wgmma::chunked_maps& maps, unsigned slices,
+                                            const stream& on) {
     const status done = launch(&wgmma::segment_kernel<Plan>, dim3(unsigned(call.blocks * (call.segments - 1))),
                                dim3(Plan::threads), wgmma::chunked_shared_bytes<Plan>, on.handle, call, maps);
     using states = wgmma::states_of<Plan>;

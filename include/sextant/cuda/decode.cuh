@@ -106,8 +106,15 @@ struct decode {
   static status run_tiles(const Design& design, const sequence_of<Design, Precision>& x, const sizes& n,
                           const decoding::call_numbers& numbers, const stream& on) {
     using state = typename Precision::state;
-    const auto kernel = &decoding::step_heads<Design, Precision, Tile>;
-    const unsigned tiles = unsigned(tiles_of<Tile, state>(n.V));
+    static_assert(Tile::threads == 128);
+    return run_kernel(decoding::step_heads<Design, Precision, Tile>, unsigned(tiles_of<Tile, state>(n.V)),
+                      shared_bytes<Design, state, Tile>(n), design, x, n, numbers, on);
+  }
+  /// One of the kernels, of so many blocks to a head and bytes of shared memory to a block.
+  template <class Kernel, class Design, class Precision>
+  [[gnu::noinline]] static status run_kernel(Kernel* kernel, unsigned tiles, std::size_t bytes, const Design& design,
+                                             const sequence_of<Design, Precision>& x, const sizes& n,
+                                             const decoding::call_numbers& numbers, const stream& on) {
     unsigned together = 1;
     if constexpr (sextant::detail::normalises<typename Design::norm_type>) {
       bool written = bool(x.final_state.z);
@@ -121,7 +128,7 @@ struct decode {
       }
     }
     status done = launch_in({.together = together, .early = true}, kernel, dim3(tiles, unsigned(n.H), unsigned(n.B)),
-                            dim3(Tile::threads), shared_bytes<Design, state, Tile>(n), on.handle, design, x, numbers);
+                            dim3(128), bytes, on.handle, design, x, numbers);
     if constexpr (sextant::detail::normalises<typename Design::norm_type>)
       if (done && tiles > together)
         done = launch(&decoding::step_normalisers<Design, Precision>, dim3(1, unsigned(n.H), unsigned(n.B)), dim3(128),

@@ -126,7 +126,7 @@ struct keyed_wgmma {
     if (!made) return made;
     if (segments > 1) {
       call.answers = false;
-      if (made) made = launch_kernel<Plan>(blocks * (segments - 1), on, call, maps);
+      made = launch_kernel<Plan>({}, blocks * (segments - 1), on, call, maps);
       call.answers = true;
       if (made && !call.adds_up)
         made = launch(&wgmma::pass_on_keys_kernel<Plan::keys, Plan::normalised>,
@@ -134,15 +134,13 @@ struct keyed_wgmma {
                       dim3(256), 0, on.handle, call.handed, segments);
       if (!made) return made;
     }
-    if (segments > 1 && call.adds_up)
-      return launch_early(&wgmma::keyed_kernel<Plan>, dim3(unsigned(blocks * segments)), dim3(Plan::threads),
-                          wgmma::keyed_shared_bytes<Plan>, on.handle, call, maps);
-    return launch_kernel<Plan>(blocks * segments, on, call, maps);
+    return launch_kernel<Plan>({.early = segments > 1 && call.adds_up}, blocks * segments, on, call, maps);
   }
   template <class Plan, class Call>
-  static status launch_kernel(int blocks, const stream& on, const Call& call, const wgmma::keyed_maps& maps) {
-    return launch(&wgmma::keyed_kernel<Plan>, dim3(unsigned(blocks)), dim3(Plan::threads),
-                  wgmma::keyed_shared_bytes<Plan>, on.handle, call, maps);
+  [[gnu::noinline]] static status launch_kernel(launch_manner manner, int blocks, const stream& on, const Call& call,
+                                                const wgmma::keyed_maps& maps) {
+    return launch_in(manner, &wgmma::keyed_kernel<Plan>, dim3(unsigned(blocks)), dim3(Plan::threads),
+                     wgmma::keyed_shared_bytes<Plan>, on.handle, call, maps);
   }
   /// Blocks that walk through all sequences side by side.
   template <class Design, class Precision> static int blocks_of(const sequence_of<Design, Precision>& x) {

@@ -30,12 +30,10 @@ struct selective {
        (std::is_same_v<typename Design::forget_type, forget::one> || sizeof(typename Precision::token) == 2));
 
   template <class Design, class Precision>
-  static constexpr bool runs =
-      has_a_reason<Design, Precision> &&
-      lanes::decay_kind_of<typename Design::forget_type>() != lanes::decay_kind::other &&
-      lanes::meets_tokens_in_turn<Design, Precision> &&
-      (std::is_same_v<typename Design::norm_type, norm::none> ||
-       std::is_same_v<typename Design::norm_type, norm::sum_undecayed>);
+  static constexpr bool runs = has_a_reason<Design, Precision>&& lanes::decay_kind_of<typename Design::forget_type>() !=
+                                   lanes::decay_kind::other&& lanes::meets_tokens_in_turn<Design, Precision> &&
+                               (std::is_same_v<typename Design::norm_type, norm::none> ||
+                                std::is_same_v<typename Design::norm_type, norm::sum_undecayed>);
 
   template <class Design, class Precision>
   static bool takes(const Design& design, const sequence_of<Design, Precision>& x) {
@@ -120,14 +118,20 @@ struct selective {
   static status run_warps(const Design& design, const sequence_of<Design, Precision>& x, const stream& on,
                           int segments) {
     using walk = lanes::warp_walk<Design, Precision, Keys, Lanes, Own, Warps>;
-    constexpr int channels = walk::layout::of_block;
+    return run_kernel(lanes::selective_kernel<Design, Precision, Keys, Lanes, Own, Warps>, walk::layout::of_block,
+                      32 * Warps, sizeof(typename walk::memory), design, x, on, segments);
+  }
+  /// One of the kernels, of so many channels, threads and bytes of shared memory to a block.
+  template <class Kernel, class Design, class Precision>
+  [[gnu::noinline]] static status run_kernel(Kernel* kernel, int channels, int threads, std::size_t bytes,
+                                             const Design& design, const sequence_of<Design, Precision>& x,
+                                             const stream& on, int segments) {
     if (blocks_of(x, channels) == 0) return {};
     lanes::segmentation cut = lanes::cut_into(segments, x.v.template extent<axis::time>());
     const auto start = [&](index_t of_block) {
       const dim3 grid(unsigned(blocks_of_head(x, channels) * of_block), unsigned(x.v.template extent<axis::head>()),
                       unsigned(sequences_of(x)));
-      return launch(lanes::selective_kernel<Design, Precision, Keys, Lanes, Own, Warps>, grid, dim3(32 * Warps),
-                    sizeof(typename walk::memory), on.handle, design, x, cut);
+      return launch(kernel, grid, dim3(unsigned(threads)), bytes, on.handle, design, x, cut);
     };
     if (cut.count <= 1) return start(1);
     cut.ends = reinterpret_cast<float*>(on.memory.data);
