@@ -30,10 +30,12 @@ struct selective {
        (std::is_same_v<typename Design::forget_type, forget::one> || sizeof(typename Precision::token) == 2));
 
   template <class Design, class Precision>
-  static constexpr bool runs = has_a_reason<Design, Precision>&& lanes::decay_kind_of<typename Design::forget_type>() !=
-                                   lanes::decay_kind::other&& lanes::meets_tokens_in_turn<Design, Precision> &&
-                               (std::is_same_v<typename Design::norm_type, norm::none> ||
-                                std::is_same_v<typename Design::norm_type, norm::sum_undecayed>);
+  static constexpr bool runs =
+      has_a_reason<Design, Precision> &&
+      lanes::decay_kind_of<typename Design::forget_type>() != lanes::decay_kind::other &&
+      lanes::meets_tokens_in_turn<Design, Precision> &&
+      (std::is_same_v<typename Design::norm_type, norm::none> ||
+       std::is_same_v<typename Design::norm_type, norm::sum_undecayed>);
 
   template <class Design, class Precision>
   static bool takes(const Design& design, const sequence_of<Design, Precision>& x) {
