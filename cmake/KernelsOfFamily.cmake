@@ -2,8 +2,8 @@
 # to memory, at a stack frame where none is expected, and where ptxas says that it made wgmma wait (C7508 to C7519).
 # Run by ctest:
 #   cmake -DCOMPILER=<nvcc> -DFLAGS=x|y -DSOURCE=<file.cu> -DGPU=90a -DCUBIN=<result> [-DFILTER=<c++filt>]
-#         [-DSTACK_FRAME=<regular expression>] -P KernelsOfFamily.cmake
-# STACK_FRAME names the kernels of which a stack frame is expected.
+#         [-DSTACK_FRAME=<regular expression>] [-DSPILLS_ARE_SAID=<true>] -P KernelsOfFamily.cmake
+# STACK_FRAME names the kernels of which a stack frame is expected; SPILLS_ARE_SAID lets spilled registers pass.
 cmake_policy(VERSION 3.25)
 string(REPLACE "|" ";" FLAGS "${FLAGS}")
 execute_process(COMMAND ${COMPILER} ${FLAGS} -gencode arch=compute_${GPU},code=sm_${GPU} -cubin -Xptxas -v
@@ -25,6 +25,7 @@ string(REPLACE "\n" ";" lines "${said}")
 
 set(kernels 0)
 set(wrong 0)
+set(spilling 0)
 foreach(line IN LISTS lines)
   if(line MATCHES "Function properties for (void )?(.*)$")
     set(kernel "${CMAKE_MATCH_2}")
@@ -41,7 +42,7 @@ foreach(line IN LISTS lines)
     set(frame ${CMAKE_MATCH_1})
     set(spilled "${CMAKE_MATCH_2}+${CMAKE_MATCH_3}")
     if(NOT spilled STREQUAL "0+0")
-      math(EXPR wrong "${wrong} + 1")
+      math(EXPR spilling "${spilling} + 1")
       message(NOTICE "Spills ${spilled} bytes: ${kernel}")
     elseif(frame GREATER 0 AND (NOT STACK_FRAME OR NOT kernel MATCHES "${STACK_FRAME}"))
       math(EXPR wrong "${wrong} + 1")
@@ -58,7 +59,10 @@ endforeach()
 if(kernels EQUAL 0)
   message(FATAL_ERROR "${SOURCE} holds no kernel.")
 endif()
+if(NOT SPILLS_ARE_SAID)
+  math(EXPR wrong "${wrong} + ${spilling}")
+endif()
 if(wrong)
   message(FATAL_ERROR "${wrong} complaints about the ${kernels} kernels of ${SOURCE} for sm_${GPU}.")
 endif()
-message(STATUS "${kernels} kernels for sm_${GPU}, none of them spills")
+message(STATUS "${kernels} kernels for sm_${GPU}, ${spilling} of them spill")
