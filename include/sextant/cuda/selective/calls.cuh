@@ -40,7 +40,7 @@ bool rows_of_channels_fit(const sequence_of<Design, Precision>& x, const Fits& f
 
 /// Whether kernels of `room` keys take K of them: keys that are not there have rates of 0, and states of 0 as long as the gate makes
 /// a number of that rate. So does one whose logarithm is proportional to it; a user's is asked.
-template <class Design> bool takes_keys(const Design& design, index_t K, index_t room) {
+template <class Design> bool takes_keys([[maybe_unused]] const Design& design, index_t K, index_t room) {
   using gate = typename Design::forget_type;
   constexpr decay_kind kind = decay_kind_of<gate>();
   constexpr bool reads_rates = rate_granularity<gate> != per::nothing && !sextant::detail::proportional_of<gate>();
@@ -50,7 +50,7 @@ template <class Design> bool takes_keys(const Design& design, index_t K, index_t
         const float F = gate_value(design.forget_gate, number, 0.0f);
         if (!(F - F == 0)) return false;
       }
-  return (void)design, K <= room;
+  return K <= room;
 }
 
 }  // namespace sextant::gpu::lanes
