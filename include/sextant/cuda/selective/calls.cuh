@@ -38,8 +38,8 @@ bool rows_of_channels_fit(const sequence_of<Design, Precision>& x, const Fits& f
   return all;
 }
 
-/// Whether kernels of `room` keys take K of them: keys that are not there have rates of 0, and states of 0 as long as the gate makes
-/// a number of that rate. So does one whose logarithm is proportional to it; a user's is asked.
+/// Whether kernels of `room` keys take K of them: keys that are not there have rates of 0, and states of 0 as long as the
+/// gate makes a number of that rate. So does one whose logarithm is proportional to it; a user's is asked.
 template <class Design> bool takes_keys([[maybe_unused]] const Design& design, index_t K, index_t room) {
   using gate = typename Design::forget_type;
   constexpr decay_kind kind = decay_kind_of<gate>();
