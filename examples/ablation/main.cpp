@@ -5,8 +5,8 @@
 #include <cstdio>    // fputs
 #include <iostream>  // cout
 
+#include "command_line.hpp"
 #include "options.hpp"
-#include "parsed.hpp"
 
 namespace {
 

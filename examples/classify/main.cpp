@@ -7,7 +7,7 @@
 #include <fstream>    // ifstream
 #include <numeric>    // iota
 
-#include "../ablation/parsed.hpp"
+#include "../ablation/command_line.hpp"
 #include "../ablation/picture.hpp"
 #include "drawing.hpp"
 #include "networks.hpp"

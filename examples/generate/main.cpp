@@ -15,7 +15,7 @@
 #include <sextant/blocks/initialise.hpp>  // random_numbers
 #include <sextant/interop/mapped_file.hpp>
 
-#include "../ablation/parsed.hpp"
+#include "../ablation/command_line.hpp"
 #include "model.hpp"
 #include "tokenizer.hpp"
 

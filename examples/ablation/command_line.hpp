@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/// @file  The options of a program as the examples read them: help, or one line of what is wrong.
+/// @file  A command line as the examples read it: help, or one line of what is wrong.
 #pragma once
 
 #include <CLI/CLI.hpp>
