@@ -151,13 +151,13 @@ struct chunk_gates {
   float cumulated[64];  ///< cum_i
   /// By place: 2^(cum_i + frame), what row i is shown of the state before the chunk; times the scale without a norm.
   alignas(16) float from_start[64];
-  alignas(
-      16) float since[3][64];  ///< 2^(cum_r - cum_j) admitted_j, r the last position before the 16 rows number 1, 2, 3
-  float admitted[64];          ///< I_j; times the scale without a norm
+  /// 2^(cum_r - cum_j) admitted_j, r the last position before the 16 rows number 1, 2, 3.
+  alignas(16) float since[3][64];
+  float admitted[64];  ///< I_j; times the scale without a norm
   /// By place: 2^(cum_last - cum_j) I_j or column()[j], of two rows, as scale_pair() takes them.
   alignas(16) uint2 entering[32];
-  alignas(16) uint2
-      key_weight[32];  ///< with a norm: column[j] without I_j, of two rows, 0 without a token, as split_pair()
+  /// With a norm: column[j] without I_j, of two rows, 0 without a token, as split_pair().
+  alignas(16) uint2 key_weight[32];
   struct alignas(16) {
     float held;   ///< what the state is multiplied by before the chunk, if it is mild, else minus that
     float whole;  ///< and when the chunk has seen it: 2^cum_last, or 1 where the frame takes the decay

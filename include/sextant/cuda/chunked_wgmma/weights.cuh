@@ -63,9 +63,10 @@ __device__ __forceinline__ void put_own_scores(float (&scores)[32], float2 own, 
 #pragma unroll
   for (int w = 0; w < 4; ++w) {
     const bool its = w == warp && has_own(lane);
-    scores[8 * w] = its && !odd ? own.x : scores[8 * w], scores[8 * w + 1] = its && odd ? own.x : scores[8 * w + 1];
-    scores[8 * w + 6] = its && !odd ? own.y : scores[8 * w + 6],
-                   scores[8 * w + 7] = its && odd ? own.y : scores[8 * w + 7];
+    scores[8 * w] = its && !odd ? own.x : scores[8 * w];
+    scores[8 * w + 1] = its && odd ? own.x : scores[8 * w + 1];
+    scores[8 * w + 6] = its && !odd ? own.y : scores[8 * w + 6];
+    scores[8 * w + 7] = its && odd ? own.y : scores[8 * w + 7];
   }
 }
 

@@ -40,8 +40,8 @@ template <class Design, class Precision, int Keys, int Lanes, int Own, int Warps
 
   /// What is known of a round before it is multiplied.
   struct preparation {
-    alignas(
-        16) array<float, round * layout::row> rows;  ///< phi(k), phi(q), and F where it is the same for all channels
+    /// phi(k), phi(q), and F where it is the same for all channels.
+    alignas(16) array<float, round * layout::row> rows;
     /// Of each warp, [channel][2]: what the forget gate reads or is, and w = I v.
     alignas(16) array<array<float, round * of_table>, Warps> tables;
     alignas(16) array<float, round> factor;  ///< of y, where the design divides
