@@ -2,7 +2,7 @@
 """What was aimed at on an H200 and on a CPU, beside what bench/results/ holds: bench/report.py puts it into docs/08_aims.md.
 
 An aim is a most of milliseconds, or a least ratio of a peer's time to ours, at one case and shape. The page named last says
-what limits the family, by profile, and which other designs were tried; it is linked where the aim is missed.
+what limits the family, by profile or by count, and which other designs were tried; it is linked where the aim is missed.
 """
 import json
 
