@@ -236,7 +236,7 @@ void bind_call(call<typename Precision::accumulator, Tensor>& p, const Design& d
   bind.bind_optional(p.S_in, x.initial_state.S, "initial_state.S: [B, H, K', V], B sequences", p.sequences, p.heads, p.width, p.values);
   bind.bind_optional(p.S_out, x.final_state.S, "final_state.S: [B, H, K', V], B sequences", p.sequences, p.heads, p.width, p.values);
   if constexpr (detail::normalises<typename Design::norm_type>) {
-    p.eps = Real(design.norm.eps);
+    p.eps = Real(detail::eps_of(design.norm));
     bind.bind_optional(p.z_in, x.initial_state.z, "initial_state.z: [B, H, K'], B sequences", p.sequences, p.heads, p.width);
     bind.bind_optional(p.z_out, x.final_state.z, "final_state.z: [B, H, K'], B sequences", p.sequences, p.heads, p.width);
     if (p.S_in && !p.z_in && p.sequences * p.heads * p.width != 0) bind.refuse(errc::missing, absent_z);

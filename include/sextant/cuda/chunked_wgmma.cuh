@@ -167,8 +167,6 @@ struct chunked_wgmma {
                                                                           int blocks, int segments, const stream& on) {
     const index_t H = x.v.template extent<axis::head>();
     const int T = int(x.v.template extent<axis::time>()), chunks = (T + 63) / 64;
-    double eps = 0;
-    if constexpr (sextant::detail::normalises<typename Design::norm_type>) eps = design.norm.eps;
     return {design,
             x,
             T,
@@ -177,7 +175,7 @@ struct chunked_wgmma {
             int(H / x.k.template extent<axis::head>()),
             int(x.v.template extent<axis::value>()),
             float(design.scale(x.k.template extent<axis::key>())),
-            float(eps),
+            float(sextant::detail::eps_of(design.norm)),
             blocks,
             segments,
             (chunks + segments - 1) / segments,

@@ -93,7 +93,7 @@ struct decode {
     decoding::call_numbers c;
     c.scale = float(design.scale(n.K));
     c.key_scale = key_scale<float>(design.feature_map, n.K);
-    if constexpr (sextant::detail::normalises<typename Design::norm_type>) c.eps = float(design.norm.eps);
+    c.eps = float(sextant::detail::eps_of(design.norm));
     if constexpr (sextant::detail::turns_1d<Design>) {
       constexpr double pi = 3.14159265358979323846;
       c.half_turns = double(x.first_position) / pi;

@@ -86,8 +86,6 @@ struct keyed_wgmma {
                                                                         const stream& on) {
     const index_t H = x.v.template extent<axis::head>(), K = x.k.template extent<axis::key>();
     const int T = int(x.v.template extent<axis::time>()), chunks = (T + rows - 1) / rows;
-    double eps = 0;
-    if constexpr (sextant::detail::normalises<typename Design::norm_type>) eps = design.norm.eps;
     return {design,
             x,
             T,
@@ -103,7 +101,7 @@ struct keyed_wgmma {
             (chunks + segments - 1) / segments,
             segments <= wgmma::most_added_up,
             reinterpret_cast<float*>(on.memory.data),
-            float(eps)};
+            float(sextant::detail::eps_of(design.norm))};
   }
   template <class Design, class Precision>
   [[gnu::noinline]] static status map_tensors(wgmma::keyed_maps& maps, const sequence_of<Design, Precision>& x,

@@ -21,6 +21,11 @@ namespace detail {
 template <class Part, class... Which> inline constexpr bool is_any = (std::is_same_v<Part, Which> || ...);
 
 template <class Norm> inline constexpr bool normalises = !std::is_same_v<Norm, norm::none>;
+/// What a norm adds to its divisor; 0 where there is none.
+template <class Norm> constexpr double eps_of([[maybe_unused]] const Norm& norm) {
+  if constexpr (normalises<Norm>) return norm.eps;
+  else return 0;
+}
 /// z decays with the forget gate.
 template <class Norm> inline constexpr bool normaliser_decays = is_any<Norm, norm::sum, norm::mean, norm::abs_max>;
 }  // namespace detail
