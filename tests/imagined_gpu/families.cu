@@ -26,12 +26,13 @@ template <class Family> constexpr const char* name_of() {
   return "recurrent";
 }
 /// The family that computes a call in bfloat16 on a GPU of this compute capability.
-template <class Design> std::string family_of(const Design& design, const shape& s, int major) {
+template <class Form = form::automatic, class Design>
+std::string family_of(const Design& design, const shape& s, int major) {
   the_gpu() = {};
   the_gpu().major = major, the_gpu().code = 10 * major;
   auto p = imagined_problem<bf16>(design, s);
-  return gpu::detail::with_family<form::automatic>(
-      gpu::detail::families_for<form::automatic, Design>(), p.design, p.x, std::string("none"),
+  return gpu::detail::with_family<Form>(
+      gpu::detail::families_for<Form, Design>(), p.design, p.x, std::string("none"),
       [](auto family) -> std::string { return name_of<decltype(family)>(); });
 }
 /// On Hopper, on Ampere, on Turing.
@@ -79,4 +80,12 @@ TEST_CASE("GLA, 2Mamba, MILA, S4D") {
         {"global_sums", "global_sums", "global_sums"});
   check(s4d, {.T = 77, .K = 64, .V = 64}, {"state_space_chunked", "state_space_chunked", "state_space"});
   check(s4d, {.T = 63, .K = 64, .V = 64}, {"state_space", "state_space", "state_space"});
+}
+
+TEST_CASE("One token: step() has kernels for it, forward() is not compiled with them") {
+  const shape one{.T = 1, .K = 128, .V = 64};
+  CHECK(family_of<form::recurrent>(mamba2, one, 9) == "decode");
+  CHECK(family_of<form::recurrent>(gla, one, 8) == "decode");
+  CHECK(family_of(mamba2, one, 9) == "chunked_wgmma");
+  CHECK(family_of(gla, one, 8) == "chunked_mma");
 }

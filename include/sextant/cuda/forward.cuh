@@ -47,9 +47,10 @@ consteval bool same_text(const char* x, const char* y) {
   return *x == *y;
 }
 /// Whether a family may answer for a form: all of them for automatic, else those of its name. The plain recurrence sums a
-/// global design's state first and queries it then, which is the global form.
+/// global design's state first and queries it then, which is the global form. A single token's kernels answer for
+/// form::recurrent alone, by which step() calls them: a forward() of sequences need not be compiled with them.
 template <class Family, class Form> consteval bool answers_for() {
-  if (std::is_same_v<Form, form::automatic>) return true;
+  if (std::is_same_v<Form, form::automatic>) return !std::is_same_v<Family, decode>;
   if (std::is_same_v<Form, form::global> && std::is_same_v<Family, recurrent>) return true;
   return same_text(Family::form, Form::name);
 }
