@@ -163,5 +163,23 @@ errors error_on_gpu(const Design& design, const shape& s, const wishes& wish, co
   }
   return compare(answer, judge);
 }
+/// The same of a forget tensor of logarithms that remembers `memory` tokens, and the same for all of them: of the last channel
+/// or key nearly half as many as of the first.
+template <class Precision, class Design, class How>
+errors error_of_memory(const Design& design, const shape& s, double memory, const How& how) {
+  const auto keep = [&](auto& p) {
+    using number = std::remove_cvref_t<decltype(*p.x.forget.data())>;
+    const index_t wide = p.x.forget.extent(3);
+    for (index_t i = 0; i < s.B * s.T * s.H * wide; ++i)
+      const_cast<number*>(p.x.forget.data())[i] = number(float(-(1 + double(i % wide) / double(wide)) / memory));
+  };
+  auto judge = make_problem<fp64, storage_of<Precision>>(design, s, {.initial_state = true});
+  keep(judge);
+  reference::recurrent(judge.design, judge.x);
+  auto answer = make_problem<Precision, storage_of<Precision>>(design, s, {.initial_state = true});
+  keep(answer);
+  if (const status done = run_on_gpu(answer, how); !done) return {std::numeric_limits<double>::quiet_NaN()};
+  return compare(answer, judge);
+}
 
 }  // namespace sextant::test

@@ -67,6 +67,17 @@ TEST_CASE("long sequences and long memories: the same step at thousands of token
   }
 }
 
+TEST_CASE("long memories: the same gate of a channel at thousands of tokens") {
+  if (!has_gpu()) return;
+  constexpr auto of_channel = linear_attention.with(forget::log_decay<per::channel>{}, norm::none{});
+  for (const double memory : {3.0, 10.0, 22.0, 40.0, 100.0, 300.0, 1000.0, 3000.0, 10000.0})
+    for (const index_t K : {1, 4}) {
+      INFO("memory ", memory, ", K ", K);
+      const shape s{.B = 1, .T = 4096, .K = K, .V = 8};
+      CHECK(error_of_memory<fp32>(of_channel, s, memory, by_family<gpu::few_keys>{}).worst() <= tolerance<fp32>);
+    }
+}
+
 TEST_CASE("step sizes to 50, rates from -1e-4 to -1000") {
   if (!has_gpu()) return;
   for (const double rate : {1e-4, 1.0, 1e3})

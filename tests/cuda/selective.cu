@@ -194,6 +194,22 @@ TEST_CASE("long memories: the same step at thousands of tokens") {
   }
 }
 
+TEST_CASE("long memories: the same gate of a channel or key at thousands of tokens") {
+  if (!has_gpu()) return;
+  constexpr auto of_channel = linear_attention.with(forget::log_decay<per::channel>{}, norm::none{});
+  constexpr auto of_key = linear_attention.with(forget::log_decay<per::key>{}, norm::none{});
+  const by_family<gpu::selective> how;
+  for (const double memory : {3.0, 10.0, 22.0, 40.0, 100.0, 300.0, 1000.0, 3000.0, 10000.0}) {
+    INFO("memory ", memory);
+    const shape s{.B = 1, .T = 4096, .K = 16, .V = 8};
+    CHECK(error_of_memory<fp32>(of_channel, s, memory, how).worst() <= tolerance<fp32>);
+    CHECK(error_of_memory<fp32>(of_key, s, memory, how).worst() <= tolerance<fp32>);
+  }
+  const shape many{.B = 4, .T = 1000, .K = 8, .V = 2120};
+  CHECK(error_of_memory<fp32>(of_channel, many, 500, how).worst() <= tolerance<fp32>);
+  CHECK(error_of_memory<fp32>(of_channel, {.B = 1, .T = 1000, .K = 40, .V = 8}, 500, how).worst() <= tolerance<fp32>);
+}
+
 TEST_CASE("segments: what is forgotten, what is not, and states in place") {
   if (!has_gpu()) return;
   hold<fp32>(gated, {.B = 1, .T = 5000, .K = 16, .V = 72}, {.initial_state = true, .rate_size = 0.3}, in_segments{2});

@@ -42,11 +42,11 @@ template <class Design, class Precision, int Keys> struct block_walk {
 
   __device__ __forceinline__ decay decay_of(float number, float its_rate) const {
     const forget_of_design<layout> forget{design.forget_gate};
-    if constexpr (layout::decay == decay_kind::channel) return {number};
-    else if constexpr (layout::exact && forget_of_design<layout>::by_log) {
-      const split_power F = split_exp2(forget.exponent(number, its_rate));
+    constexpr bool shared = layout::decay == decay_kind::channel;
+    if constexpr (forget_of_design<layout>::keeps_log) {
+      const split_power F = split_exp2(shared ? number : forget.exponent(number, its_rate));
       return {F.factor, F.change};
-    } else return {forget(number, its_rate)};
+    } else return {shared ? number : forget(number, its_rate)};
   }
   /// Puts phi(k) and phi(q) of the warp's run where all its lanes see them, each lane one number.
   __device__ __forceinline__ void share_keys(token stored, float its_scale, int K) {

@@ -64,13 +64,12 @@ template <class Traits> struct forget_of_design {
       return ptx::exp2_approx(Traits::exact ? x + shift : x);
     } else return (void)by_polynomial, (void)shift, sextant::detail::call_value(gate, number, a);
   }
-  /// F of a gate that all keys of a channel share: by multiply-adds in float, where a NaN is put back that their bits lose.
-  __device__ __forceinline__ float of_channel(float number, float a) const {
-    const float F = (*this)(number, a, Traits::exact);
-    if constexpr (by_log && Traits::exact) {
-      const float x = exponent(number, a);
-      return x == x ? F : x;
-    } else return F;
+  /// Whether a gate that several keys or channels share is kept as its log2(F), of which more is left near F = 1.
+  static constexpr bool keeps_log = by_log && Traits::exact;
+  /// What such a gate is kept as.
+  __device__ __forceinline__ float shared(float number, float a) const {
+    if constexpr (keeps_log) return exponent(number, a);
+    else return (*this)(number, a);
   }
   /// The rate of a channel and key, times log2(e) where the gate's logarithm is proportional to it.
   template <class Sequence>
@@ -129,7 +128,7 @@ template <class Traits> struct channel_gates {
     words v, dt, forget, input;
     float dt_head, forget_head, input_head;
   };
-  /// What the forget gate reads of a token or, where it is the same for all keys, its value; and w = I v.
+  /// What the forget gate reads of a token or, where it is the same for all keys, what it is kept as; and w = I v.
   __device__ __forceinline__ void prepare(const said& its, two& number, two& w) const {
     two delta, own, v;
     widen_words(its.v, v);
@@ -154,7 +153,7 @@ template <class Traits> struct channel_gates {
         if constexpr (Traits::forget_of_head) number[i] = its.forget_head;
         if constexpr (!Traits::forget_of_channel && !Traits::forget_of_head) number[i] = delta[i];
         if constexpr (Traits::decay == decay_kind::channel)
-          number[i] = forget_of_design<Traits>{d.forget_gate}.of_channel(number[i], rate[i]);
+          number[i] = forget_of_design<Traits>{d.forget_gate}.shared(number[i], rate[i]);
       }
     }
   }

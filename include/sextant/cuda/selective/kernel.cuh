@@ -29,10 +29,11 @@ template <class Design, class Precision, int Keys, int Lanes, int Own, int Warps
   static constexpr bool ahead = states <= 4;  ///< whether there are registers for the next token's rows and F
   using rows_type = std::conditional_t<ahead, kept_rows<layout>, rows_in_memory<layout>>;
   /// Whether rounds in which gates are near 1 are computed with their differences from 1: all rounds, where no rate says how
-  /// near they are.
+  /// near they are, or keys or channels share the work.
   static constexpr bool splits =
-      layout::exact && layout::decay == decay_kind::state && forget_of_design<layout>::by_log;
-  static constexpr bool chooses = splits && forget_of_design<layout>::scaled_rates;
+      (layout::decay == decay_kind::state || layout::decay == decay_kind::channel || layout::decay == decay_kind::row) &&
+      forget_of_design<layout>::keeps_log;
+  static constexpr bool chooses = splits && layout::decay == decay_kind::state && forget_of_design<layout>::scaled_rates;
   static_assert(Warps == 1 || !chooses, "warps that meet walk the same way");
   /// They are where a channel's slowest gate, on average over a lane's tokens of the round, is above 2^-1/64: with memories of
   /// more than 90 tokens.
@@ -170,7 +171,7 @@ template <class Design, class Precision, int Keys, int Lanes, int Own, int Warps
 #pragma unroll
       for (int c = 0; c < Own; ++c) {
         w[c] = now.w[c], number[c] = now.number[c];
-        if constexpr (ahead && !Split)
+        if constexpr (ahead && (!Split || layout::decay == decay_kind::row))
 #pragma unroll
           for (int i = 0; i < states; ++i) F[c][i] = now.F[c][i];
       }
@@ -186,7 +187,11 @@ template <class Design, class Precision, int Keys, int Lanes, int Own, int Warps
       if (Whole || t < count) {
         if constexpr (Split) {
           const forget_of_design<layout> gate{design.forget_gate};
-          const auto exponent = [&](int c, int i) { return gate.exponent(number[c], own.rate[c][i]); };
+          const auto exponent = [&](int c, int i) {
+            if constexpr (layout::decay == decay_kind::row) return F[c][i];
+            else if constexpr (layout::decay == decay_kind::channel) return number[c];
+            else return gate.exponent(number[c], own.rate[c][i]);
+          };
           own.template update_exactly<Outputs>(exponent, row, w, part[t]);
         } else own.template update<Outputs>(F, row, w, part[t]);
       }

@@ -90,7 +90,7 @@ template <class Layout> struct key_mapping {
       array<float, at_once> F;
       widen(s.F, F);
 #pragma unroll
-      for (int i = 0; i < at_once; ++i) F[i] = forget_of_design<Layout>{d.forget_gate}(F[i], rate[i]);
+      for (int i = 0; i < at_once; ++i) F[i] = forget_of_design<Layout>{d.forget_gate}.shared(F[i], rate[i]);
       store_together(to + thread * at_once / keys * Layout::row + 2 * keys + key,
                      together<float, 4>{{F[0], F[1], F[2], F[3]}});
     }

@@ -76,12 +76,14 @@ template <class Layout> struct lane_states {
       else return fmaf(F[c][i], in_two_parts ? fmaf(change[c][i], S[c][i], S[c][i]) : S[c][i], k * w[c]);
     });
   }
-  /// The same, with what of F is nearly 1 as its difference from 1: for gates of which `x` answers the logarithm.
+  /// The same, with what of F is nearly 1 as its difference from 1: for gates of which `x` answers the logarithm. Where keys or
+  /// channels share the gate, the difference is multiplied by the factor once for all, and S is rounded once.
   template <bool Outputs, class Rows, class Exponent>
   __device__ __forceinline__ void update_exactly(const Exponent& x, const Rows& rows, const of_own& w, of_own& part) {
     meet<Outputs>(rows, part, [&](int c, int i, float k) {
       const split_power F = split_exp2(x(c, i));
-      return fmaf(F.factor, fmaf(F.change, S[c][i], S[c][i]), k * w[c]);
+      if constexpr (decay == decay_kind::state) return fmaf(F.factor, fmaf(F.change, S[c][i], S[c][i]), k * w[c]);
+      else return fmaf(F.factor, S[c][i], fmaf(F.factor * F.change, S[c][i], k * w[c]));
     });
   }
 
