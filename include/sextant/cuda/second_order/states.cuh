@@ -45,8 +45,8 @@ template <class Token> struct state_walk : state_sums {
       }
     }
   };
-  /// The tokens of an item, 16 at a time, the four tiles one after the other: a tile's factor takes the place of the one
-  /// before once that is read, while the other three tiles' products run.
+  /// The tokens of an item, 16 at a time, the products of all four tiles begun together: while they run, the factors of the next
+  /// 16 tokens are made.
   template <int Blocks, int Tiles> __device__ __forceinline__ void add_tokens(item its) {
     const int stage = stage_of(its);
     const std::uint32_t to_next = tokens.reversed ? 0u - std::uint32_t(tile_bytes) : std::uint32_t(tile_bytes);
@@ -60,7 +60,7 @@ template <class Token> struct state_walk : state_sums {
         &memory.rows[its.number % row_stages][0][0][Blocks == 1 ? row_block(pair()) % 2 : 0][warp][lane % 4][0];
     const bool behind[2] = {lane / 4 > warp, lane / 4 > 4 + warp};
     fragments<Blocks> now[2];
-    std::uint32_t factor[4][4];
+    std::uint32_t factor[2][4][4];
     now[0].load_columns(at, 0);
     if (Blocks == 1) now[0].load_rows(of_rows, 0);
 #pragma unroll
@@ -74,16 +74,18 @@ template <class Token> struct state_walk : state_sums {
         now[(step + 1) % 2].load_columns(at, (step + 1) % 4);
         if (Blocks == 1) now[(step + 1) % 2].load_rows(of_rows, step + 1);
       }
+      auto& made = factor[step % 2];  // which the products of the step before the last one have read
 #pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        if (step > 0) ptx::wait_products<3>();
+      for (int i = 0; i < 4; ++i)
 #pragma unroll
-        for (int r = 0; r < 4; ++r) factor[i][r] = now[step % 2].factor(i, r, behind);
-        ptx::begin_products();
-        ptx::multiply<Token, true>(S[i], factor[i],
+        for (int r = 0; r < 4; ++r) made[i][r] = now[step % 2].factor(i, r, behind);
+      ptx::begin_products();
+#pragma unroll
+      for (int i = 0; i < 4; ++i)
+        ptx::multiply<Token, true>(S[i], made[i],
                                    ptx::rows_across_sum(values + step / 4 * to_next, 2048 * (step % 4), 0), true);
-        ptx::commit_products();
-      }
+      ptx::commit_products();
+      ptx::wait_products<1>();
     }
     ptx::wait_products<0>();
   }
