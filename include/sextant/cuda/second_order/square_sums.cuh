@@ -102,7 +102,7 @@ template <class Token, bool Admits> struct square_sums : state_block {
 #pragma unroll
     for (int m = 0; m < 4; ++m) to[m][lane % 4][lane / 4 % 2] = {made[m], made[m + 4], made[m + 8], made[m + 12]};
   }
-  /// Sums of an item's tokens, 16 at a time: 64 keys by 16 channels or keys.
+  /// Sums of an item's tokens, a tile's products begun together: 64 keys by 16 channels or keys.
   __device__ __forceinline__ void add_tokens(item i) {
 #pragma unroll 1
     for (int which = 0, tiles = tiles_of(i); which < tiles; ++which) {
@@ -124,12 +124,15 @@ template <class Token, bool Admits> struct square_sums : state_block {
           square[step][r] = multiply_pairs(x, weighted[step][r]);
           if constexpr (Admits) weighted[step][r] = multiply_pair<Token>(x, weight(false, 16 * step + r / 2 * 8));
         }
-        ptx::begin_products();
+      }
+      ptx::begin_products();
+#pragma unroll
+      for (int step = 0; step < 4; ++step) {
         ptx::multiply_few<Token>(squares, square[step], ptx::rows_across_sum(values, 2048 * step + 32 * quarter, 0),
                                  true);
         ptx::multiply_few<Token>(Z, weighted[step], ptx::rows_across_sum(keys, 2048 * step + 32 * quarter, 0), true);
-        ptx::commit_products();
       }
+      ptx::commit_products();
       ptx::wait_products<0>();
     }
   }

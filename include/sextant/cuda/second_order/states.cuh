@@ -45,68 +45,90 @@ template <class Token> struct state_walk : state_sums {
       }
     }
   };
-  /// The tokens of an item, 16 at a time, the products of all four tiles begun together: while they run, the factors of the next
-  /// 16 tokens are made.
-  template <int Blocks, int Tiles> __device__ __forceinline__ void add_tokens(item its) {
-    const int stage = stage_of(its);
-    const std::uint32_t to_next = tokens.reversed ? 0u - std::uint32_t(tile_bytes) : std::uint32_t(tile_bytes);
-    const std::uint32_t values = ptx::shared_address(memory.v[stage][tokens.half(0)]);
-    const std::uint32_t keys = ptx::shared_address(memory.k[stage][tokens.half(0)]);
-    std::uint32_t at[Blocks];
+  /// Where fragments of an item lie in shared memory.
+  template <int Blocks> struct fragment_places {
+    std::uint32_t columns[std::size_t(Blocks)];
+    const uint4* rows;
+
+    __device__ __forceinline__ fragment_places(const state_walk& walk, item its) {
+      const std::uint32_t keys = ptx::shared_address(walk.memory.k[stage_of(its)][walk.tokens.half(0)]);
+      const int row_block = second::row_block(walk.pair());
 #pragma unroll
-    for (int b = 0; b < Blocks; ++b)
-      at[b] = column_place(keys, Blocks == 1 ? column_block(pair()) : row_block(pair()) + b, lane);
-    const uint4* const of_rows =
-        &memory.rows[its.number % row_stages][0][0][Blocks == 1 ? row_block(pair()) % 2 : 0][warp][lane % 4][0];
-    const bool behind[2] = {lane / 4 > warp, lane / 4 > 4 + warp};
-    fragments<Blocks> now[2];
+      for (int b = 0; b < Blocks; ++b)
+        columns[b] = column_place(keys, Blocks == 1 ? column_block(walk.pair()) : row_block + b, walk.lane);
+      rows = &walk.memory
+                  .rows[its.number % row_stages][0][0][Blocks == 1 ? row_block % 2 : 0][walk.warp][walk.lane % 4][0];
+    }
+  };
+  /// An item begins: its keys, values and rows are there. The fragments of its first 16 tokens.
+  template <int Blocks> __device__ __forceinline__ void enter(item its, fragments<Blocks>& first) const {
+    memory.landed[stage_of(its)].wait(its.number / state_stages);
+    meet();
+    if constexpr (Blocks == 1) {  // of a folded pair they have no registers from item to item
+      const fragment_places<Blocks> at(*this, its);
+      first.load_columns(at.columns, 0), first.load_rows(at.rows, 0);
+    }
+  }
+  /// The tokens of an item that has been entered, 16 at a time, the products of all four tiles begun together: while they run, the
+  /// factors of the next 16 tokens are made, and while the last ones do, the next item is entered, if there is one.
+  template <int Blocks, int Tiles>
+  __device__ __forceinline__ void add_tokens(item its, fragments<Blocks>& first, bool last) {
+    const std::uint32_t to_next = tokens.reversed ? 0u - std::uint32_t(tile_bytes) : std::uint32_t(tile_bytes);
+    const std::uint32_t values = ptx::shared_address(memory.v[stage_of(its)][tokens.half(0)]);
+    fragment_places<Blocks> at(*this, its);
+    const bool behind_row[2] = {lane / 4 > warp, lane / 4 > 4 + warp};
+    fragments<Blocks> second;
     std::uint32_t factor[2][4][4];
-    now[0].load_columns(at, 0);
-    if (Blocks == 1) now[0].load_rows(of_rows, 0);
 #pragma unroll
     for (int step = 0; step < 4 * Tiles; ++step) {
-      if (Blocks == 2) now[step % 2].load_rows(of_rows, step);
+      fragments<Blocks>&now = step % 2 == 0 ? first : second, &next = step % 2 == 0 ? second : first;
+      if (Blocks == 2 && step == 0) now.load_columns(at.columns, 0);
+      if (Blocks == 2) now.load_rows(at.rows, step);
       if (step == 3) {
 #pragma unroll
-        for (int b = 0; b < Blocks; ++b) at[b] += to_next;
+        for (int b = 0; b < Blocks; ++b) at.columns[b] += to_next;
       }
       if (step + 1 < 4 * Tiles) {
-        now[(step + 1) % 2].load_columns(at, (step + 1) % 4);
-        if (Blocks == 1) now[(step + 1) % 2].load_rows(of_rows, step + 1);
+        next.load_columns(at.columns, (step + 1) % 4);
+        if (Blocks == 1) next.load_rows(at.rows, step + 1);
       }
       auto& made = factor[step % 2];  // which the products of the step before the last one have read
 #pragma unroll
       for (int i = 0; i < 4; ++i)
 #pragma unroll
-        for (int r = 0; r < 4; ++r) made[i][r] = now[step % 2].factor(i, r, behind);
+        for (int r = 0; r < 4; ++r) made[i][r] = now.factor(i, r, behind_row);
       ptx::begin_products();
 #pragma unroll
       for (int i = 0; i < 4; ++i)
         ptx::multiply<Token, true>(S[i], made[i],
                                    ptx::rows_across_sum(values + step / 4 * to_next, 2048 * (step % 4), 0), true);
       ptx::commit_products();
-      ptx::wait_products<1>();
+      if (step + 1 < 4 * Tiles) ptx::wait_products<1>();
     }
+    if (!last) enter(behind(its), first);
     ptx::wait_products<0>();
+    release(its.number);
   }
 
   template <int Blocks> __device__ __forceinline__ void walk() {
     const int behind_all = behind_chunk();
     float logs = 0.0f;  // a lane's of 32 chunks
     item i = first_item();
+    fragments<Blocks> first;
     start();
+    if (i.chunk < behind_all) enter(i, first);
 #pragma unroll 1
     while (i.chunk < behind_all) {
       if (shows(i.chunk)) show<Token>(i.chunk);
       const int chunk = i.chunk;
       if (d.gated()) leave(left_by(chunk, logs));
 #pragma unroll 1
-      for (; i.chunk == chunk; i = behind(i)) {
-        memory.landed[stage_of(i)].wait(i.number / state_stages);
-        meet();
-        if (tiles_of(i) == 2) add_tokens<Blocks, 2>(i);
-        else add_tokens<Blocks, 1>(i);
-        release(i.number);
+      while (i.chunk == chunk) {
+        const item next = behind(i);
+        const bool last = next.chunk == behind_all;
+        if (tiles_of(i) == 2) add_tokens<Blocks, 2>(i, first, last);
+        else add_tokens<Blocks, 1>(i, first, last);
+        i = next;
       }
     }
     finish<Token>();
