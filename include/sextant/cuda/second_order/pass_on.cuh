@@ -57,23 +57,36 @@ __global__ void __launch_bounds__(pass_on_threads)
     if (segment > 0 || d.enters) {
       float log = 0.0f;
       shown(first) = added(uint4{}, 1.0f);
+      // Where nothing is left of numbers, nothing is read or written; but what is not a number stays none.
+      bool numbers = true;
+#pragma unroll
+      for (int e = 0; e < 8; ++e) numbers = numbers && isfinite(carried[e]);
       constexpr int together = 4;  // chunks that are read before the first of them is written
+      float logs[together];
+      const auto read_logs = [&](int from) {
+#pragma unroll
+        for (int k = 0; k < together; ++k) logs[k] = from + k < behind ? d.log_of(head, from + k) : 0.0f;
+      };
+      read_logs(first);
 #pragma unroll 1
       for (int from = first; from < behind; from += together) {
         uint4 x[together];
-        float logs[together];
+        float factor[together];
 #pragma unroll
         for (int k = 0; k < together; ++k) {
-          if (from + k >= behind) continue;
-          logs[k] = d.log_of(head, from + k);
-          if (from + k > first) x[k] = shown(from + k);
-        }
-#pragma unroll
-        for (int k = 0; k < together; ++k) {
-          if (from + k >= behind) continue;
-          if (from + k > first) shown(from + k) = added(x[k], ptx::exp2_approx(log));
+          factor[k] = ptx::exp2_approx(log);
           log += logs[k];
         }
+        read_logs(from + together);
+        const auto changes = [&](int k) {
+          return from + k > first && from + k < behind && (factor[k] != 0.0f || !numbers);
+        };
+#pragma unroll
+        for (int k = 0; k < together; ++k)
+          if (changes(k)) x[k] = shown(from + k);
+#pragma unroll
+        for (int k = 0; k < together; ++k)
+          if (changes(k)) shown(from + k) = added(x[k], factor[k]);
       }
       left = ptx::exp2_approx(log);
     }
