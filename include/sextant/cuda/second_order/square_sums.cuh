@@ -66,16 +66,19 @@ template <class Token, bool Admits> struct square_sums : state_block {
     }
   }
 
-  /// Begins to copy an item. One thread.
+  /// Begins to copy an item: one thread of each warp has a part.
   __device__ __forceinline__ void load(item i) const {
     const int of_gates = d.gated() ? (Admits ? 2 : 1) * tile * int(sizeof(float)) : 0;
     const int stage = stage_of(i), tiles = tiles_of(i);
     ptx::mbarrier& landed = memory.landed[stage];
-    landed.arrive_and_expect(4 * tile_bytes + tiles * of_gates);
-    tokens.load_two_tiles(ptx::shared_address(memory.k[stage]), maps.k, landed, i.t, tokens.key_head, 0);
-    tokens.load_two_tiles(ptx::shared_address(memory.v[stage]), maps.v, landed, i.t, tokens.head, tile * slice);
-    for (int j = 0; j < tiles && of_gates > 0; ++j)
+    if (warp == 0) {
+      landed.arrive_and_expect(4 * tile_bytes + tiles * of_gates);
+      tokens.load_two_tiles(ptx::shared_address(memory.k[stage]), maps.k, landed, i.t, tokens.key_head, 0);
+    } else if (warp == 1) {
+      tokens.load_two_tiles(ptx::shared_address(memory.v[stage]), maps.v, landed, i.t, tokens.head, tile * slice);
+    } else if (const int j = warp - 2; j < tiles && of_gates > 0) {
       ptx::load_bytes(ptx::shared_address(memory.gates[stage][j]), d.decay(head, i.t / tile + j), of_gates, landed);
+    }
   }
   /// The rows k_m w of an item, m of the two blocks that this quarter's pairs take them from: a thread has 16 of two tokens.
   __device__ __forceinline__ void make_rows(item i) const {
@@ -102,53 +105,63 @@ template <class Token, bool Admits> struct square_sums : state_block {
 #pragma unroll
     for (int m = 0; m < 4; ++m) to[m][lane % 4][lane / 4 % 2] = {made[m], made[m + 4], made[m + 8], made[m + 12]};
   }
-  /// Sums of an item's tokens, a tile's products begun together: 64 keys by 16 channels or keys.
-  __device__ __forceinline__ void add_tokens(item i) {
-#pragma unroll 1
-    for (int which = 0, tiles = tiles_of(i); which < tiles; ++which) {
-      const std::uint32_t keys = ptx::shared_address(memory.k[stage_of(i)][tokens.half(which)]);
-      const std::uint32_t values = ptx::shared_address(memory.v[stage_of(i)][tokens.half(which)]);
-      const std::uint32_t its_keys = column_place(keys, warp, lane);
-      const auto weight = [&](bool admitted, int t) {
-        return *reinterpret_cast<const float2*>(memory.gates[stage_of(i)][which][admitted] + t + 2 * (lane % 4));
-      };
-      std::uint32_t its[2][4], square[4][4], weighted[4][4];
-      ptx::load_transposed(its[0], its_keys);
+  /// The first factors of 32 tokens: squares of keys, and keys.
+  struct fragments {
+    std::uint32_t square[2][4], weighted[2][4];
+  };
+  /// Begins to sum half a tile of tokens of an item, 64 keys by 16 channels or keys, with factors that no products read.
+  __device__ __forceinline__ void add_half(fragments& its, item i, int which, int half) {
+    const std::uint32_t keys = ptx::shared_address(memory.k[stage_of(i)][tokens.half(which)]);
+    const std::uint32_t values = ptx::shared_address(memory.v[stage_of(i)][tokens.half(which)]);
+    const std::uint32_t its_keys = column_place(keys, warp, lane) + 4096 * half;
+    const auto weight = [&](bool admitted, int t) {
+      return *reinterpret_cast<const float2*>(memory.gates[stage_of(i)][which][admitted] + t + 2 * (lane % 4));
+    };
+    std::uint32_t x[2][4];
 #pragma unroll
-      for (int step = 0; step < 4; ++step) {
-        if (step < 3) ptx::load_transposed(its[(step + 1) % 2], its_keys + 2048 * (step + 1));
+    for (int step = 0; step < 2; ++step) ptx::load_transposed(x[step], its_keys + 2048 * step);
 #pragma unroll
-        for (int r = 0; r < 4; ++r) {
-          const std::uint32_t x = its[step % 2][r];
-          weighted[step][r] = multiply_pair<Token>(x, weight(Admits, 16 * step + r / 2 * 8));
-          square[step][r] = multiply_pairs(x, weighted[step][r]);
-          if constexpr (Admits) weighted[step][r] = multiply_pair<Token>(x, weight(false, 16 * step + r / 2 * 8));
-        }
+    for (int step = 0; step < 2; ++step)
+#pragma unroll
+      for (int r = 0; r < 4; ++r) {
+        const int t = 32 * half + 16 * step + r / 2 * 8;
+        std::uint32_t& weighted = its.weighted[step][r];
+        weighted = multiply_pair<Token>(x[step][r], weight(Admits, t));
+        its.square[step][r] = multiply_pairs(x[step][r], weighted);
+        if constexpr (Admits) weighted = multiply_pair<Token>(x[step][r], weight(false, t));
       }
-      ptx::begin_products();
+    ptx::begin_products();
 #pragma unroll
-      for (int step = 0; step < 4; ++step) {
-        ptx::multiply_few<Token>(squares, square[step], ptx::rows_across_sum(values, 2048 * step + 32 * quarter, 0),
-                                 true);
-        ptx::multiply_few<Token>(Z, weighted[step], ptx::rows_across_sum(keys, 2048 * step + 32 * quarter, 0), true);
-      }
-      ptx::commit_products();
-      ptx::wait_products<0>();
+    for (int step = 0; step < 2; ++step) {
+      const int row = 2048 * (2 * half + step);
+      ptx::multiply_few<Token>(squares, its.square[step], ptx::rows_across_sum(values, row + 32 * quarter, 0), true);
+      ptx::multiply_few<Token>(Z, its.weighted[step], ptx::rows_across_sum(keys, row + 32 * quarter, 0), true);
     }
+    ptx::commit_products();
   }
   __device__ __forceinline__ void leave(float left) {
 #pragma unroll
     for (int i = 0; i < 8; ++i) squares[i] *= left, Z[i] *= left;
   }
 
+  /// Sums of an item's tokens; while products of half a tile run, the next half's factors are made.
+  __device__ __forceinline__ void add_tokens(item i) {
+#pragma unroll 1
+    for (int which = 0, tiles = tiles_of(i); which < tiles; ++which) {
+      fragments first, second;
+      add_half(first, i, which, 0);
+      add_half(second, i, which, 1);
+      ptx::wait_products<0>();
+    }
+  }
+
   /// Rows are made one item ahead of the products of keys, copies begin two items ahead of that.
   __device__ void run() {
-    const bool copies = threadIdx.x == state_threads;
     const int behind_all = behind_chunk();
     float logs = 0.0f;  // a lane's of 32 chunks
     item i = first_item(), ahead = i;
     const auto copy_next = [&] {
-      if (copies && ahead.chunk < behind_all) load(ahead);
+      if (lane == 0 && ahead.chunk < behind_all) load(ahead);
       ahead = behind(ahead);
     };
     copy_next(), copy_next();
