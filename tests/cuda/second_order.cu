@@ -256,6 +256,21 @@ TEST_CASE("chunks of 512 and of 768 tokens, in blocks of one to four warpgroups"
   CHECK(in_chunks{132}.of(p.design, p.x).groups == 1);
 }
 
+TEST_CASE("segments of several chunks, of which the last ones find nothing left") {
+  if (!has_hopper()) return;
+  const shape s{.B = 1, .T = 2900, .Hk = 1, .H = 1, .K = 64, .V = 64};
+  const in_chunks how{8, 256};
+  for (const double size : {0.001, 0.05, 1.0, 20.0}) {
+    const wishes w{.initial_state = true, .gate_size = size, .positive_keys = true};
+    auto p = make_problem<bf16, bfloat16>(forgetful, s, w);
+    const auto d = how.of(p.design, p.x);
+    CHECK(d.segments > 1);
+    CHECK(d.segment_chunks > 4);
+    for (const bool ends : {false, true}) squares_hold<bf16>(forgetful, s, w, how, ends);
+    squares_hold<bf16>(two_mamba, s, w, how, true);
+  }
+}
+
 TEST_CASE("random signs: what a state holds is divided by its like") {
   if (!has_hopper()) return;
   for (const double size : {0.01, 1.0, 8.0}) {
@@ -304,6 +319,7 @@ TEST_CASE("a NaN goes back to the beginning of its 64 tokens, on to the end, and
     for (const index_t at : {0, 69, 703, 704, 767, 768, 1599}) {
       goes(whole, at, where);
       for (const int multiprocessors : {1, 132}) goes(in_chunks{multiprocessors}, at, where);
+      goes(in_chunks{32, 256}, at, where);  // two segments of three chunks
     }
 }
 
