@@ -31,6 +31,9 @@ TEST_CASE("few heads and many tokens, whether they forget or not") {
   // The normaliser and the map.
   const wishes w{.initial_state = true, .rate_size = 0.02, .positive_keys = true};
   holds<bf16>(linear_attention, {.B = 1, .T = 3000, .Hk = 2, .H = 2, .K = 64, .V = 64}, w);
+  for (const index_t T : {2048, 2049, 2500})
+    for (const index_t V : {64, 192}) holds<bf16>(linear_attention, {.B = 1, .T = T, .Hk = 1, .H = 1, .K = 128, .V = V}, w);
+  holds<bf16>(linear_attention.with(order::reversed{}), {.B = 2, .T = 2500, .Hk = 2, .H = 2, .K = 128, .V = 192}, w);
   holds<bf16>(everything, {.B = 1, .T = 2500, .Hk = 1, .H = 1, .K = 128, .V = 128}, w);
   holds<bf16>(undecayed, {.B = 1, .T = 2500, .Hk = 1, .H = 2, .K = 64, .V = 128}, w);
   holds<bf16>(everything, {.B = 1, .T = 2500, .Hk = 1, .H = 1, .K = 64, .V = 320}, w);

@@ -129,6 +129,9 @@ struct segment_plan : chunked_plan<Design, Precision, Keys, Slices, false> {
   using base = chunked_plan<Design, Precision, Keys, Slices, false>;
 
   static constexpr bool answers = false, output_gate = false, splits = false;
+  /// Who maps keys adds them up as well, where a normaliser is no more than their sum.
+  static constexpr bool mappers_sum = base::normalised && base::maps && !base::turns && !base::decays;
+  static constexpr int normaliser_warps = mappers_sum ? 0 : base::normaliser_warps;
   static constexpr int map_groups = base::rewrites ? 2 : 0, key_mappers = 128 * map_groups, mappers = key_mappers;
   static constexpr int threads = 128 * (1 + map_groups + Slices), blocks = Slices == 1 ? 2 : 1;
   static constexpr int producer_registers = base::rewrites ? 56 : 72, map_registers = base::turns ? 64 : 48;
@@ -220,6 +223,7 @@ template <class Plan> struct chunked_memory<Plan, false> {
   some<gate_sets, Plan::gated ? Plan::stages : 0> gates;
   some<pair_turns<Plan>, Plan::turns ? 1 : 0> turns;
   some<tile, Plan::turns ? Plan::slabs : 0> plain_k;
+  some<float[Plan::keys], Plan::mappers_sum ? Plan::mappers / 32 : 0> sums_of_keys;  // of each warp
   unsigned char end;
 };
 

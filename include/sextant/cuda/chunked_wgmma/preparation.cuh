@@ -92,7 +92,7 @@ __device__ __forceinline__ void run_preparation(const Call& call, const chunked_
                                                 int warp, int lane) {
   if constexpr (Plan::gated)
     if (warp < Plan::gate_warps) return run_gates<Plan>(call, block, memory, barriers, warp, lane);
-  if constexpr (Plan::normalised && !Plan::normaliser_copies)
+  if constexpr (Plan::normaliser_warps > 0 && !Plan::normaliser_copies)
     run_normaliser<Plan>(call, block, memory, barriers, warp - Plan::gate_warps, lane, [](int) {});
 }
 

@@ -27,11 +27,17 @@ template <class Token, class Map> __device__ __forceinline__ uint4 mapped(uint4 
   return narrowed<Token>(x).words;
 }
 
+/// A visit that does nothing.
+struct nothing_more {
+  __device__ __forceinline__ void operator()(uint4) const {}
+};
+
 /// The rows of queries or of keys of a chunk, by so many threads of which this is number `thread`, for themselves and others: a
-/// thread has 8 neighbouring keys of every (8 Threads / Keys)-th row.
-template <class Plan, bool Keys, int Threads, class Call>
+/// thread has 8 neighbouring keys of every (8 Threads / Keys)-th row, and visit(words) sees what has been made of them.
+template <class Plan, bool Keys, int Threads, class Call, class Visit = nothing_more>
 __device__ __forceinline__ void map_rows(const Call& call, chunked_memory<Plan>& memory,
-                                         chunked_barriers<Plan>& barriers, int stage, int first, int thread) {
+                                         chunked_barriers<Plan>& barriers, int stage, int first, int thread,
+                                         const Visit& visit = {}) {
   using token = typename Plan::token;
   constexpr int pieces = Plan::keys / 8, row_step = Threads / pieces, all = 64 / row_step;
   constexpr int at_once = all < 4 ? all : 4;
@@ -55,6 +61,7 @@ __device__ __forceinline__ void map_rows(const Call& call, chunked_memory<Plan>&
       const int its = row + i * row_step;
       // A key that is not there: a map may make anything of the 0 that went in.
       if (Keys && first + first_row + its >= call.tokens) words[i] = make_uint4(0, 0, 0, 0);
+      visit(words[i]);
       *reinterpret_cast<uint4*>(rows + its * 64) = words[i];
     }
   }

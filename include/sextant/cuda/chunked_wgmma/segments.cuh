@@ -115,6 +115,34 @@ __device__ __forceinline__ float move_on(float (&S)[Plan::keys / 2], const chunk
   return left;
 }
 
+/// Adds 8 keys, as they have been rounded, to their sums.
+template <class Token> __device__ __forceinline__ void add_keys_up(float (&sums)[8], uint4 words) {
+  float x[8];
+  widen(packet<Token>{words}, x);
+#pragma unroll
+  for (int i = 0; i < 8; ++i) sums[i] += x[i];
+}
+/// The normaliser that a segment hands over, from what each of the threads that map keys has summed.
+template <class Plan, class Call>
+__device__ __forceinline__ void store_sums(float (&sums)[8], const Call& call, const chunked_block<Plan>& block,
+                                           chunked_memory<Plan>& memory, int thread) {
+  constexpr int pieces = Plan::keys / 8;
+  const int warp = thread / 32, lane = thread % 32;
+#pragma unroll
+  for (int i = 0; i < 8; ++i) {
+#pragma unroll
+    for (int distance = pieces; distance < 32; distance *= 2) sums[i] += __shfl_xor_sync(~0u, sums[i], distance);
+    if (lane < pieces) memory.sums_of_keys[warp][8 * lane + i] = sums[i];
+  }
+  ptx::synchronise(Plan::start_meeting, Plan::mappers);
+  if (thread >= Plan::keys) return;
+  float sum = 0.0f;
+#pragma unroll
+  for (int w = 0; w < Plan::mappers / 32; ++w) sum += memory.sums_of_keys[w][thread];
+  for (int slice = 0; slice < Plan::slices && block.has(call, slice); ++slice)
+    states_of_head<Plan>(call, block, 0, block.value_of(slice)).normaliser(block.segment + 1)[thread] = sum;
+}
+
 /// One block for each chunked_block of all segments but the last: a warpgroup of which one thread asks for tiles and two
 /// warps have gates and the normaliser, two warpgroups that apply map and positions if there are any, and one for each 64 channels.
 template <class Plan>
@@ -150,14 +178,20 @@ __global__ void __launch_bounds__(Plan::threads, Plan::blocks)
   } else if (group <= Plan::map_groups) {
     if constexpr (Plan::rewrites) {
       ptx::shrink_registers<Plan::map_registers>();
+      float sums[8] = {};  // of the keys that this thread maps
+      const int its_thread = 128 * (group - 1) + thread;
       for (int c = 0; c < block.chunks; ++c) {
         const int stage = c % Plan::stages;
         barriers.landed[stage].wait(c / Plan::stages);
         if (Plan::turns && c > 0) barriers.plain_read.wait(c - 1);
-        const int its_thread = 128 * (group - 1) + thread, first = block.first_token(call, c);
+        const int first = block.first_token(call, c);
         if constexpr (Plan::turns) turn_rows<Plan>(call, memory, barriers, stage, first, its_thread);
-        else map_rows<Plan, true, Plan::mappers>(call, memory, barriers, stage, first, its_thread);
+        else
+          map_rows<Plan, true, Plan::mappers>(call, memory, barriers, stage, first, its_thread, [&](uint4 words) {
+            if constexpr (Plan::mappers_sum) add_keys_up<typename Plan::token>(sums, words);
+          });
       }
+      if constexpr (Plan::mappers_sum) store_sums<Plan>(sums, call, block, memory, its_thread);
     }
   } else {
     ptx::grow_registers<Plan::state_registers>();
