@@ -10,9 +10,9 @@ namespace sextant::gpu::pooling {
 
 /// Adds the convolution to the answers of a warp's tile, of which a lane has tokens g, g + 8, g + 16 and g + 24 and channels 8 n +
 /// 2 r and + 1. By products with diagonal matrices: rows of the first factor are pixels' neighbours, 8 channels of one tap and the
-/// same channels of another one; the second factor has both taps' weights in its diagonals, rounded, and once more what
-/// rounding left of them. Of the four pairs of taps the first three are the left and the right one of a row, whose pixel may lie
-/// beyond the picture; then the middle ones of the upper and the lower row. The pixel itself is alone.
+/// same channels of another one; the second factor has both taps' weights in its diagonals, rounded once. Of the four pairs of
+/// taps the first three are the left and the right one of a row, whose pixel may lie beyond the picture; then the middle ones of
+/// the upper and the lower row. The pixel itself is alone.
 template <class Traits> struct convolution {
   using token = typename Traits::token;
   using answers = float[2][4][4];
@@ -41,7 +41,7 @@ template <class Traits> struct convolution {
     const unsigned exponent = min(max(__float_as_uint(most) >> 23, 1u), 253u);
     return __uint_as_float(254u - exponent << 23);
   }
-  /// Makes factors of the weights: factors[pair][n][g] are what lane (g, g / 2) has of them, as it reads them; and zeros.
+  /// Makes factors of the weights: factors[pair][n][g] are the two that lane (g, g / 2) has; and zeros.
   static __device__ __forceinline__ void store_factors(const device_call<float>& c, const tile_plan& p,
                                                        const warp_place& at, const float* weights, unsigned spoiled,
                                                        unsigned char* to) {
@@ -59,18 +59,14 @@ template <class Traits> struct convolution {
         return channel % 2 == 0 ? std::uint32_t(x.bits) : std::uint32_t(x.bits) << 16;
       };
       const float first = weight(pair < 3 ? 3 * pair : pair == 3 ? 1 : 4), second = weight(pair < 3 ? 3 * pair + 2 : 7);
-      const token a = ptx::as_stored<token>(first), b = ptx::as_stored<token>(second);
-      const std::uint32_t rest_of_a = placed(ptx::as_stored<token>(first - ptx::as_float(a))),
-                          rest_of_b = placed(ptx::as_stored<token>(second - ptx::as_float(b)));
-      reinterpret_cast<uint4*>(to)[i] =
-          pair < 4 ? uint4{placed(a), placed(b), rest_of_a, rest_of_b} : uint4{placed(a), rest_of_a, 0, 0};
+      reinterpret_cast<uint2*>(to)[i] = {placed(ptx::as_stored<token>(first)), placed(ptx::as_stored<token>(second))};
     }
   }
   /// `t`: the tile's first token.
   static __device__ __forceinline__ void add(answers& Y, const value_window<Traits>& window, const warp_place& at,
                                              int t, const unsigned char* factors_at) {
     static_assert(Traits::tokens == 32);
-    const std::uint32_t factors = ptx::shared_address(factors_at), its_factors = factors + at.g * 16;
+    const std::uint32_t factors = ptx::shared_address(factors_at), its_factors = factors + at.g * 8;
     const int width = int(window.c.grid_width), pixel = at.lane % 16;
     const bool second = at.lane >= 16, has_factors = at.r == at.g / 2;
     const int first_row = at.warp * Traits::tokens + pixel;
@@ -78,7 +74,7 @@ template <class Traits> struct convolution {
 #pragma unroll
     for (int half = 0; half < 2; ++half)
       outside[half] = pixel_of(t + 16 * half + pixel, width, window.p.width_inverse).column == (second ? width - 1 : 0);
-    uint4 w[2] = {};  // of lanes without factors they stay zeros
+    uint2 w[2] = {};  // of lanes without factors they stay zeros
 #pragma unroll
     for (int pair = 0; pair < pairs - 1; ++pair) {
       const int behind = pair < 3 ? pair * width + (second ? 2 : 0) : (second ? 2 * width : 0) + 1;
@@ -90,29 +86,26 @@ template <class Traits> struct convolution {
       }
 #pragma unroll
       for (int n = 0; n < 4; ++n) {
-        uint4& its = w[n % 2];
-        ptx::load_four_words_if(its, its_factors + (pair * 4 + n) * 128, has_factors);
+        uint2& its = w[n % 2];
+        ptx::load_words_if(its, its_factors + (pair * 4 + n) * 64, has_factors);
 #pragma unroll
         for (int half = 0; half < 2; ++half) {
           std::uint32_t a[4];
           ptx::load_matrices(a, from[half] ^ 16 * n);
           ptx::multiply_add<token>(Y[half][n], a, its.x, its.y);
-          ptx::multiply_add<token>(Y[half][n], a, its.z, its.w);
         }
       }
     }
     const std::uint32_t from = window.row(first_row + (second ? 16 : 0) + width + 1);
 #pragma unroll
     for (int n = 0; n < 4; ++n) {
-      uint4& its = w[n % 2];
-      ptx::load_four_words_if(its, its_factors + ((pairs - 1) * 4 + n) * 128, has_factors);
+      uint2& its = w[n % 2];
+      ptx::load_words_if(its, its_factors + ((pairs - 1) * 4 + n) * 64, has_factors);
       std::uint32_t a[4];
       ptx::load_matrices(a, from ^ 16 * n);
 #pragma unroll
-      for (int half = 0; half < 2; ++half) {
+      for (int half = 0; half < 2; ++half)
         ptx::multiply_add_few<token>(Y[half][n], a[2 * half], a[2 * half + 1], its.x);
-        ptx::multiply_add_few<token>(Y[half][n], a[2 * half], a[2 * half + 1], its.y);
-      }
     }
   }
 };

@@ -50,7 +50,7 @@ template <class Design, class Token> struct tile_traits {
                        gate_bytes = gate_rows ? value_bytes : 0;
   static constexpr int factor_bytes = (exact ? 16 : 8) * 32 * 16;  ///< of S as factors, of float in two parts
   /// The convolution's weights as factors, behind them a row of zeros, and what else it must know.
-  static constexpr int zeros_at = !local || exact ? 0 : 5 * unit_channels * 16, known_at = zeros_at + row_bytes;
+  static constexpr int zeros_at = !local || exact ? 0 : 5 * unit_channels * 8, known_at = zeros_at + row_bytes;
   static constexpr int taps_and_zeros = local ? known_at + 16 : 0;
   static_assert(taps_and_zeros <= unit_keys * row_stride * 4, "the taps lie where S was");
   /// Blocks of 8 warps for which a multiprocessor has registers.

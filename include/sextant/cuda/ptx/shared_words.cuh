@@ -28,6 +28,14 @@ template <int Bytes> __device__ __forceinline__ void store_words(std::uint32_t a
   asm volatile("st.shared.v2.b32 [%0 + %1], {%2, %3};" ::"r"(at), "n"(Bytes), "r"(x), "r"(y) : "memory");
 }
 
+/// Two words at a multiple of 8 bytes where `loads`; else x stays as it is.
+__device__ __forceinline__ void load_words_if(uint2& x, std::uint32_t at, bool loads) {
+  asm volatile("{ .reg .pred p; setp.ne.u32 p, %2, 0; @p ld.shared.v2.b32 {%0, %1}, [%3]; }"
+               : "+r"(x.x), "+r"(x.y)
+               : "r"(unsigned(loads)), "r"(at)
+               : "memory");
+}
+
 /// Four words at a multiple of 16 bytes.
 __device__ __forceinline__ uint4 load_four_words(std::uint32_t at) {
   uint4 x;
@@ -36,13 +44,6 @@ __device__ __forceinline__ uint4 load_four_words(std::uint32_t at) {
                : "r"(at)
                : "memory");
   return x;
-}
-/// The same where `loads`; else x stays as it is.
-__device__ __forceinline__ void load_four_words_if(uint4& x, std::uint32_t at, bool loads) {
-  asm volatile("{ .reg .pred p; setp.ne.u32 p, %4, 0; @p ld.shared.v4.b32 {%0, %1, %2, %3}, [%5]; }"
-               : "+r"(x.x), "+r"(x.y), "+r"(x.z), "+r"(x.w)
-               : "r"(unsigned(loads)), "r"(at)
-               : "memory");
 }
 
 }  // namespace sextant::gpu::ptx
