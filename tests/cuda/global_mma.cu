@@ -70,7 +70,7 @@ TEST_CASE("keys, channels and tokens that fill no tile") {
 TEST_CASE("pictures of many sizes, heads that rows and columns turn") {
   if (!has_gpu()) return;
   for (const index_t width : {1, 2, 7, 13, 64})
-    for (const index_t height : {1, 3, 20}) {
+    for (const index_t height : {1, 2, 3, 20}) {
       const shape s{.B = 1, .T = width * height, .Hk = 3, .H = 3, .K = 32, .V = 32, .grid_width = width};
       hold_all(mila, s);
     }
@@ -92,6 +92,36 @@ TEST_CASE("MILA's first stage, one picture and many") {
     CHECK(error_on_gpu<fp32>(mila, one, positive, by_division{warp_bits, 0}).worst() <= tolerance<fp32>);
   }
   hold<bf16>(mila.with(shortcut::none{}), {.B = 64, .T = 784, .Hk = 4, .H = 4, .K = 32, .V = 32, .grid_width = 28});
+}
+
+TEST_CASE("tiles of two rows of a picture: all values in the window, and windows that move") {
+  if (!has_gpu()) return;
+  const auto gated = mila.with(output::silu{});
+  int taken = 0, moving = 0;
+  for (const index_t width : {1, 2, 3, 12, 13, 17, 28, 56})
+    for (const index_t height : {2, 6, 28, 40})
+      for (const int warp_bits : {0, 1, 2, 3}) {
+        const shape s{.B = 1, .T = width * height, .Hk = 2, .H = 2, .K = 32, .V = 32, .grid_width = width};
+        if (s.T > 1600 && warp_bits < 2) continue;
+        INFO("width ", width, " height ", height, ", 2^", warp_bits, " warps");
+        const wishes positive{.positive_keys = true};
+        auto p = make_problem<bf16>(mila, s, positive);
+        using traits = gpu::global_mma::traits_of<std::remove_cvref_t<decltype(p.design)>, bf16>;
+        status found;
+        const auto call = gpu::make_call(p.design, p.x, found);
+        auto plan = gpu::global_mma::plan_of<traits>(p.design, call);
+        plan.warp_bits = warp_bits, plan.block_bits = 0;
+        gpu::global_mma::lay_out<traits>(plan, call);
+        taken += plan.two_rows, moving += plan.two_rows && plan.rounds_inverse != 0;
+        const by_division how{warp_bits, 0};
+        CHECK(error_on_gpu<bf16>(mila, s, positive, how).worst() <= tolerance<bf16>);
+        if (warp_bits == 3) {
+          CHECK(error_on_gpu<fp16>(mila, s, positive, how).worst() <= tolerance<fp16>);
+          CHECK(error_on_gpu<bf16>(gated, s, positive, how).worst() <= tolerance<bf16>);
+        }
+      }
+  CHECK(taken > 40);
+  CHECK(moving > 4);
 }
 
 TEST_CASE("any division among blocks and warps, with states in the same place") {
@@ -145,13 +175,39 @@ TEST_CASE("a NaN of one channel stays in it") {
   const auto in_v = [](auto& p, index_t t, index_t channel) -> auto& {
     return p.tokens[3][std::size_t(t * p.size.V + channel)];
   };
-  for (const index_t width : {7, 8, 28}) {
-    const shape s{.B = 1, .T = width * 21, .Hk = 1, .H = 1, .K = 32, .V = 32, .grid_width = width};
+  for (const index_t width : {7, 8, 28, 44}) {
+    const index_t height = width < 28 ? 21 : 22;  // an even one in two rows at a time
+    const shape s{.B = 1, .T = width * height, .Hk = 1, .H = 1, .K = 32, .V = 32, .grid_width = width};
     CHECK(stays_in_its_channel<bf16>(mila, s, family, in_v));
     CHECK(stays_in_its_channel<fp16>(mila, s, family, in_v));
     CHECK(stays_in_its_channel<fp32>(mila, s, family, in_v));
-    CHECK(stays_in_its_channel<bf16>(mila, s, by_division{1, 0}, in_v));
+    for (const int warp_bits : {1, 2, 3}) CHECK(stays_in_its_channel<bf16>(mila, s, by_division{warp_bits, 0}, in_v));
+    CHECK(stays_in_its_channel<fp16>(mila, s, by_division{2, 0}, in_v));
     CHECK(stays_in_its_channel<bf16>(attention, s, family, in_v));
+  }
+}
+
+TEST_CASE("a convolution's weights that are no numbers of 16 bits") {
+  if (!has_gpu()) return;
+  const auto hold_change = [](auto precision, const shape& s, const auto& how) {
+    using P = decltype(precision);
+    const auto change = [](auto& p) {
+      for (auto& numbers : p.parameters)
+        for (auto& x : numbers) x = std::remove_reference_t<decltype(x)>(float(x) * 1.0037f);
+    };
+    auto judge = make_problem<fp64, typename P::token>(mila, s, {.positive_keys = true});
+    auto answer = make_problem<P>(mila, s, {.positive_keys = true});
+    change(judge), change(answer);
+    reference::recurrent(judge.design, judge.x);
+    CHECK(bool(run_on_gpu(answer, how)));
+    CHECK(compare(answer, judge).worst() <= tolerance<P>);
+  };
+  for (const index_t width : {7, 14, 28, 56}) {
+    const shape s{.B = 1, .T = width * width, .Hk = 2, .H = 2, .K = 32, .V = 32, .grid_width = width};
+    for (const int warp_bits : {1, 3}) {
+      hold_change(bf16{}, s, by_division{warp_bits, 0}), hold_change(fp16{}, s, by_division{warp_bits, 0});
+      hold_change(fp32{}, s, by_division{warp_bits, 0});
+    }
   }
 }
 
@@ -178,36 +234,42 @@ TEST_CASE("a convolution's weights of every size in half precision") {
   }
 }
 
-TEST_CASE("rows within wider ones; rows that are no whole pieces go to the other family") {
+TEST_CASE("rows within wider ones") {
   if (!has_gpu()) return;
-  const shape s{.B = 2, .T = 60, .Hk = 2, .H = 4, .K = 24, .V = 40, .grid_width = 10};
-  const auto design = mila.with(heads::grouped{});
-  // every second token of pictures of 6 x 10, and keys 8 .. 23
-  const auto narrow = [](auto& p) {
-    const auto cut = [](auto& x, index_t first) {
-      const index_t extents[] = {x.extent(0), x.extent(1) / 2, x.extent(2), x.extent(3) - first};
-      const index_t strides[] = {x.stride(0), 2 * x.stride(1), x.stride(2), 1};
-      x = {x.data() + first, extents, strides};
+  for (const index_t height : {3, 4}) {
+    const shape s{.B = 2, .T = 20 * height, .Hk = 2, .H = 4, .K = 24, .V = 40, .grid_width = 10};
+    const auto design = mila.with(heads::grouped{});
+    // every second token of pictures of twice the height, and keys 8 .. 23
+    const auto narrow = [height](auto& p) {
+      const auto cut = [](auto& x, index_t first) {
+        const index_t extents[] = {x.extent(0), x.extent(1) / 2, x.extent(2), x.extent(3) - first};
+        const index_t strides[] = {x.stride(0), 2 * x.stride(1), x.stride(2), 1};
+        x = {x.data() + first, extents, strides};
+      };
+      cut(p.x.q, 8), cut(p.x.k, 8), cut(p.x.v, 0), cut(p.x.y, 0);
+      for (auto* state : {&p.x.final_state.S}) *state = {state->data(), {2, 4, 16, 40}};
+      p.x.final_state.z = {p.x.final_state.z.data(), {2, 4, 16}};
+      p.x.grid = {height, 10};
     };
-    cut(p.x.q, 8), cut(p.x.k, 8), cut(p.x.v, 0), cut(p.x.y, 0);
-    for (auto* state : {&p.x.final_state.S}) *state = {state->data(), {2, 4, 16, 40}};
-    p.x.final_state.z = {p.x.final_state.z.data(), {2, 4, 16}};
-    p.x.grid = {3, 10};
-  };
-  auto judge = make_problem<fp64, bfloat16>(design, s, {.positive_keys = true});
-  auto answer = make_problem<bf16>(design, s, {.positive_keys = true});
-  narrow(judge), narrow(answer);
-  for (auto* of : {&judge.tokens[0]})
-    for (auto& y : *of) y = 0;
-  for (auto& y : answer.y()) y = bfloat16(0.0f);
-  for (auto& numbers : judge.states)
-    for (auto& x : numbers) x = 0;
-  for (auto& numbers : answer.states)
-    for (auto& x : numbers) x = 0;
-  reference::recurrent(judge.design, judge.x);
-  CHECK(bool(run_on_gpu(answer, family)));
-  CHECK(compare(answer, judge).worst() <= tolerance<bf16>);
+    auto judge = make_problem<fp64, bfloat16>(design, s, {.positive_keys = true});
+    auto answer = make_problem<bf16>(design, s, {.positive_keys = true});
+    narrow(judge), narrow(answer);
+    for (auto* of : {&judge.tokens[0]})
+      for (auto& y : *of) y = 0;
+    for (auto& y : answer.y()) y = bfloat16(0.0f);
+    for (auto& numbers : judge.states)
+      for (auto& x : numbers) x = 0;
+    for (auto& numbers : answer.states)
+      for (auto& x : numbers) x = 0;
+    reference::recurrent(judge.design, judge.x);
+    // of an even height two rows at a time
+    CHECK(bool(height == 3 ? run_on_gpu(answer, family) : run_on_gpu(answer, by_division{1, 0})));
+    CHECK(compare(answer, judge).worst() <= tolerance<bf16>);
+  }
+}
 
+TEST_CASE("rows that are no whole pieces go to the other family") {
+  if (!has_gpu()) return;
   auto odd =
       make_problem<bf16>(mila, {.T = 36, .Hk = 2, .H = 2, .K = 8, .V = 7, .grid_width = 6}, {.positive_keys = true});
   device_problem device(odd);

@@ -135,6 +135,10 @@ struct global_mma {
     // Of packed sequences only their mean length is known here: any may have all tokens.
     const index_t tiles = c.offsets != nullptr ? tiles_of<Traits>(c.tokens) : tiles_of<Traits>(c);
     p.template lay_out<Traits>(tiles, int(c.grid_width), room);
+    // A block that has a whole picture, with as many upper rows as lower ones.
+    p.two_rows = Traits::in_pairs && p.width_inverse != 0 && p.block_bits == 0 && c.offsets == nullptr &&
+                 c.grid_height % 2 == 0 && c.tokens == c.grid_height * c.grid_width &&
+                 p.template has_two_rows<Traits>(tiles, int(c.grid_width));
   }
   /// Runs a call as a plan says.
   template <class Design, class Precision>

@@ -63,8 +63,8 @@ template <class Traits> struct convolution {
     }
   }
   /// `t`: the tile's first token.
-  static __device__ __forceinline__ void add(answers& Y, const value_window<Traits>& window, const warp_place& at,
-                                             int t, const unsigned char* factors_at) {
+  static __device__ __forceinline__ void add(answers& Y, const value_window<Traits, false>& window,
+                                             const warp_place& at, int t, const unsigned char* factors_at) {
     static_assert(Traits::tokens == 32);
     const std::uint32_t factors = ptx::shared_address(factors_at), its_factors = factors + at.g * 8;
     const int width = int(window.c.grid_width), pixel = at.lane % 16;
@@ -108,6 +108,50 @@ template <class Traits> struct convolution {
         ptx::multiply_add_few<token>(Y[half][n], a[2 * half], a[2 * half + 1], its.x);
     }
   }
+  /// The same of a tile of 16 pixels and those below them: of four rows of the picture the middle ones are neighbours of both. A
+  /// lane has pixels g and g + 8 of either.
+  static __device__ __forceinline__ void add(answers& Y, const value_window<Traits, true>& window, const warp_place& at,
+                                             const tile_tokens<true>& tokens, int round,
+                                             const unsigned char* factors_at) {
+    const std::uint32_t factors = ptx::shared_address(factors_at), its_factors = factors + at.g * 8;
+    const bool second = at.lane >= 16, has_factors = at.r == at.g / 2;
+    const upper_pixel its = tokens.upper(at.lane % 16);
+    const bool outside = its.where.column == (second ? tokens.width - 1 : 0);
+    const int above = its.token - tokens.width - 1 - window.first_around(round);  // the row of its upper left neighbour
+    std::uint32_t beside[4], middle[2];  // left and right neighbours by row; the middle ones of two rows
+#pragma unroll
+    for (int row = 0; row < 4; ++row)
+      beside[row] = outside ? factors + Traits::zeros_at : window.row(above + row * tokens.width + (second ? 2 : 0));
+#pragma unroll
+    for (int i = 0; i < 2; ++i) middle[i] = window.row(above + (2 * i + (second ? 1 : 0)) * tokens.width + 1);
+    uint2 w[2] = {};  // of lanes without factors they stay zeros
+#pragma unroll
+    for (int n = 0; n < 4; ++n) {
+      const auto load_weights = [&](uint2& to, int pair) {
+        ptx::load_words_if(to, its_factors + (pair * 4 + n) * 64, has_factors);
+      };
+      const auto add_taps = [&](int half, const std::uint32_t(&a)[4], const uint2& by) {
+        ptx::multiply_add<token>(Y[half][n], a, by.x, by.y);
+      };
+#pragma unroll
+      for (int row = 0; row < 4; ++row) {
+        std::uint32_t a[4];
+        ptx::load_matrices(a, beside[row] ^ 16 * n);
+        if (row < 3) load_weights(w[row % 2], row), add_taps(0, a, w[row % 2]);
+        if (row > 0) add_taps(1, a, w[(row + 1) % 2]);
+      }
+      std::uint32_t upper[4], lower[4];
+      ptx::load_matrices(upper, middle[0] ^ 16 * n);
+      ptx::load_matrices(lower, middle[1] ^ 16 * n);
+      load_weights(w[0], 3), load_weights(w[1], 4);
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        add_taps(half, {upper[2 * half], upper[2 * half + 1], lower[2 * half], lower[2 * half + 1]}, w[0]);
+        const std::uint32_t(&own)[4] = half == 0 ? upper : lower;
+        ptx::multiply_add_few<token>(Y[half][n], own[2 - 2 * half], own[3 - 2 * half], w[1].x);
+      }
+    }
+  }
 };
 
 /// The same of floats, of tokens 4 g .. 4 g + 3 and channels of pieces r and r + 4: Y[i] are those of 4 g + i and 4 g + i + 2. A
@@ -123,8 +167,9 @@ requires(Traits::exact) struct convolution<Traits> {
     const int thread = at.warp * 32 + at.lane;
     if (thread < Traits::row_bytes / 16) reinterpret_cast<uint4*>(to + Traits::zeros_at)[thread] = {0, 0, 0, 0};
   }
-  static __device__ __forceinline__ void add(answers& Y, const value_window<Traits>& window, const warp_place& at,
-                                             int t, const unsigned char* zeros_at, const float* weights) {
+  static __device__ __forceinline__ void add(answers& Y, const value_window<Traits, false>& window,
+                                             const warp_place& at, int t, const unsigned char* zeros_at,
+                                             const float* weights) {
     // Where rows of the picture are no whole fours, any of a lane's pixels may be the first or last of one.
     if (window.c.grid_width % 4 == 0) add_rows<true>(Y, window, at, t, zeros_at, weights);
     else add_rows<false>(Y, window, at, t, zeros_at, weights);
@@ -132,8 +177,9 @@ requires(Traits::exact) struct convolution<Traits> {
 
  private:
   template <bool Aligned>
-  static __device__ __forceinline__ void add_rows(answers& Y, const value_window<Traits>& window, const warp_place& at,
-                                                  int t, const unsigned char* zeros_at, const float* weights) {
+  static __device__ __forceinline__ void add_rows(answers& Y, const value_window<Traits, false>& window,
+                                                  const warp_place& at, int t, const unsigned char* zeros_at,
+                                                  const float* weights) {
     const int width = int(window.c.grid_width), first = t + 4 * at.g;
     const auto column = [&](int i) { return pixel_of(first + i, width, window.p.width_inverse).column; };
     const std::uint32_t zeros = ptx::shared_address(zeros_at) + Traits::zeros_at + at.r * 16;

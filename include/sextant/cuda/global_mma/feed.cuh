@@ -69,7 +69,11 @@ template <class Traits> struct warp_feed {
       asm volatile("" : "+r"(lane));
       return copy<place_of_query<Traits>>(to, lane, of_keys(c.q, lane), c.q.time, true, t);
     }
-    if (!Keys || step >= at.rounds) return copy<place_of_query<Traits>>(to, at.lane, q, c.q.time, true, t);
+    if (!Keys || step >= at.rounds) {
+      if constexpr (Traits::in_pairs)
+        if (p.two_rows) return copy_two_rows(to, tile_tokens<true>(c, p, at, t));
+      return copy<place_of_query<Traits>>(to, at.lane, q, c.q.time, true, t);
+    }
     const unsigned char* const to_values = values(step);
     copy<place_in_tile<token>>(to, at.lane, k, c.k.time, true, t);
     copy<place_of_value<Traits>>(ptx::shared_address(to_values), at.lane, v, c.v.time, values_there, t);
@@ -112,6 +116,16 @@ template <class Traits> struct warp_feed {
       ptx::copy_async_or_zeros(to + Place(row, piece), row_of_token(from, step, t + i * rows_at_once),
                                there && i * rows_at_once < left);
     }
+  }
+  /// The queries of 16 pixels and of those below them.
+  __device__ __forceinline__ void copy_two_rows(std::uint32_t to, const tile_tokens<true>& tokens) const {
+    const int first = at.lane / pieces, piece = at.lane % pieces;
+    int t[4];
+    tokens.of_rows(first, t);
+#pragma unroll
+    for (int i = 0; i < copies; ++i)
+      ptx::copy_async_or_zeros(to + place_of_query<Traits>(first + i * rows_at_once, piece),
+                               row_of_token(q, c.q.time, t[i] - first), true);
   }
   /// Copies a window's first rows to behind its last one as well.
   __device__ __forceinline__ void copy_again(const std::byte* from, index_t step, int t) const {

@@ -20,7 +20,7 @@ __device__ __forceinline__ float factor_of_answer(const device_call<float>& c, f
 
 /// Answers the tokens of a block's tiles, from the last round to the first: of the values that a convolution reads again those
 /// read last are in L2.
-template <class Traits>
+template <class Traits, bool TwoRows>
 __device__ __forceinline__ void answer_tiles(const typename Traits::design_type& design, const device_call<float>& c,
                                              const tile_plan& p, const warp_place& at, unsigned char* shared) {
   using products = tile_products<Traits>;
@@ -41,7 +41,7 @@ __device__ __forceinline__ void answer_tiles(const typename Traits::design_type&
     }
   };
   load_z();
-  value_window<Traits> window(c, p, at, shared);
+  value_window<Traits, TwoRows> window(c, p, at, shared);
   unsigned spoiled = 0;
   if constexpr (Traits::in_pairs) spoiled = added::known(taps_at).spoiled;
 #pragma unroll 1
@@ -61,6 +61,7 @@ __device__ __forceinline__ void answer_tiles(const typename Traits::design_type&
     if (!at.has_tile<Traits>(p, round)) continue;
     const unsigned char* const tile = feed.tile(step);
     const int first = at.token_of<Traits>(p, round);
+    const tile_tokens<TwoRows> tokens(c, p, at, first);
     // The convolution has no registers for addresses from round to round.
     warp_place here = at;
     if constexpr (Traits::four_in_a_row) asm volatile("" : "+r"(here.lane));
@@ -78,8 +79,11 @@ __device__ __forceinline__ void answer_tiles(const typename Traits::design_type&
     if constexpr (scaled) scale = added::known(taps_at).scale;
     if constexpr (Traits::local) load_z();  // the convolution takes its registers
     float x[pairs][2][8], factor[pairs][2];
+    float4 by[2];
+    const float4* its_turns = nullptr;
 #pragma unroll
-    for (int i = 0; i < 2 * pairs; ++i) {
+    for (int j = 0; j < 2 * pairs; ++j) {
+      const int i = TwoRows ? j % 2 * 2 + j / 2 : j;  // of two rows a pixel, and the one below it
       float(&its)[8] = x[i / 2][i % 2];
       const int row = row_of(i);
       products::load_row(its, tile, here, row);
@@ -90,7 +94,10 @@ __device__ __forceinline__ void answer_tiles(const typename Traits::design_type&
         if (Traits::normalises) qz = fmaf(its[j], z[j], qz);
       }
       if constexpr (Traits::turns) {
-        const float4* const by = turn.of(first + row);
+        if (!TwoRows || i < 2) {
+          its_turns = TwoRows ? turn.at(tokens.upper(row).where) : turn.of(first + row);
+          by[0] = its_turns[0], by[1] = its_turns[1];
+        } else if (turn.rows) by[0] = its_turns[pair_stride / 4], by[1] = its_turns[pair_stride / 4 + 1];
         turn_pairs(its, 0, by[0]);
         turn_pairs(its, 4, by[1]);
       }
@@ -108,8 +115,9 @@ __device__ __forceinline__ void answer_tiles(const typename Traits::design_type&
     if constexpr (Traits::in_pairs) {
       const paired_rows<Traits> rows{c, here, ptx::shared_address(tile)};
       __syncwarp();  // all lanes have read their queries
-      rows.send_gate(first);
-      added::add(Y, window, here, first, taps_at);
+      rows.send_gate(tokens);
+      if constexpr (TwoRows) added::add(Y, window, here, tokens, round, taps_at);
+      else added::add(Y, window, here, first, taps_at);
       if constexpr (scaled) {
 #pragma unroll
         for (int j = 0; j < 16 * pairs; ++j) {
@@ -120,7 +128,7 @@ __device__ __forceinline__ void answer_tiles(const typename Traits::design_type&
       rows.await_gate();
 #pragma unroll
       for (int pair = 0; pair < pairs; ++pair) rows.put(Y[pair], row_of(2 * pair));
-      rows.store(first);
+      rows.store(tokens);
     } else {
       if constexpr (Traits::local) added::add(Y, window, here, first, taps_at, weights);
       const answer_rows<Traits> rows(c, at, weights);
@@ -163,7 +171,10 @@ __global__ void __launch_bounds__(256, tile_traits<Design, Token>::blocks_at_onc
   }
   const auto at = warp_place::of<traits>(c, p);
   if constexpr (traits::local) {
-    if (at.rounds > 0) value_window<traits>(c, p, at, shared).begin();
+    if (at.rounds > 0) {
+      if (traits::in_pairs && p.two_rows) value_window<traits, traits::in_pairs>(c, p, at, shared).begin();
+      else value_window<traits, false>(c, p, at, shared).begin();
+    }
     ptx::commit_copies();
   }
   total_cluster<traits>(c, p, at, sums, totals);
@@ -175,7 +186,8 @@ __global__ void __launch_bounds__(256, tile_traits<Design, Token>::blocks_at_onc
                                        shared + p.taps);
   }
   __syncthreads();
-  answer_tiles<traits>(design, c, p, at, shared);
+  if (traits::in_pairs && p.two_rows) answer_tiles<traits, traits::in_pairs>(design, c, p, at, shared);
+  else answer_tiles<traits, false>(design, c, p, at, shared);
   if (p.block_bits > 0) ptx::await_cluster();
 }
 

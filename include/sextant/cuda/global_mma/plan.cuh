@@ -71,6 +71,7 @@ struct tile_plan {
   int window_rounds = 0;             ///< how many rounds that is, of tiles in the first pass
   std::uint32_t rounds_inverse = 0;  ///< ceil(2^32 / window_rounds), or 0 where no round is beyond the window
   std::uint32_t width_inverse = 0;   ///< ceil(2^32 / width of the picture); 0 for a width of 1
+  bool two_rows = false;             ///< whether a tile of the second pass has 16 pixels and those below them
   double powers[16] = {};            ///< base^(-2^i / quarter), quarter = Hk K / 4
   // Where things lie in shared memory, in bytes.
   int queries = 0, values = 0, gates = 0, sums = 0, totals = 0, table = 0, factors = 0, weights = 0, taps = 0,
@@ -124,6 +125,11 @@ struct tile_plan {
 #endif
     return round * chunk<Traits>();
   }
+  /// Whether a block's window has what tiles of two rows need: all its values, or those around a round and the one before it.
+  template <class Traits> bool has_two_rows(index_t tiles, int width) const {
+    return window >=
+           (rounds_inverse == 0 ? tiles * Traits::tokens + 2 * width + 2 : 2 * chunk<Traits>() + 4 * width + 1);
+  }
   /// Rows of the window that stand behind its last one too, of floats, so that six rows in a row are.
   template <class Traits> static constexpr int rows_again = Traits::exact ? 5 : 0;
   static constexpr int reserved_bytes = 1024;  ///< of shared memory, for the system, from each block
@@ -136,6 +142,18 @@ struct pixel {
 __device__ __forceinline__ pixel pixel_of(int t, int width, std::uint32_t width_inverse) {
   const int row = width_inverse == 0 ? t : int(__umulhi(unsigned(t), width_inverse));
   return {row, t - row * width};
+}
+
+/// Of the pixels of a picture's first, third, ... rows number `number`, and which token it is; the one below it is a width
+/// further. Beyond the last one that one again. For widths of 2 and more.
+struct upper_pixel {
+  pixel where;
+  int token;
+};
+__device__ __forceinline__ upper_pixel upper_pixel_of(int number, int pixels, int width, std::uint32_t width_inverse) {
+  number = min(number, pixels / 2 - 1);
+  const int pairs_above = int(__umulhi(unsigned(number), width_inverse)), in_rows_above = pairs_above * width;
+  return {{2 * pairs_above, number - in_rows_above}, number + in_rows_above};
 }
 
 /// What a warp works on.
@@ -184,6 +202,25 @@ struct warp_place {
   __device__ __forceinline__ std::byte* row_of(const tensor<float>& x, int head, int number) const {
     return x.at(batch, first, head) + number * Traits::size;
   }
+};
+
+/// The tokens of a tile of answers: 32 in a row, or 16 pixels and those below them.
+template <bool TwoRows> struct tile_tokens {
+  int first;  ///< token of the tile, or of the upper pixels
+  int length, width;
+  std::uint32_t width_inverse;
+
+  __device__ __forceinline__ tile_tokens(const device_call<float>& c, const tile_plan& p, const warp_place& at, int t)
+      : first{TwoRows ? t / 2 : t}, length{at.length}, width{int(c.grid_width)}, width_inverse{p.width_inverse} {}
+  __device__ __forceinline__ upper_pixel upper(int row) const {
+    return upper_pixel_of(first + row, length, width, width_inverse);
+  }
+  /// The tokens of rows g, g + 8, g + 16 and g + 24, and whether there is one.
+  __device__ __forceinline__ void of_rows(int g, int (&t)[4]) const {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) t[i] = !TwoRows ? first + g + 8 * i : i < 2 ? upper(g + 8 * i).token : t[i - 2] + width;
+  }
+  __device__ __forceinline__ bool has(int token) const { return TwoRows || token < length; }
 };
 
 /// A row of token t, from that of the first one. In one instruction, which the compiler makes five of.

@@ -62,8 +62,8 @@ struct lane_rotations {
         width_inverse{p.width_inverse},
         rows{turned_by_row(c, at.key_head, pair)} {}
   /// Those of token t.
-  __device__ __forceinline__ const float4* of(int t) const {
-    const pixel where = pixel_of(t, width, width_inverse);
+  __device__ __forceinline__ const float4* of(int t) const { return at(pixel_of(t, width, width_inverse)); }
+  __device__ __forceinline__ const float4* at(const pixel& where) const {
     return reinterpret_cast<const float4*>(table + (rows ? where.row : where.column) * pair_stride);
   }
 };

@@ -68,18 +68,18 @@ template <class Traits> struct paired_rows {
   const warp_place& at;
   std::uint32_t tile;  ///< in shared memory
 
-  /// Begins to copy the output gate of the tile, whose first token is t, to where the queries were: they have been read.
-  __device__ __forceinline__ void send_gate(int t) const {
+  /// Begins to copy the output gate of the tile to where the queries were: they have been read.
+  template <class Tokens> __device__ __forceinline__ void send_gate(const Tokens& tokens) const {
     if constexpr (Traits::output_gate) {
       const int first = at.lane / 4, piece = at.lane % 4;
       const bool there = 8 * piece < at.channels;
-      const std::byte* const gate =
-          row_of_token(at.row_of<Traits>(c.output_gate, at.h, at.first_channel + (there ? 8 * piece : 0)),
-                       c.output_gate.time, t + first);
+      const std::byte* const gate = at.row_of<Traits>(c.output_gate, at.h, at.first_channel + (there ? 8 * piece : 0));
+      int t[4];
+      tokens.of_rows(first, t);
 #pragma unroll
       for (int i = 0; i < Traits::tokens / 8; ++i)
         ptx::copy_async_or_zeros(tile + place_in_tile<token>(first + 8 * i, piece),
-                                 row_of_token(gate, c.output_gate.time, 8 * i), there && t + first + 8 * i < at.length);
+                                 row_of_token(gate, c.output_gate.time, t[i]), there && tokens.has(t[i]));
       ptx::commit_copies();
     }
   }
@@ -106,8 +106,8 @@ template <class Traits> struct paired_rows {
         ptx::store_word<0>(to, gpu::detail::round_pair<token>(low, high));
       }
   }
-  /// Stores the tile, whose first token is t.
-  __device__ __forceinline__ void store(int t) const {
+  /// Stores the tile.
+  template <class Tokens> __device__ __forceinline__ void store(const Tokens& tokens) const {
     const int first = at.lane / 4, piece = at.lane % 4;
     std::byte* const y = at.row_of<Traits>(c.y, at.h, at.first_channel + 8 * piece);
     __syncwarp();
@@ -115,10 +115,12 @@ template <class Traits> struct paired_rows {
 #pragma unroll
     for (int i = 0; i < Traits::tokens / 8; ++i)
       rows[i] = {ptx::load_four_words(tile + place_in_tile<token>(first + 8 * i, piece))};
+    int t[4];
+    tokens.of_rows(first, t);
 #pragma unroll
     for (int i = 0; i < Traits::tokens / 8; ++i)
-      if (t + first + 8 * i < at.length && 8 * piece < at.channels)
-        store_packet(reinterpret_cast<token*>(row_of_token(y, c.y.time, t + first + 8 * i)), rows[i]);
+      if (tokens.has(t[i]) && 8 * piece < at.channels)
+        store_packet(reinterpret_cast<token*>(row_of_token(y, c.y.time, t[i])), rows[i]);
   }
 };
 

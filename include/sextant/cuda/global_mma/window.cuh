@@ -9,8 +9,9 @@ namespace sextant::gpu::pooling {
 
 /// The 3 x 3 convolution of values. The block has a window of their rows in shared memory, to which the first pass brings them.
 /// Where all of them and the rows around them fit, they stay; else the last ones do, and the window moves with the rounds of the
-/// second pass from the last to the first. Rows above and below the picture are zeros there.
-template <class Traits> struct value_window {
+/// second pass from the last to the first. Rows above and below the picture are zeros there. Tiles of two rows: a round's
+/// begin and end up to a row of the picture before and behind those of as many tokens in a row.
+template <class Traits, bool TwoRows> struct value_window {
   using token = typename Traits::token;
   static constexpr int pieces = unit_channels * Traits::size / 16;
 
@@ -24,15 +25,15 @@ template <class Traits> struct value_window {
   __device__ __forceinline__ value_window(const device_call<float>& call, const tile_plan& plan,
                                           const warp_place& place, unsigned char* shared)
       : c{call}, p{plan}, at{place}, rows{ptx::shared_address(shared + plan.values)} {
-    slot = wrapped(((at.rounds - 1) * chunk() - before()) % p.window) + chunk();
+    slot = wrapped(first_around(at.rounds - 1) % p.window) + chunk();
     kept = max(end() - p.window, 0);
-    if (end() + before() <= p.window) kept = -before();
+    if (end() + before() <= p.window) kept = first_around(0);
   }
   /// Whether there are more rows than fit.
-  __device__ __forceinline__ bool moves() const { return kept != -before(); }
+  __device__ __forceinline__ bool moves() const { return kept != first_around(0); }
   /// Begins to copy what the first pass has not brought of the rows around the last round, or of all rows if they stay.
   __device__ __forceinline__ void begin() const {
-    const int first = moves() ? (at.rounds - 1) * chunk() - before() : -before();
+    const int first = moves() ? first_around(at.rounds - 1) : -before();
     copy<false>(first, wrapped(first % p.window), -first);
     const int tokens = end() - before();
     copy<false>(tokens, tokens % p.window, before());
@@ -40,8 +41,12 @@ template <class Traits> struct value_window {
   /// Goes on to round `round`, whose rows are there, and begins to copy what the one before it needs besides.
   __device__ __forceinline__ void go_to(int round) {
     slot = wrapped(slot - chunk());
-    const int first = (round - 1) * chunk() - before();
+    const int first = first_around(round - 1);
     if (round > 0 && first < kept) copy<true>(first, wrapped(slot - chunk()), chunk());
+  }
+  /// The first row around a round.
+  __device__ __forceinline__ int first_around(int round) const {
+    return round * chunk() - before() - (TwoRows ? int(c.grid_width) : 0);
   }
   /// Where row `row` from the first one around the round at hand lies, in shared memory; of 16 bits, where its first piece does:
   /// piece n is at that place ^ 16 n.
@@ -53,7 +58,7 @@ template <class Traits> struct value_window {
   /// if they stay. All threads of the block; a barrier must follow.
   __device__ __forceinline__ void clear(unsigned channels) const {
     static_assert(Traits::size == 2);
-    const int count = moves() ? chunk() + 2 * before() : p.window;
+    const int count = moves() ? chunk() + 2 * before() + (TwoRows ? 2 * int(c.grid_width) - 1 : 0) : p.window;
     for (int i = at.warp * 32 + at.lane; i < count * unit_channels; i += p.warps() * 32)
       if ((channels >> i % unit_channels & 1) != 0)
         ptx::store_half_word((row(i / unit_channels) ^ i % unit_channels / 8 * 16) + i % 8 * 2, 0);
