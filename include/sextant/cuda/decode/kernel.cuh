@@ -19,7 +19,7 @@ template <class Design, class Precision, class Tile>
 __global__ void __launch_bounds__(Tile::threads)
     step_heads(const __grid_constant__ Design design, const __grid_constant__ sequence_of<Design, Precision> x,
                const __grid_constant__ call_numbers numbers) {
-  ptx::begin_early();
+  ptx::wait_for_launch_before();
   using state = typename Precision::state;
   using memory_type = shared_layout<Design, state, Tile>;
   using token_type = block_token<Design, Precision>;
@@ -94,6 +94,7 @@ __global__ void __launch_bounds__(Tile::threads)
     if (c < C) channel = token.read_channel(of_head, first + c < V ? first + c : V - 1);
   }
   __syncthreads();
+  ptx::let_next_launch_begin();  // not before: its blocks would be in the way of the loads
   if constexpr (token_type::normalises) ptx::arrive_at_cluster();  // z and m of before have been read
 
   float y[lanes] = {}, u[lanes], of_channel[lanes] = {};
