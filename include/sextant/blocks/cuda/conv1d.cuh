@@ -29,7 +29,7 @@ template <class E> struct conv1d_call {
 };
 
 /// Tokens that a thread has on their way while it computes as many; threads of a block, and blocks to a multiprocessor.
-inline constexpr int tokens_at_once = 4, conv1d_threads = 128, conv1d_blocks = 3;
+inline constexpr int tokens_at_once = 8, conv1d_threads = 128, conv1d_blocks = 3;
 
 /// Tokens of a thread's run: of those for which a GPU's waves of blocks take least, counting what a thread reads and begins with
 /// as six tokens. The last wave is seldom full, and a few long ones waste more than many short ones.
