@@ -42,7 +42,7 @@ template <class Design, class Precision, int Keys, int Lanes, int Own, int Warps
   /// What is known of a round before it is multiplied.
   struct preparation {
     /// phi(k), phi(q), and F where it is the same for all channels.
-    alignas(16) array<float, round * layout::row> rows;
+    alignas(16) array<float, layout::rows> rows;
     /// Of each warp, [channel][2]: what the forget gate reads or is, and w = I v.
     alignas(16) array<array<float, round * of_table>, Warps> tables;
     alignas(16) array<float, round> factor;  ///< of y, where the design divides
@@ -177,7 +177,7 @@ template <class Design, class Precision, int Keys, int Lanes, int Own, int Warps
       }
       if constexpr (!ahead && !Split) own.decays(design.forget_gate, number, F, t);
       const int next = (t + 1) % round, behind = (t + 2) % round;
-      turn_to((t + 1 < round ? here : after).rows + next * layout::row, next,
+      turn_to((t + 1 < round ? here : after).rows + layout::row_at(next), next,
               (t + 2 < round ? here : after).tables[warp] + behind * of_table, !Split || next == 0, now);
       if constexpr (!Outputs)
 #pragma unroll
@@ -257,9 +257,9 @@ template <class Design, class Precision, int Keys, int Lanes, int Own, int Warps
     const key_mapping<layout> mapping(design, x, at, thread);
     if constexpr (layout::normalises) sums.begin(x.initial_state, at.n, at.h, K, lane);
 
-    if (K < Keys) {  // keys beyond K: zeros that no copy overwrites
-      for (int i = thread; i < int(sizeof(m.ring) / 16); i += layout::threads)
-        reinterpret_cast<uint4*>(m.ring)[i] = uint4{};
+    if (K < Keys) {  // keys beyond K: zeros that no copy and no map overwrites
+      for (int i = thread; i < int((sizeof(m.ring) + sizeof(m.of)) / 16); i += layout::threads)
+        reinterpret_cast<uint4*>(&m)[i] = uint4{};
       meet_warps<Warps>();
     }
     token_feed<layout> feed(x, at, m.ring, thread);

@@ -24,7 +24,7 @@ template <class Layout> struct key_mapping {
   static constexpr int keys = Layout::keys, half = Layout::threads / 2, at_once = 4;
   static constexpr int takes = Layout::round * keys / (half * at_once);  ///< times 4 numbers of a thread
   static constexpr int apart = half * at_once / keys;                    ///< tokens between those
-  static_assert(half * at_once % keys == 0);
+  static_assert(half * at_once % keys == 0 && (Layout::gap == 0 || apart == Layout::round / 2));
   using turns_type = std::conditional_t<Layout::turns, key_turns<Layout, takes, apart>, no_turns>;
 
   const design& d;
@@ -77,10 +77,10 @@ template <class Layout> struct key_mapping {
       widen(s.part[i], numbers);
       if constexpr (!Layout::plain_map)
 #pragma unroll
-        for (int j = 0; j < at_once; ++j)
-          numbers[j] = key + j < K ? mapped<Layout>(d, numbers[j] * scale_before) : 0.0f;
+        for (int j = 0; j < at_once; ++j) numbers[j] = mapped<Layout>(d, numbers[j] * scale_before);
       float4 all{numbers[0], numbers[1], numbers[2], numbers[3]};
-      float* const its_row = row + i * apart * Layout::row;
+      float* const its_row = row + Layout::row_at(i * apart);
+      if (!Layout::plain_map && key >= K) continue;  // zeros are there
       if constexpr (Layout::keeps_unturned) *reinterpret_cast<float4*>(its_row + Layout::unturned_at) = all;
       if constexpr (Layout::turns) all = turned(all, angles[i][0], angles[i][1]);
       *reinterpret_cast<float4*>(its_row) = all;
@@ -91,7 +91,7 @@ template <class Layout> struct key_mapping {
       widen(s.F, F);
 #pragma unroll
       for (int i = 0; i < at_once; ++i) F[i] = forget_of_design<Layout>{d.forget_gate}.shared(F[i], rate[i]);
-      store_together(to + thread * at_once / keys * Layout::row + 2 * keys + key,
+      store_together(to + Layout::row_at(thread * at_once / keys) + 2 * keys + key,
                      together<float, 4>{{F[0], F[1], F[2], F[3]}});
     }
   }
@@ -117,15 +117,30 @@ template <class Layout> struct key_sums {
   __device__ __forceinline__ float add(const float* rows, int count, int thread, float scale, float eps) {
     array<float, tokens> qz = {};
     const int lane = thread % 32, first = thread / across * tokens;
+    const float* const its = rows + Layout::unturned_at + lane % across;
+    if constexpr (across == 16) {
+      // each half of the warp adds up its own tokens' k, and asks the other for what those come to
+      const bool later = lane >= 16;
+      const float* const half = its + (later ? Layout::row_at(tokens) : 0);
+      array<float, tokens> up_to;
 #pragma unroll
-    for (int i = 0; i < each; ++i) {
-      const int key = i * 32 + lane % across;
-#pragma unroll
-      for (int t = 0; t < Layout::round; ++t) {
-        z[i] += t < count ? rows[t * Layout::row + Layout::unturned_at + key] : 0.0f;
-        if (t / tokens * tokens == first)
-          qz[t % tokens] = fmaf(rows[t * Layout::row + Layout::unturned_at + Layout::keys + key], z[i], qz[t % tokens]);
+      for (int t = 0; t < tokens; ++t) {
+        const float k = (later ? tokens : 0) + t < count ? half[t * Layout::row] : 0.0f;
+        up_to[t] = t == 0 ? k : up_to[t - 1] + k;
       }
+      const float others = __shfl_xor_sync(~0u, up_to[tokens - 1], 16), before = z[0] + (later ? others : 0.0f);
+#pragma unroll
+      for (int t = 0; t < tokens; ++t) qz[t] = half[t * Layout::row + Layout::keys] * (before + up_to[t]);
+      z[0] += up_to[tokens - 1] + others;
+    } else {
+#pragma unroll
+      for (int i = 0; i < each; ++i)
+#pragma unroll
+        for (int t = 0; t < Layout::round; ++t) {
+          const float* const row = its + t * Layout::row + i * 32;
+          z[i] += t < count ? row[0] : 0.0f;
+          if (t / tokens * tokens == first) qz[t % tokens] = fmaf(row[Layout::keys], z[i], qz[t % tokens]);
+        }
     }
     // each step halves the tokens that a lane sums for, until each lane is left with one
     int distance = 1;

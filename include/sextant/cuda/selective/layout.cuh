@@ -78,14 +78,15 @@ struct warp_layout : design_traits<Design, Precision> {
   static constexpr int vector = 4;             ///< keys read at once
   static_assert(states % vector == 0 && (Own == 1 || Own == 2));
   static constexpr int stages = 4;  ///< rounds of tokens kept as they arrive
-  /// Whether exponential n of a lane's at token t goes to the multiply-add units, which have room left: one in 16, of
-  /// floats one in 32. Which one decides how the compiler lays out the tokens around it: these were the fastest of
-  /// those tried.
+  /// Whether exponential n of a lane's at token t goes to the multiply-add units, which have room left: one in 16, one in 32
+  /// of floats and beside a normaliser, which takes some of that room. Which one decides how the compiler
+  /// lays out the tokens around it: these were the fastest of those tried.
   static constexpr bool by_polynomial(int t, int n) {
     if (Keys > 32) return n % 16 == 4;
     if (Keys > 16) return n % 16 == 4 && t % 2 == 0;
-    if (base::exact && Own == 2) return n == 0 && t % 4 == 1;
     if (Own == 1) return n == 3 && t % 4 == 0;
+    if (base::exact) return n == 3 && t % 4 == 1;
+    if (base::normalises) return n == 0 && t % 4 == 2;
     return n == (base::has_gate ? 3 : 6) && t % 2 == int(base::has_gate);
   }
   /// Floats of phi(k), phi(q) and, where it is the same for all channels, F of one token; of 16 keys as many always, against
@@ -94,6 +95,10 @@ struct warp_layout : design_traits<Design, Precision> {
   static constexpr bool keeps_unturned = base::turns && base::normalises;
   static constexpr int row = turned_row + (keeps_unturned ? 2 * Keys : 0);
   static constexpr int unturned_at = keeps_unturned ? turned_row : 0;
+  /// Where a token's begin. With 16 keys the halves of a warp sum a normaliser for a half of the tokens each: those of the
+  /// later half lie half a turn of the banks further.
+  static constexpr int gap = Keys == 16 && base::normalises ? 16 : 0, rows = round * row + gap;
+  static __device__ __forceinline__ constexpr int row_at(int t) { return t * row + (t >= round / 2 ? gap : 0); }
 
   // Which lane is (p, q). Bit 0 is of p, so that neighbours read the same of k and q, and bit 1 of q, so that lanes two apart
   // read the same of their channels: then 16 lanes that read 16 bytes each are served at once.
