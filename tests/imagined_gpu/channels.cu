@@ -139,6 +139,28 @@ TEST_CASE("few keys: a block for 64 channels of a head of a sequence, in one lau
   CHECK(are(blocks(bf16{}, {.B = 0, .T = 7, .K = 1, .V = 2}), 0, 0, 0));  // no launch
 }
 
+TEST_CASE("selective: a warp to a block with few keys; with many of 16 bits the warps of 32 channels") {
+  the_gpu() = {};
+  struct made {
+    unsigned blocks, threads;
+    bool operator==(const made&) const = default;
+  };
+  const auto make = [](auto precision, index_t K) {
+    auto p = imagined_problem<decltype(precision)>(gated, {.T = 7, .K = K, .V = 72});
+    the_gpu().launches.clear();
+    CHECK(bool(selective::run(p.design, p.x, gpu::stream{})));
+    REQUIRE(the_gpu().launches.size() == 1);
+    CHECK(the_gpu().launches[0].possible);
+    return made{the_gpu().launches[0].blocks.x, the_gpu().launches[0].threads.x};
+  };
+  CHECK(make(bf16{}, 16) == made{9, 32});
+  CHECK(make(bf16{}, 24) == made{3, 128});
+  CHECK(make(bf16{}, 40) == made{3, 64});
+  CHECK(make(fp16{}, 64) == made{3, 64});
+  CHECK(make(fp32{}, 16) == made{9, 32});
+  CHECK(make(fp32{}, 64) == made{9, 32});
+}
+
 TEST_CASE("selective: long sequences of few channels are cut, in two launches and with what passes between them") {
   the_gpu() = {};
   struct made {

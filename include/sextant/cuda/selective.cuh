@@ -72,8 +72,10 @@ struct selective {
       return run_warps<16, 4, 2, 1>(design, x, on, 1);
     } else {
       // tokens of float take twice the room in shared memory: fewer channels to a warp
-      constexpr int lanes_of_many = traits::exact ? 8 : 4;
-      if (x.k.template extent<axis::key>() > 32) return run_warps<64, lanes_of_many, 2, 1>(design, x, on, 1);
+      if (x.k.template extent<axis::key>() > 32) {
+        if constexpr (traits::exact) return run_warps<64, 8, 2, 1>(design, x, on, 1);
+        else return run_warps<64, 4, 2, 2>(design, x, on, 1);
+      }
       if (x.k.template extent<axis::key>() > 16) {
         if constexpr (traits::exact) return run_warps<32, 8, 2, 1>(design, x, on, 1);
         else return is_wide(x) ? run_warps<32, 4, 2, 2>(design, x, on, 1) : run_warps<32, 8, 2, 4>(design, x, on, 1);

@@ -78,11 +78,11 @@ struct warp_layout : design_traits<Design, Precision> {
   static constexpr int vector = 4;             ///< keys read at once
   static_assert(states % vector == 0 && (Own == 1 || Own == 2));
   static constexpr int stages = 4;  ///< rounds of tokens kept as they arrive
-  /// Whether exponential n of a lane's at token t goes to the multiply-add units, which have room left: one in 16, one in 32
-  /// of floats and beside a normaliser, which takes some of that room. Which one decides how the compiler
+  /// Whether exponential n of a lane's at token t goes to the multiply-add units, which have room left: one in 16, of 64 keys
+  /// one in 10, of floats and beside a normaliser, which takes some of that room, one in 32. Which one decides how the compiler
   /// lays out the tokens around it: these were the fastest of those tried.
   static constexpr bool by_polynomial(int t, int n) {
-    if (Keys > 32) return n % 16 == 4;
+    if (Keys > 32) return base::exact ? n % 16 == 4 : n % 10 == 5;
     if (Keys > 16) return n % 16 == 4 && t % 2 == 0;
     if (Own == 1) return n == 3 && t % 4 == 0;
     if (base::exact) return n == 3 && t % 4 == 1;
