@@ -156,6 +156,32 @@ TEST_CASE("long sequences of few heads: two launches up to eight segments, three
   CHECK(make<keyed_wgmma>(gla, {.B = 8, .T = 4096, .Hk = 16, .H = 16, .K = 128, .V = 128}).launches == 1);
 }
 
+TEST_CASE(
+    "with a stabiliser: one launch, or two or three in segments, of heads that share a key too, but no positions") {
+  the_gpu() = {};
+  const auto whole = make<chunked_wgmma>(mlstm, {.B = 8, .T = 4096, .Hk = 16, .H = 16, .K = 128, .V = 128});
+  CHECK(whole.launches == 1);
+  CHECK(whole.bytes == 0);
+  const auto few = make<chunked_wgmma>(mlstm, {.T = 2048, .Hk = 16, .H = 16, .K = 128, .V = 128});
+  CHECK(few.launches == 2);
+  CHECK(few.bytes == std::size_t(4) * 16 * 2 * (64 * 128 + 128 + 32) * 4);
+  CHECK(make<chunked_wgmma>(mlstm, {.T = 131072, .Hk = 2, .H = 2, .K = 64, .V = 64}).launches == 3);
+  CHECK(make<chunked_wgmma>(mlstm.with(heads::grouped{}), {.T = 512, .Hk = 2, .H = 6, .K = 64, .V = 64}).launches == 1);
+  const auto mapped = mlstm.with(heads::grouped{}, map::relu{});  // ahead of the chunks
+  CHECK(make<chunked_wgmma>(mapped, {.T = 512, .Hk = 2, .H = 6, .K = 64, .V = 64}).launches == 2);
+  const auto runs = [](const auto& design) { return chunked_wgmma::runs<std::remove_cvref_t<decltype(design)>, bf16>; };
+  CHECK(!runs(mlstm.with(position::rotary_1d{})));
+  CHECK(!runs(mlstm.with(position::rotary_1d{}, forget::one{})));
+  const auto taken_in_place = [](index_t V) {
+    return takes_changed<chunked_wgmma>(mlstm, {.T = 3, .K = 64, .V = V}, [](auto& x) {
+      x.final_state.m = {reinterpret_cast<float*>(somewhere()), {1, 1}};
+      x.initial_state.m = decltype(x.initial_state.m)(x.final_state.m);
+    });
+  };
+  CHECK(taken_in_place(128));
+  CHECK(!taken_in_place(192));
+}
+
 TEST_CASE("however long a sequence is, no segment of it is empty, and all of them are at work at once") {
   using namespace gpu::wgmma;
   using mamba_type = std::remove_cvref_t<decltype(mamba2)>;

@@ -13,6 +13,7 @@ void chunked_wgmma_kernels() {
   emit<gpu::chunked_wgmma, bf16>(linear_attention.with(norm::none{}, map::identity{}, forget::log_decay<per::head>{}));
   emit<gpu::chunked_wgmma, bf16>(linear_attention.with(position::rotary_1d{}));
   emit<gpu::chunked_wgmma, bf16>(retnet);
+  emit<gpu::chunked_wgmma, bf16>(mlstm);
   emit<gpu::chunked_wgmma, bf16>(mamba2);
   emit<gpu::chunked_wgmma, bf16>(mamba2.with(norm::sum{}));
   emit<gpu::chunked_wgmma, bf16>(mamba2.with(position::rotary_1d{}));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/// @file  The chunked kernels of Hopper for linear attention and Mamba-2 with each single switch the other way.
+/// @file  The chunked kernels of Hopper for linear attention, Mamba-2 and mLSTM with each single switch the other way.
 // for: sm_90a
 // spills: said, not refused
 #include <sextant/cuda/chunked_wgmma.cuh>
@@ -11,6 +11,7 @@ namespace sextant::test {
 void chunked_wgmma_flipped_kernels() {
   emit_flipped<gpu::chunked_wgmma, bf16>(linear_attention);
   emit_flipped<gpu::chunked_wgmma, bf16>(mamba2);
+  emit_flipped<gpu::chunked_wgmma, bf16>(mlstm);
 }
 
 }  // namespace sextant::test

@@ -9,8 +9,8 @@
 
 namespace sextant::gpu {
 
-/// The chunked form for designs whose gates vary over heads at most (linear attention, RetNet, Mamba-2, simple GLA), with
-/// the tensor cores and the copy engine of compute capability 9.0. Exact at any decay. With enough heads to fill the GPU
+/// The chunked form for designs whose gates vary over heads at most (linear attention, RetNet, Mamba-2, simple GLA, mLSTM),
+/// with the tensor cores and the copy engine of compute capability 9.0. Exact at any decay. With enough heads to fill the GPU
 /// one launch and no workspace: q, k, v and y pass through memory once (q and k once per block that shares them), the
 /// state not at all. Long sequences of few heads are cut into segments, in two or three launches: k and v pass twice,
 /// as far as they are not forgotten, and the workspace holds the states between segments. Rotary positions without a
@@ -31,7 +31,8 @@ struct chunked_wgmma {
             std::is_same_v<token, float16>)&&std::is_same_v<typename Precision::state, float> &&
            std::is_same_v<typename Precision::accumulator, float> && (input == per::nothing || input == per::head) &&
            (forget == per::nothing || forget == per::head) &&
-           is_any<typename Design::norm_type, norm::none, norm::sum, norm::sum_undecayed> && !is_local<Design> &&
+           is_any<typename Design::norm_type, norm::none, norm::sum, norm::sum_undecayed, norm::abs_max> &&
+           !is_local<Design> &&
            ((!turns_1d<Design> && !turns_2d<Design>) || wgmma::rewrites_ahead<Design> ||
             wgmma::turns_in_place<Design>)&&pointwise_map<typename Design::map_type> &&
            !std::is_same_v<typename Design::order_type, order::global>;
@@ -88,6 +89,8 @@ struct chunked_wgmma {
     if ((K != 64 && K != 128) || V < 64 || V % 64 != 0 || T < 1 || x.offsets) return false;
     if constexpr (sextant::detail::normalises<typename Design::norm_type>)  // blocks of a head begin with one z
       if (V > 128 && x.final_state.z && x.final_state.z.data() == x.initial_state.z.data()) return false;
+    if constexpr (sextant::detail::stabilises<Design>)  // and one m
+      if (V > 128 && x.final_state.m && x.final_state.m.data() == x.initial_state.m.data()) return false;
     if (B * H * (V / 64) >= (index_t(1) << 30) || T >= (index_t(1) << 30)) return false;
     if (!wgmma::can_be_mapped(x.q) || !wgmma::can_be_mapped(x.k)) return false;
     if (!wgmma::can_be_mapped(x.v) || !wgmma::can_be_mapped(x.y)) return false;
@@ -121,7 +124,7 @@ struct chunked_wgmma {
     if constexpr (shares && !normalises) {
       return visit(pair{});
     } else {
-      if constexpr (shares && !wgmma::turns_in_place<Design>)
+      if constexpr (shares && !wgmma::turns_in_place<Design> && !sextant::detail::stabilises<Design>)
         if (V <= 64) return visit(pair{});
       if constexpr (Keys == 64)
         if (V % 128 != 0) return visit(wgmma::chunked_plan<Design, Precision, Keys, 1, false>{});
@@ -203,8 +206,8 @@ struct chunked_wgmma {
                                dim3(Plan::threads), wgmma::chunked_shared_bytes<Plan>, on.handle, call, maps);
     using states = wgmma::states_of<Plan>;
     if (!done || call.segments <= states::most_added_up) return done;
-    return launch(&wgmma::pass_on_kernel<8>, dim3(unsigned((states::numbers + 255) / 256), slices), dim3(256), 0,
-                  on.handle, call.handed, wgmma::is_given<Plan>(call), call.segments, states::numbers,
+    return launch(&wgmma::pass_on_kernel<8, Plan::stabilises>, dim3(unsigned((states::numbers + 255) / 256), slices),
+                  dim3(256), 0, on.handle, call.handed, wgmma::is_given<Plan>(call), call.segments, states::numbers,
                   states::record_numbers, Plan::decays ? states::numbers : states::state_numbers);
   }
 };

@@ -2,7 +2,10 @@
 /// @file  Chunked kernel, the gates: two warps turn raw gate tensors into the factors of a chunk.
 #pragma once
 
+#include <limits>  // infinity
+
 #include <sextant/cuda/chunked_wgmma/plan.cuh>
+#include <sextant/cuda/chunked_wgmma/stabiliser.cuh>
 #include <sextant/cuda/ptx/math.cuh>
 #include <sextant/cuda/tile/activation.cuh>
 #include <sextant/cuda/tile/approximate.cuh>
@@ -93,7 +96,11 @@ template <class Token> __device__ __forceinline__ float widened(std::uint32_t bi
   return low;
 }
 
-/// The gates' logarithm and value for one token: log2 F, at least -256, and I.
+/// Below -256 a factor of 2^x is 0 in float whatever comes on top of it, and sums of 64 of them stay exact enough for
+/// their differences; so a gate of exactly 0 needs no infinity.
+__device__ __forceinline__ float not_vanishing(float log2_f) { return log2_f < -256.0f ? -256.0f : log2_f; }
+
+/// The gates' logarithm and value for one token: log2 F, at least -256, and I. With a stabiliser log F and log I.
 template <class Design, class Precision> struct head_gates {
   float bias = 0, rate = 0;
 
@@ -107,11 +114,10 @@ template <class Design, class Precision> struct head_gates {
       if constexpr (requires { forget_type::template default_rate<float>(h); })
         if (!x.a) rate = forget_type::template default_rate<float>(h), given = false;
       if (given) rate = x.a(h);
-      if constexpr (sextant::detail::proportional_of<forget_type>()) rate *= log2_e;
+      if constexpr (sextant::detail::proportional_of<forget_type>() && !sextant::detail::stabilises<Design>)
+        rate *= log2_e;
     }
   }
-  /// Below -256 a factor of 2^x is 0 in float whatever comes on top of it, and sums of 64 of them stay exact enough for
-  /// their differences; so a gate of exactly 0 needs no infinity.
   __device__ __forceinline__ void compute(const Design& design, const raw_gates<Design, Precision>& raw, float& log2_f,
                                           float& admitted) const {
     using forget_type = typename Design::forget_type;
@@ -124,8 +130,12 @@ template <class Design, class Precision> struct head_gates {
     if constexpr (raw_gates<Design, Precision>::has_input) i = widened<token>(raw.input);
     else if constexpr (reads_step<input_type>) i = delta;
     log2_f = log_of_gate(design.forget_gate, x, rate);
+    if constexpr (sextant::detail::stabilises<Design>) {
+      admitted = log_of_gate(design.input_gate, i, 0.0f);
+      return;
+    }
     if constexpr (!sextant::detail::proportional_of<forget_type>()) log2_f *= log2_e;
-    log2_f = log2_f < -256.0f ? -256.0f : log2_f;
+    log2_f = not_vanishing(log2_f);
     admitted = value_of_gate(design.input_gate, i, 0.0f);
   }
 };
@@ -151,11 +161,21 @@ struct state_frame {
   }
 };
 
-/// The gates of positions 2 lane and 2 lane + 1 of a chunk, of one head: log2 F, I, and whether there is such a token.
+/// The gates of positions 2 lane and 2 lane + 1 of a chunk, of one head, as head_gates computes them, and whether there is such
+/// a token.
 struct pair_of_gates {
   float log_first, log_second, in_first, in_second;
   bool first_exists, second_exists;
 };
+
+/// Makes their logarithms those of the gates that a stabiliser makes of them, and answers the bounds of its divisors.
+__device__ __forceinline__ float2 stabilised(pair_of_gates& its, head_stabiliser& stabiliser, int lane) {
+  float log_f[] = {its.log_first, its.log_second}, admitted[] = {its.in_first, its.in_second};
+  const float2 bound = stabiliser.stabilise(log_f, admitted, lane);
+  its.log_first = not_vanishing(log_f[0]), its.log_second = not_vanishing(log_f[1]);
+  its.in_first = admitted[0], its.in_second = admitted[1];
+  return bound;
+}
 
 /// The factors of one chunk and head, written once `stage_is_free` says so.
 template <class Plan, class Wait>
@@ -194,9 +214,16 @@ __device__ __forceinline__ void write_gates(chunk_gates& to, state_frame& frame,
   to.entering[place_of_pair(Plan::reversed ? 31 - lane : lane)] = entering;
   if (lane < 4) to.all[lane] = {mild ? held : -held, whole, ptx::exp2_approx(frame.log2)};
   if constexpr (Plan::normalised) {
-    const float weight_first = !its.first_exists ? 0.0f : Plan::decays ? left_first : 1.0f;
-    const float weight_second = !its.second_exists ? 0.0f : Plan::decays ? left_second : 1.0f;
-    if constexpr (Plan::reversed) to.key_weight[31 - lane] = split_pair<typename Plan::token>(weight_second, weight_first);
+    const float weight_first = Plan::stabilises    ? enters_first
+                               : !its.first_exists ? 0.0f
+                               : Plan::decays      ? left_first
+                                                   : 1.0f;
+    const float weight_second = Plan::stabilises     ? enters_second
+                                : !its.second_exists ? 0.0f
+                                : Plan::decays       ? left_second
+                                                     : 1.0f;
+    if constexpr (Plan::reversed)
+      to.key_weight[31 - lane] = split_pair<typename Plan::token>(weight_second, weight_first);
     else to.key_weight[lane] = split_pair<typename Plan::token>(weight_first, weight_second);
   }
   if constexpr (!Plan::answers) return;
@@ -212,7 +239,8 @@ __device__ __forceinline__ void write_gates(chunk_gates& to, state_frame& frame,
     // Positions from 16 block on are not read here; their exponents would be positive.
     const float before = __shfl_sync(~0u, sum, 8 * block - 1);
     const float weight_first = ptx::exp2_approx(before - first), weight_second = ptx::exp2_approx(before - second);
-    if constexpr (Plan::normalised) store_rows<Plan>(to.since[block - 1], lane, weight_first, weight_second);
+    if constexpr (Plan::normalised && !Plan::stabilises)
+      store_rows<Plan>(to.since[block - 1], lane, weight_first, weight_second);
     else store_rows<Plan>(to.since[block - 1], lane, weight_first * admitted_first, weight_second * admitted_second);
   }
 }
@@ -261,8 +289,9 @@ __device__ void run_gates(const chunked_call<typename Plan::design_type, typenam
     of_head.compute(call.design, raw.first, gates.log_first, gates.in_first);
     of_head.compute(call.design, raw.second, gates.log_second, gates.in_second);
     gates.first_exists = exists(token_of(its, 0)), gates.second_exists = exists(token_of(its, 1));
-    if (!gates.first_exists) gates.log_first = gates.in_first = 0.0f;
-    if (!gates.second_exists) gates.log_second = gates.in_second = 0.0f;
+    constexpr float nothing_enters = Plan::stabilises ? -std::numeric_limits<float>::infinity() : 0.0f;
+    if (!gates.first_exists) gates.log_first = 0.0f, gates.in_first = nothing_enters;
+    if (!gates.second_exists) gates.log_second = 0.0f, gates.in_second = nothing_enters;
     return gates;
   };
   pair_of_numbers raw[ahead];
@@ -270,17 +299,27 @@ __device__ void run_gates(const chunked_call<typename Plan::design_type, typenam
 #pragma unroll
   for (int i = 0; i < ahead; ++i) raw[i] = fetched(its.after(i));
   state_frame frames[sets];
+  [[maybe_unused]] head_stabiliser stabiliser;
+  if constexpr (Plan::stabilises) stabiliser.m = first_stabiliser<Plan>(call, block);
   while (true) {
 #pragma unroll
     for (int i = 0; i < ahead; ++i) {  // each in registers of its own: a move would wait for what is on its way
-      if (its.c >= block.chunks) return;
-      const pair_of_gates now = computed(raw[i], its);
+      if (its.c >= block.chunks) {
+        if constexpr (Plan::stabilises)
+          if (lane == 0) store_stabiliser<Plan>(stabiliser, call, block);
+        return;
+      }
+      pair_of_gates now = computed(raw[i], its);
       raw[i] = fetched(its.after(ahead));
       const int stage = its.c % Plan::stages;
+      [[maybe_unused]] float2 bound;
+      if constexpr (Plan::stabilises) bound = stabilised(now, stabiliser, lane);
       state_frame frame = its.i == 0 ? frames[0] : frames[sets - 1];
       write_gates<Plan>(memory.gates[stage][first_set + its.i], frame, lane, now, call.scale, [&] {
         if (its.c >= Plan::stages) barriers.released[stage].wait(its.c / Plan::stages - 1);
       });
+      if constexpr (Plan::stabilises && Plan::answers)
+        store_places<Plan>(memory.bound[stage][0], lane, bound.x, bound.y);
       if (its.i == 0) frames[0] = frame;
       else frames[sets - 1] = frame;
       __syncwarp();

@@ -69,7 +69,8 @@ template <class Plan> struct normaliser {
     }
     float whole = 1.0f;
     if constexpr (Plan::decays) whole = memory.gates[stage][head() % Plan::gate_sets].all[0].whole;
-#pragma unroll 1
+    constexpr int unrolled = Plan::normaliser_unrolled;
+#pragma unroll unrolled
     for (int s = 0; s < tiles / its_tiles; ++s) {
 #pragma unroll
       for (int j = 0; j < its_tiles; ++j) {

@@ -32,18 +32,22 @@ template <class Design, class Precision, int Keys, int Slices, bool Paired> stru
   static constexpr int slabs = Keys / 64;  ///< tiles of 64 x 64 that the chunk's queries or keys take
   static constexpr bool paired = Paired;
 
-  static constexpr bool forgets = !std::is_same_v<typename Design::forget_type, forget::one>;
-  static constexpr bool admits = !std::is_same_v<typename Design::input_type, input::one>;
+  /// A stabiliser makes gates of its own of whatever gates there are, see head_stabiliser.
+  static constexpr bool stabilises = sextant::detail::stabilises<Design>;
+  static constexpr bool forgets = stabilises || !std::is_same_v<typename Design::forget_type, forget::one>;
+  static constexpr bool admits = stabilises || !std::is_same_v<typename Design::input_type, input::one>;
   static constexpr bool gated = forgets || admits;
   static constexpr bool normalised = !std::is_same_v<typename Design::norm_type, norm::none>;
-  static constexpr bool decays = forgets && std::is_same_v<typename Design::norm_type, norm::sum>;  ///< the normaliser
+  static constexpr bool decays =
+      stabilises || (forgets && std::is_same_v<typename Design::norm_type, norm::sum>);  ///< the normaliser
   /// What a token takes of itself is multiplied in float: where memories are short that is most of y, and rounded to 16
   /// bits it would cost as much as y's own rounding. (A normaliser divides by the same rounded weights.)
   static constexpr bool reads_own = std::is_same_v<typename Design::position_type, turned_ahead>;
-  static constexpr bool adds_own = reads_own || (forgets && !normalised);
+  static constexpr bool adds_own = reads_own || stabilises || (forgets && !normalised);
   /// Queries and keys are turned in their place; the normaliser has what they were before, in tiles of their own.
   static constexpr bool turns = normalised && sextant::detail::turns_1d<Design>;
   static_assert(!turns || (!Paired && !decays));
+  static_assert(!Paired || !stabilises);
   /// It is a sum of the products' weights, or of plain scores.
   static constexpr bool sums_weights = normalised && !turns && !admits && decays == forgets;
   static constexpr bool sums_scores = normalised && !turns && gated && !decays;
@@ -62,10 +66,13 @@ template <class Design, class Precision, int Keys, int Slices, bool Paired> stru
 
   static_assert(!Paired || Slices == 2, "two heads take turns");
   /// The normaliser of a pair is in the warp that sends y off, with 128 keys half of it in the one that asks for tiles, so that
-  /// there is a warp for each head's gates.
-  static constexpr bool normaliser_copies = framed && normalised;
-  static constexpr int gate_warps = !gated ? 0 : normalised && !normaliser_copies ? 1 : 2;
-  static constexpr int normaliser_warps = !normalised ? 0 : normaliser_copies ? slabs : gated ? 1 : 2;
+  /// there is a warp for each head's gates. With a stabiliser one warp has the gates, and the one that sends y off half of the
+  /// normaliser of 128 keys.
+  static constexpr bool normaliser_stores = (framed && normalised) || (stabilises && Keys == 128 && !output_gate);
+  static constexpr bool normaliser_loads = framed && normalised && Keys == 128;
+  static constexpr int gate_warps = !gated ? 0 : normalised && !framed ? 1 : 2;
+  static constexpr int normaliser_warps = !normalised ? 0 : framed ? slabs : normaliser_stores || !gated ? 2 : 1;
+  static constexpr int normaliser_unrolled = !stabilises ? 1 : Keys == 64 || output_gate ? 2 : 4;  ///< shares
 
   static constexpr int heads = Paired ? Slices : 1;       ///< of a block
   static constexpr int gate_sets = gated ? heads : 1;     ///< decays differ from head to head
@@ -83,17 +90,18 @@ template <class Design, class Precision, int Keys, int Slices, bool Paired> stru
   // Of each thread, by warpgroup. A normaliser needs more than gates do; states of 64 keys leave them to it, or to gates.
   static constexpr bool few_keys = Keys == 64 && Slices == 2;
   static constexpr bool shows = few_keys && normalised, spares = few_keys && !normalised;
-  static constexpr int producer_registers = two_blocks                     ? 24
-                                            : shows                        ? 64
-                                            : normalised && !gated         ? 56
-                                            : spares || (Paired && decays) ? 48
-                                                                           : 40;
-  static constexpr int score_registers = two_blocks             ? 72
-                                         : Slices == 1 || shows ? 128
-                                         : turns && !gated      ? 104
-                                         : spares               ? 96
-                                         : Paired && decays     ? 80
-                                                                : 88;
+  static constexpr int producer_registers = two_blocks                                   ? 24
+                                            : shows                                      ? 64
+                                            : normalised && !gated                       ? 56
+                                            : stabilises && Slices == 1                  ? 96
+                                            : spares || stabilises || (Paired && decays) ? 48
+                                                                                         : 40;
+  static constexpr int score_registers = two_blocks                         ? 72
+                                         : Slices == 1 || shows             ? 128
+                                         : turns && !gated                  ? 104
+                                         : spares                           ? 96
+                                         : stabilises || (Paired && decays) ? 80
+                                                                            : 88;
   static constexpr int state_registers = two_blocks                         ? 144
                                          : Slices == 1                      ? 232
                                          : shows                            ? 160
@@ -131,7 +139,9 @@ struct segment_plan : chunked_plan<Design, Precision, Keys, Slices, false> {
   static constexpr bool answers = false, output_gate = false, splits = false;
   /// Who maps keys adds them up as well, where a normaliser is no more than their sum.
   static constexpr bool mappers_sum = base::normalised && base::maps && !base::turns && !base::decays;
-  static constexpr int normaliser_warps = mappers_sum ? 0 : base::normaliser_warps;
+  static constexpr bool normaliser_loads = false, normaliser_stores = false;
+  static constexpr int normaliser_warps = mappers_sum ? 0 : base::stabilises ? 1 : base::normaliser_warps;
+  static constexpr int normaliser_unrolled = base::stabilises && base::maps ? 2 : base::normaliser_unrolled;
   static constexpr int map_groups = base::rewrites ? 2 : 0, key_mappers = 128 * map_groups, mappers = key_mappers;
   static constexpr int threads = 128 * (1 + map_groups + Slices), blocks = Slices == 1 ? 2 : 1;
   static constexpr int producer_registers = base::rewrites ? 56 : 72, map_registers = base::turns ? 64 : 48;
@@ -207,8 +217,9 @@ template <class Plan, bool Answers = Plan::answers> struct chunked_memory {
   some<normaliser_rows, Plan::normalised ? 2 : 0> z;  // the normaliser's state before the chunk
   some<slice_tiles, Plan::output_gate ? Plan::value_stages : 0> output_gate;
   some<gate_sets, Plan::gated ? Plan::stages : 0> gates;
-  some<columns, Plan::normalised ? 2 : 0> factor;  // scale / (q_i z_i + eps)
-  some<columns, Plan::adds_own ? 2 : 0> own;       // q_i . k_i I_i
+  some<columns, Plan::normalised ? 2 : 0> factor;            // scale / (q_i z_i + eps)
+  some<columns, Plan::adds_own ? 2 : 0> own;                 // q_i . k_i I_i, with a stabiliser times the factor
+  some<columns, Plan::stabilises ? Plan::stages : 0> bound;  // exp(-m_i), the least that q_i . z_i counts as
   some<pair_turns<Plan>, Plan::turns ? 1 : 0> turns;
   some<tile, Plan::turns ? Plan::slabs : 0> plain_q, plain_k;  // before they are turned
   unsigned char end;                                           // what follows only fills up the last 1024 bytes

@@ -7,6 +7,7 @@
 #include <sextant/cuda/chunked_wgmma/plan.cuh>
 #include <sextant/cuda/chunked_wgmma/producer.cuh>
 #include <sextant/cuda/chunked_wgmma/segment_states.cuh>
+#include <sextant/cuda/chunked_wgmma/stabiliser.cuh>
 
 namespace sextant::gpu::wgmma {
 
@@ -18,8 +19,14 @@ __device__ __forceinline__ void begin_normaliser(normaliser<Plan>& z, const Call
   if (call.segments > 1) {
     const states_of<Plan> states = states_of_head<Plan>(call, block, z.head(), block.first_value);
     float left = 0.0f;
+    [[maybe_unused]] handed_stabiliser stabilised;
     for (int j = states.first_of(block.segment, is_given<Plan>(call)); j <= block.segment; ++j) {
       const float* const from = states.normaliser(j);
+      if constexpr (Plan::stabilises) {
+        stabilised.take(states, j);
+        z.each([&](int key, float& its) { its = fmaf(stabilised.left, its, stabilised.entered * from[key]); });
+        continue;
+      }
       z.each([&](int key, float& its) { its = fmaf(left, its, from[key]); });
       left = !Plan::decays ? 1.0f : j < block.segment ? states.left(j + 1) : 0.0f;
     }
@@ -92,7 +99,7 @@ __device__ __forceinline__ void run_preparation(const Call& call, const chunked_
                                                 int warp, int lane) {
   if constexpr (Plan::gated)
     if (warp < Plan::gate_warps) return run_gates<Plan>(call, block, memory, barriers, warp, lane);
-  if constexpr (Plan::normaliser_warps > 0 && !Plan::normaliser_copies)
+  if constexpr (Plan::normaliser_warps > int(Plan::normaliser_loads) + int(Plan::normaliser_stores))
     run_normaliser<Plan>(call, block, memory, barriers, warp - Plan::gate_warps, lane, [](int) {});
 }
 
@@ -101,7 +108,7 @@ template <class Plan, class Call>
 __device__ __forceinline__ void run_loading_warp(const Call& call, const chunked_maps& maps,
                                                  const chunked_block<Plan>& block, chunked_memory<Plan>& memory,
                                                  chunked_barriers<Plan>& barriers, int lane) {
-  if constexpr (Plan::normaliser_copies && Plan::normaliser_warps == 2) {
+  if constexpr (Plan::normaliser_loads) {
     const auto load = [&](int c) {
       if (lane == 0) load_chunk<Plan>(call, maps, block, memory, barriers, c);
       __syncwarp();
@@ -117,7 +124,7 @@ template <class Plan, class Call>
 __device__ __forceinline__ void run_storing_warp(const Call& call, const chunked_maps& maps,
                                                  const chunked_block<Plan>& block, chunked_memory<Plan>& memory,
                                                  chunked_barriers<Plan>& barriers, int lane) {
-  if constexpr (Plan::normaliser_copies) {
+  if constexpr (Plan::normaliser_stores) {
     run_normaliser<Plan>(call, block, memory, barriers, Plan::normaliser_warps - 1, lane, [&](int c) {
       if (lane == 0) store_chunk<Plan>(call, maps, block, memory, barriers, c);
       __syncwarp();

@@ -23,6 +23,7 @@ inline constexpr bool rewrites_ahead = [] {
 template <class Design>
 inline constexpr bool turns_in_place =
     sextant::detail::turns_1d<Design>&& sextant::detail::normalises<typename Design::norm_type> &&
+    !sextant::detail::stabilises<Design> &&
     (std::is_same_v<typename Design::norm_type, norm::sum_undecayed> ||
      std::is_same_v<typename Design::forget_type, forget::one>);
 
@@ -41,6 +42,7 @@ auto rewritten(const sequence_of<Design, Precision>& x, const bthk<const typenam
   y.q = q, y.k = k, y.v = x.v, y.y = x.y, y.offsets = x.offsets;
   y.initial_state.S = x.initial_state.S, y.final_state.S = x.final_state.S;
   if constexpr (requires { x.final_state.z; }) y.initial_state.z = x.initial_state.z, y.final_state.z = x.final_state.z;
+  if constexpr (requires { x.final_state.m; }) y.initial_state.m = x.initial_state.m, y.final_state.m = x.final_state.m;
   if constexpr (requires { x.dt; }) y.dt = x.dt, y.bias = x.bias;
   if constexpr (requires { x.forget; }) y.forget = x.forget;
   if constexpr (requires { x.input; }) y.input = x.input;

@@ -8,13 +8,17 @@
 
 namespace sextant::gpu::wgmma {
 
+/// What share of the sum of a row's absolute weights the sum of the weights is at least where they hardly cancel.
+inline constexpr float mostly_one_sign = 0.75f;
+
 /// The score warpgroup, ahead of the state warpgroups by as many chunks as there are weight tiles free.
 template <class Plan, class Call>
 __device__ void run_scores(const Call& call, const chunked_block<Plan>& block, chunked_memory<Plan>& memory,
                            chunked_barriers<Plan>& barriers, int thread) {
   using token = typename Plan::token;
   // From a lane, so that the compiler knows that all lanes agree.
-  const int warp = __shfl_sync(~0u, thread / 32, 0), lane = thread % 32;
+  const int warp = __shfl_sync(~0u, thread / 32, 0);
+  int lane = thread % 32;
   if constexpr (Plan::framed) {
     for (int i = thread; i < 2 * Plan::weight_tiles * Plan::tile_bytes / 16; i += 128)
       reinterpret_cast<uint4*>(memory.weights)[i] = make_uint4(0, 0, 0, 0);
@@ -34,7 +38,7 @@ __device__ void run_scores(const Call& call, const chunked_block<Plan>& block, c
         factors[h].load(memory.gates[stage][h], column_factors::first<Plan>, lane);
     }
     float2 admitted[Plan::weight_tiles];
-    if constexpr (Plan::adds_own) {
+    if constexpr (Plan::adds_own && !Plan::stabilises) {
 #pragma unroll
       for (int h = 0; h < Plan::weight_tiles; ++h) {
         admitted[h] = make_float2(call.scale, call.scale);
@@ -125,6 +129,25 @@ __device__ void run_scores(const Call& call, const chunked_block<Plan>& block, c
         }
       }
     };
+    // The same with a stabiliser, and what tokens take of themselves times them. Where the weights of a row hardly cancel, their
+    // sum is of rounded weights, so that y stays their average; else it would be off by more than they are.
+    const auto give_stabilised_factors = [&](const float(&sums)[2], const rounded_sums& rounded,
+                                             const float(&seen)[2]) {
+      if constexpr (Plan::stabilises) {
+#pragma unroll
+        for (int i = 0; i < 2; ++i) {
+          const int row = 16 * warp + lane / 4 + 8 * i, place = place_of_row(row);
+          const float its_own = __shfl_sync(~0u, i == 0 ? rounded.own.x : rounded.own.y, lane / 4 * 4 + lane / 8) *
+                                memory.gates[stage][0].admitted[row];
+          const float sum = sums[i] + seen[i] + its_own;
+          const float size = rounded.size(i) + fabsf(seen[i]) + fabsf(its_own);
+          const float answer = fabsf(sum) > mostly_one_sign * size ? rounded.sum(i) + seen[i] + its_own : sum;
+          const float divisor = fmaxf(fabsf(call.scale * answer), memory.bound[stage][0][place]);
+          const float factor = call.scale * ptx::reciprocal_approx(divisor + call.eps);
+          if (lane % 4 == 0) memory.factor[buffer][0][place] = factor, memory.own[buffer][0][place] = factor * its_own;
+        }
+      }
+    };
     const std::uint32_t tiles = ptx::shared_address(memory.weights[buffer][0]);
     if constexpr (Plan::framed) {
       if (all_mild) {
@@ -135,7 +158,7 @@ __device__ void run_scores(const Call& call, const chunked_block<Plan>& block, c
       }
     }
     if constexpr (Plan::turns) put_own_scores(scores, plain_own, warp, lane);
-    if (!all_mild) give_own(own_scores(scores, warp, lane));
+    if (!Plan::stabilises && !all_mild) give_own(own_scores(scores, warp, lane));
     constexpr int unrolled = Plan::framed ? 1 : Plan::weight_tiles;  // what is seldom met once
 #pragma unroll unrolled
     for (int h = 0; h < Plan::weight_tiles; ++h) {
@@ -153,7 +176,20 @@ __device__ void run_scores(const Call& call, const chunked_block<Plan>& block, c
         }
       }
       float sums[2];
-      weigh_rows<Plan>(scores, gates, weights, warp, lane, sums[0], sums[1]);
+      rounded_sums rounded;
+      [[maybe_unused]] float seen[2];
+      if constexpr (Plan::stabilises) {
+        asm volatile("" : "+r"(lane));  // what is made of it is not worth registers from chunk to chunk
+#pragma unroll
+        for (int i = 0; i < 2; ++i)
+          seen[i] = gates.from_start[place_of_row(16 * warp + lane / 4 + 8 * i)] *
+                    fmaf(of_z[2 * i], split_step<token>, of_z[2 * i + 1]);
+      }
+      weigh_rows<Plan>(scores, gates, weights, warp, lane, sums, rounded);
+      if constexpr (Plan::stabilises) {
+        give_stabilised_factors(sums, rounded, seen);
+        continue;
+      }
       if constexpr (Plan::turns) sums[0] = plain_sums[0], sums[1] = plain_sums[1];
       give_factors(h, sums, false);
     }

@@ -41,7 +41,8 @@ __device__ int first_remembered(const Call& call, const chunked_block<Plan>& blo
                                 float (&sums)[Plan::gate_sets][16]) {
   using design = typename Plan::design_type;
   using precision = typename Plan::precision_type;
-  if constexpr (!Plan::forgets || (Plan::normalised && !Plan::decays) || !is_one_sided<typename design::forget_type>)
+  if constexpr (!Plan::forgets || Plan::stabilises || (Plan::normalised && !Plan::decays) ||
+                !is_one_sided<typename design::forget_type>)
     return 0;
   const int warp = int(threadIdx.x) / 32, lane = int(threadIdx.x) % 32, warps = int(blockDim.x) / 32;
   float log_left[Plan::gate_sets] = {};
@@ -205,7 +206,7 @@ __global__ void __launch_bounds__(Plan::threads, Plan::blocks)
     const states_of<Plan> states = states_of_head<Plan>(call, block, 0, value);
     each_number<Plan::keys>(state_place<float>{states.record(block.segment + 1)}, thread,
                             [&](int i, float& its) { its = S[i]; });
-    if (thread == 0) states.left(block.segment + 1) = skipped > 0 ? 0.0f : left;
+    if (!Plan::stabilises && thread == 0) states.left(block.segment + 1) = skipped > 0 ? 0.0f : left;
   }
 #else
   (void)call, (void)maps;

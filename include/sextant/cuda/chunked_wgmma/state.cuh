@@ -8,6 +8,7 @@
 #include <sextant/cuda/chunked_wgmma/plan.cuh>
 #include <sextant/cuda/chunked_wgmma/rows.cuh>
 #include <sextant/cuda/chunked_wgmma/segment_states.cuh>
+#include <sextant/cuda/chunked_wgmma/stabiliser.cuh>
 #include <sextant/cuda/chunked_wgmma/state_numbers.cuh>
 #include <sextant/cuda/chunked_wgmma/state_products.cuh>
 #include <sextant/cuda/chunked_wgmma/turning.cuh>
@@ -57,9 +58,17 @@ template <class Plan, class Call> struct state_group {
     for (float& s : S) s = 0.0f;
     if (!handed && !initial.first) return;
     float left = 0.0f;
+    [[maybe_unused]] handed_stabiliser stabilised;
 #pragma unroll 1
     for (int j = handed ? states.first_of(block.segment, is_given<Plan>(call)) : 0; j <= block.segment; ++j) {
       const state_place<const float> from = handed ? state_place<const float>{states.record(j)} : initial;
+      if constexpr (Plan::stabilises) {
+        if (handed) stabilised.take(states, j);
+        each_number<Plan::keys>(from, thread, [&](int i, const float& its) {
+          S[i] = fmaf(stabilised.left, S[i], stabilised.entered * its);
+        });
+        continue;
+      }
       each_number<Plan::keys>(from, thread, [&](int i, const float& its) { S[i] = fmaf(left, S[i], its); });
       left = !Plan::forgets ? 1.0f : j < block.segment ? states.left(j + 1) : 0.0f;
     }

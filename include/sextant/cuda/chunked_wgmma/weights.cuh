@@ -6,8 +6,28 @@
 #include <sextant/cuda/chunked_wgmma/plan.cuh>
 #include <sextant/cuda/ptx/math.cuh>
 #include <sextant/cuda/ptx/matrix_copy.cuh>
+#include <sextant/cuda/ptx/warp_mma.cuh>
 
 namespace sextant::gpu::wgmma {
+
+/// Of two rows whose normaliser has a stabiliser: sums of their weights as they are rounded, and of the absolute values of these.
+/// A product of the warp, by columns of ones: every lane has them. And q_i . k_i, in the lanes that have it: see has_own().
+struct rounded_sums {
+  float of_rows[4] = {0.0f, 0.0f, 0.0f, 0.0f};
+  float2 own;
+
+  __device__ __forceinline__ float sum(int row) const { return of_rows[2 * row]; }
+  __device__ __forceinline__ float size(int row) const { return of_rows[2 * row + 1]; }
+  /// Adds 16 x 16 weights.
+  template <class Token> __device__ __forceinline__ void add(const std::uint32_t (&weights)[4], int lane) {
+    constexpr std::uint32_t ones = std::is_same_v<Token, bfloat16> ? 0x3f803f80u : 0x3c003c00u;
+    const std::uint32_t even = lane & 4 ? 0u : ones, odd = ones - even;
+    const std::uint32_t sizes[4] = {weights[0] & 0x7fff7fffu, weights[1] & 0x7fff7fffu, weights[2] & 0x7fff7fffu,
+                                    weights[3] & 0x7fff7fffu};
+    ptx::multiply_add<Token>(of_rows, weights, even, even);
+    ptx::multiply_add<Token>(of_rows, sizes, odd, odd);
+  }
+};
 
 /// Four weights, rounded: of two neighbouring columns in a row and in the row 8 further down. Adds to the rows' sums for the
 /// normaliser where they are sums of weights.
@@ -15,7 +35,7 @@ template <class Plan>
 __device__ __forceinline__ void round_weights(float (&weight)[4], const chunk_gates& gates, int column,
                                               std::uint32_t& upper, std::uint32_t& lower, float (&sums)[2]) {
   using token = typename Plan::token;
-  if constexpr (Plan::normalised && Plan::admits) {
+  if constexpr (Plan::normalised && Plan::admits && !Plan::stabilises) {
     const float2 admitted = *reinterpret_cast<const float2*>(gates.admitted + column);
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
@@ -106,7 +126,7 @@ __device__ __forceinline__ void sum_rows(const float (&scores)[32], int warp, in
 /// overflows, and what underflows is nothing.
 template <class Plan>
 __device__ __forceinline__ void weigh_rows(const float (&scores)[32], const chunk_gates& gates, std::uint32_t to,
-                                           int warp, int lane, float& first_sum, float& second_sum) {
+                                           int warp, int lane, float (&sums)[2], rounded_sums& rounded) {
   using token = typename Plan::token;
   const int row = 16 * warp + lane / 4, block = Plan::reversed ? 3 - warp : warp;
   float cum[2], since_start[2];
@@ -116,7 +136,7 @@ __device__ __forceinline__ void weigh_rows(const float (&scores)[32], const chun
     since_start[0] = ptx::exp2_approx(cum[0] - reference), since_start[1] = ptx::exp2_approx(cum[1] - reference);
   }
   const float* const since = gates.since[block > 0 ? block - 1 : 0];
-  float sums[2] = {0.0f, 0.0f};
+  sums[0] = sums[1] = 0.0f;
   to = piece_of(to, 16 * warp + (lane / 8 & 1) * 8 + lane % 8, lane / 16);
 #pragma unroll
   for (int n = 0; n < 8; n += 2) {
@@ -135,6 +155,7 @@ __device__ __forceinline__ void weigh_rows(const float (&scores)[32], const chun
         for (int i = 0; i < 4; ++i) {
           if constexpr (Plan::sums_scores) sums[i / 2] += weight[i];
           if constexpr (Plan::gated) weight[i] *= since_start[i / 2] * (i % 2 ? left.y : left.x);
+          if constexpr (Plan::stabilises) sums[i / 2] += weight[i];
         }
         round_weights<Plan>(weight, gates, column, packed[2 * m], packed[2 * m + 1], sums);
       }
@@ -143,26 +164,36 @@ __device__ __forceinline__ void weigh_rows(const float (&scores)[32], const chun
       for (int m = 0; m < 2; ++m) {
         const int column = 8 * (n + m) + 2 * (lane % 4);
         float(&weight)[4] = weights[m];
+        if constexpr (Plan::stabilises)
+          if (m == 0) rounded.own = own_of(scores + 4 * n, lane);
         float2 from = make_float2(0.0f, 0.0f), admitted = make_float2(1.0f, 1.0f);
         if constexpr (Plan::gated) from = *reinterpret_cast<const float2*>(gates.cumulated + column);
-        if constexpr (Plan::gated && !Plan::normalised)
+        if constexpr (Plan::gated && (!Plan::normalised || Plan::stabilises))
           admitted = *reinterpret_cast<const float2*>(gates.admitted + column);
 #pragma unroll
         for (int i = 0; i < 4; ++i) {
+          // Of the two halves of the rows one sees all columns of the other one, which sees none of its own.
+          const bool across = Plan::stabilises && m != i / 2, all = across && m == int(Plan::reversed);
+          if (across && !all) {
+            weight[i] = 0.0f;
+            continue;
+          }
           const int distance = row + 8 * (i / 2) - (column + i % 2);
-          const bool seen = is_seen<Plan>(distance);
+          const bool seen = all || is_seen<Plan>(distance);
           if constexpr (Plan::sums_scores) sums[i / 2] += seen ? weight[i] : 0.0f;
           if constexpr (Plan::gated)
             weight[i] *= ptx::exp2_approx(cum[i / 2] - (i % 2 ? from.y : from.x)) * (i % 2 ? admitted.y : admitted.x);
           weight[i] = seen ? weight[i] : 0.0f;
+          if constexpr (Plan::stabilises) sums[i / 2] += weight[i];
         }
         round_weights<Plan>(weight, gates, column, packed[2 * m], packed[2 * m + 1], sums);
       }
     }
     ptx::store_matrices(to ^ 16 * n, packed[0], packed[1], packed[2], packed[3]);
+    if constexpr (Plan::stabilises)
+      if (Plan::reversed ? n >= 2 * warp : n <= 2 * warp) rounded.add<token>(packed, lane);
   }
   if constexpr (Plan::normalised) add_up_rows(sums);
-  first_sum = sums[0], second_sum = sums[1];
 }
 
 /// The factors c_j of a head whose decays are mild, see state_frame, of a lane's columns in a block of 16.

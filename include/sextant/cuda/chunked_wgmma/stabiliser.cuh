@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file  Chunked kernels, the stabiliser: what it makes of a chunk's gates.
+#pragma once
+
+#include <sextant/cuda/chunked_wgmma/segment_states.cuh>
+
+namespace sextant::gpu::wgmma {
+
+/// The m of a segment that knows nothing of those before it: less than any sum of logarithms, and yet a number.
+inline constexpr float no_stabiliser = -1e30f;
+
+/// m of a head behind the chunks so far, m_t = max(log F_t + m_{t-1}, log I_t), and the sum of log F, in one warp. The state is
+/// held times exp(-m), so that its gates are F' = F exp(m_{t-1} - m_t) and I' = I exp(-m_t), neither of them above 1. These
+/// are of the very m that has been rounded: however large it is, gates and state agree.
+struct head_stabiliser {
+  float m, log_left = 0;
+
+  /// Makes log F and log I of positions 2 lane and 2 lane + 1 of a chunk the logarithm of base 2 of F' and I' itself; answers
+  /// exp(-m) of both. All lanes of the warp.
+  __device__ __forceinline__ float2 stabilise(float (&log_f)[2], float (&log_i)[2], int lane) {
+    // m_t as a function of the m before: max(sum + m, least), one behind the other.
+    float sum = log_f[0] + log_f[1], least = larger(log_i[0] + log_f[1], log_i[1]);
+#pragma unroll
+    for (int distance = 1; distance < 32; distance *= 2) {
+      const float sum_before = __shfl_up_sync(~0u, sum, distance), least_before = __shfl_up_sync(~0u, least, distance);
+      if (lane >= distance) least = larger(least_before + sum, least), sum += sum_before;
+    }
+    const float second = larger(sum + m, least), of_others = __shfl_up_sync(~0u, second, 1);
+    const float before = lane > 0 ? of_others : m;
+    m = __shfl_sync(~0u, second, 31), log_left += __shfl_sync(~0u, sum, 31);
+    const float first = larger(log_f[0] + before, log_i[0]);
+    log_f[0] = (log_f[0] + (before - first)) * log2_e, log_f[1] = (log_f[1] + (first - second)) * log2_e;
+    log_i[0] = ptx::exp2_approx((log_i[0] - first) * log2_e), log_i[1] = ptx::exp2_approx((log_i[1] - second) * log2_e);
+    return make_float2(ptx::exp2_approx(-first * log2_e), ptx::exp2_approx(-second * log2_e));
+  }
+};
+
+/// m before a block's first chunk: the initial one, or of what segments handed over, which themselves know of none.
+template <class Plan, class Call>
+__device__ __forceinline__ float first_stabiliser(const Call& call, const chunked_block<Plan>& block) {
+  if constexpr (!Plan::answers) return no_stabiliser;
+  if (call.segments == 1) {
+    const auto& initial = call.x.initial_state.m;
+    return initial ? initial(block.batch, block.head) : 0.0f;
+  }
+  const states_of<Plan> states = states_of_head<Plan>(call, block, 0, block.first_value);
+  handed_stabiliser at;
+  for (int j = states.first_of(block.segment, is_given<Plan>(call)); j <= block.segment; ++j) at.take(states, j);
+  return at.m;
+}
+/// m behind its last one goes to the next segment or is the final one, which the block of a head's first channels stores.
+template <class Plan, class Call>
+__device__ __forceinline__ void store_stabiliser(const head_stabiliser& its, const Call& call,
+                                                 const chunked_block<Plan>& block) {
+  if constexpr (!Plan::answers) {
+    for (int slice = 0; slice < Plan::slices && block.has(call, slice); ++slice) {
+      const states_of<Plan> states = states_of_head<Plan>(call, block, 0, block.value_of(slice));
+      states.left(block.segment + 1) = its.log_left, states.own_stabiliser(block.segment + 1) = its.m;
+    }
+  } else if (call.x.final_state.m && block.segment + 1 == call.segments && block.first_value == 0) {
+    call.x.final_state.m(block.batch, block.head) = its.m;
+  }
+}
+
+}  // namespace sextant::gpu::wgmma
