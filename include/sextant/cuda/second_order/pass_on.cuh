@@ -61,32 +61,38 @@ __global__ void __launch_bounds__(pass_on_threads)
       bool numbers = true;
 #pragma unroll
       for (int e = 0; e < 8; ++e) numbers = numbers && isfinite(carried[e]);
-      constexpr int together = 4;  // chunks that are read before the first of them is written
-      float logs[together];
-      const auto read_logs = [&](int from) {
-#pragma unroll
-        for (int k = 0; k < together; ++k) logs[k] = from + k < behind ? d.log_of(head, from + k) : 0.0f;
-      };
-      read_logs(first);
+      const int lane = int(threadIdx.x) % 32;
 #pragma unroll 1
-      for (int from = first; from < behind; from += together) {
-        uint4 x[together];
-        float factor[together];
+      for (int from = first; from < behind; from += 32) {
+        // What is left of them before each of 32 chunks, a lane has one.
+        float sum = from + lane < behind ? d.log_of(head, from + lane) : 0.0f;
 #pragma unroll
-        for (int k = 0; k < together; ++k) {
-          factor[k] = ptx::exp2_approx(log);
-          log += logs[k];
+        for (int distance = 1; distance < 32; distance *= 2) {
+          const float earlier = __shfl_up_sync(~0u, sum, distance);
+          if (lane >= distance) sum += earlier;
         }
-        read_logs(from + together);
-        const auto changes = [&](int k) {
-          return from + k > first && from + k < behind && (factor[k] != 0.0f || !numbers);
-        };
+        const float earlier = __shfl_up_sync(~0u, sum, 1);
+        const float its = ptx::exp2_approx(log + (lane == 0 ? 0.0f : earlier));
+        log += __shfl_sync(~0u, sum, 31);
+        if (__all_sync(~0u, its == 0.0f && numbers)) continue;
+        constexpr int together = 4;  // chunks that are read before the first of them is written
+#pragma unroll 1
+        for (int k = 0; k < 32 && from + k < behind; k += together) {
+          uint4 x[together];
+          float factor[together];
 #pragma unroll
-        for (int k = 0; k < together; ++k)
-          if (changes(k)) x[k] = shown(from + k);
+          for (int e = 0; e < together; ++e) factor[e] = __shfl_sync(~0u, its, k + e);
+          const auto changes = [&](int e) {
+            const int chunk = from + k + e;
+            return chunk > first && chunk < behind && (factor[e] != 0.0f || !numbers);
+          };
 #pragma unroll
-        for (int k = 0; k < together; ++k)
-          if (changes(k)) shown(from + k) = added(x[k], factor[k]);
+          for (int e = 0; e < together; ++e)
+            if (changes(e)) x[e] = shown(from + k + e);
+#pragma unroll
+          for (int e = 0; e < together; ++e)
+            if (changes(e)) shown(from + k + e) = added(x[e], factor[e]);
+        }
       }
       left = ptx::exp2_approx(log);
     }
