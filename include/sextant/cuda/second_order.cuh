@@ -29,7 +29,7 @@ using parts_of = head_parts<input_choice<typename Design::input_type>, forget_ch
 }  // namespace second
 
 /// The chunked form of map::squared for designs whose gates vary over heads at most (2Mamba), with the tensor cores of compute
-/// capability 9.0. With phi(x) the d (d + 1) / 2 products of two of x's numbers, S_c the state before chunk c of 1024 tokens,
+/// capability 9.0. With phi(x) the d (d + 1) / 2 products of two of x's numbers, S_c the state before chunk c of 768 tokens,
 ///   y_i = phi(q_i) S_c + sum over the chunk's j <= i of (q_i . k_j)^2 decay_ij I_j v_j,   divided by the same without I v.
 /// phi never leaves the registers; the states of all chunks pass through memory once, as numbers of 16 bits. Up to 4096
 /// tokens without an initial or final state there is one chunk: the quadratic form, in one launch and one more for gates. Exact

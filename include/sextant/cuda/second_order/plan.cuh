@@ -55,7 +55,7 @@ inline constexpr int overlap = tile;
 /// The most warpgroups of a block that answers, each with 64 queries.
 inline constexpr int most_groups = 4;
 /// Tokens of a chunk, and of the longest sequence that is one chunk: by the counts in docs/kernels/second_order.md.
-inline constexpr int chunk_tokens = 4 * most_groups * tile, quadratic_tokens = 4096;
+inline constexpr int chunk_tokens = 3 * most_groups * tile, quadratic_tokens = 4096;
 
 /// How a call is divided. Chunk c has the queries from c `chunk` on; the state that they ask holds the tokens before
 /// begin(c).
@@ -121,14 +121,14 @@ struct division {
   SEXTANT_FN float log_of(index_t head, int c) const { return gated() ? logs[head * chunks + c] : 0.0f; }
 };
 
-/// Segments of `walked` chunks for so many blocks that walk side by side through one of them: by microseconds, 20 for a block's
-/// chunk and 8 to begin and end, and to pass a quarter of a state on 0.02 in all.
-inline int segments_for(index_t blocks, int walked, int multiprocessors) {
+/// Segments of `walked` chunks of so many tokens for so many blocks that walk side by side through one of them: by microseconds,
+/// 20 for 1024 of a block's tokens and 8 to begin and end, and to pass a quarter of a state on 0.02 in all.
+inline int segments_for(index_t blocks, int walked, int chunk, int multiprocessors) {
   int best = 1;
   double least = 0;
   for (int segments = 1; segments <= walked && segments <= 64; ++segments) {
     const index_t rounds = (blocks * segments + multiprocessors - 1) / multiprocessors;
-    const double walk = double(rounds) * (20.0 * double((walked + segments - 1) / segments) + 8);
+    const double walk = double(rounds) * (20.0 / 1024 * chunk * double((walked + segments - 1) / segments) + 8);
     const double time = walk + (segments > 1 ? 0.02 * double(blocks) * walked + 3 : 0);
     if (segments == 1 || time < least) best = segments, least = time;
   }
@@ -150,7 +150,7 @@ division divide(const Design&, const device_call<float>& c, int multiprocessors,
   d.chunks = (d.tokens + d.chunk - 1) / d.chunk;
   d.walked = c.S_out || c.z_out ? d.chunks : d.chunks - 1;
   const index_t slices = c.sequences * c.heads * d.slices;
-  d.segments = segments_for(4 * slices, d.walked, multiprocessors);
+  d.segments = segments_for(4 * slices, d.walked, d.chunk, multiprocessors);
   d.segment_chunks = (d.walked + d.segments - 1) / d.segments;
   if (d.segment_chunks > 0) d.segments = (d.walked + d.segment_chunks - 1) / d.segment_chunks;
   // Blocks as large as fills the GPU; where that is no more than one of them for each multiprocessor, two warpgroups share their
