@@ -108,7 +108,7 @@ template <class Design> void judge_by_squares(problem<Design, fp64>& p) {
 }
 
 /// A call cut into chunks of so many tokens, as a GPU of so many multiprocessors would. 768 are whole blocks of any number of
-/// warpgroups, 512 of one, two and four.
+/// warpgroups, 512 and 1024 of one, two and four.
 struct in_chunks {
   int multiprocessors = 1, chunk = 768;
   template <class D, class P> gpu::second::division of(const D& design, const sequence_of<D, P>& x) const {
@@ -232,15 +232,15 @@ TEST_CASE("states: the first and the last, in chunks and in segments") {
   }
 }
 
-TEST_CASE("chunks of 512 and of 768 tokens, in blocks of one to four warpgroups") {
+TEST_CASE("chunks of 512, 768 and 1024 tokens, in blocks of one to four warpgroups") {
   if (!has_hopper()) return;
   const wishes w{.initial_state = true, .gate_size = 0.05, .positive_keys = true};
-  for (const index_t T : {769, 1600, 2305}) {
+  for (const index_t T : {1025, 1600, 2305}) {
     const shape s{.B = 1, .T = T, .Hk = 2, .H = 2, .K = 64, .V = 64};
     auto p = make_problem<bf16, bfloat16>(two_mamba, s, w);
     std::vector<in_chunks> ways;
     for (const int multiprocessors : {1, 10, 20, 132})
-      for (const int chunk : {512, 768}) {
+      for (const int chunk : {512, 768, 1024}) {
         const in_chunks how{multiprocessors, chunk};
         const auto d = how.of(p.design, p.x);
         CHECK(d.chunks == (T + chunk - 1) / chunk);
@@ -269,6 +269,18 @@ TEST_CASE("segments of several chunks, of which the last ones find nothing left"
     for (const bool ends : {false, true}) squares_hold<bf16>(forgetful, s, w, how, ends);
     squares_hold<bf16>(two_mamba, s, w, how, true);
   }
+}
+
+TEST_CASE("segments of more chunks than a warp has lanes") {
+  if (!has_hopper()) return;
+  const shape s{.B = 1, .T = 17500, .Hk = 1, .H = 1, .K = 64, .V = 64};
+  const in_chunks how{8, 256};
+  auto p = make_problem<bf16, bfloat16>(forgetful, s, {});
+  CHECK(how.of(p.design, p.x).segments > 1);
+  CHECK(how.of(p.design, p.x).segment_chunks > 32);
+  const wishes w{.initial_state = true, .gate_size = 1e-4, .positive_keys = true};
+  squares_hold<bf16>(forgetful, s, w, how, true);   // all is left
+  squares_hold<bf16>(two_mamba, s, w, how, false);  // nothing is left of the chunk before
 }
 
 TEST_CASE("random signs: what a state holds is divided by its like") {
