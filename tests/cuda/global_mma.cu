@@ -77,6 +77,12 @@ TEST_CASE("pictures of many sizes, heads that rows and columns turn") {
   hold_all(mila, {.B = 3, .T = 49, .Hk = 16, .H = 16, .K = 32, .V = 32, .grid_width = 7});
   hold_all(mila, {.B = 2, .T = 196, .Hk = 8, .H = 8, .K = 32, .V = 32, .grid_width = 14});
   hold_all(mila.with(heads::single{}), {.B = 2, .T = 196, .Hk = 1, .H = 1, .K = 32, .V = 256, .grid_width = 14});
+  // So wide that blocks of few warps share them.
+  const auto wide = [](index_t width) {
+    return shape{.B = 1, .T = width * 10, .Hk = 2, .H = 2, .K = 32, .V = 32, .grid_width = width};
+  };
+  for (const index_t width : {512, 644}) hold<bf16>(mila, wide(width)), hold<fp16>(mila, wide(width));
+  for (const index_t width : {128, 320}) hold<fp32>(mila, wide(width));
 }
 
 TEST_CASE("MILA's first stage, one picture and many") {

@@ -19,8 +19,8 @@ namespace sextant::gpu {
 /// Runs every design of that order with a pointwise map, but for abs_max and rotary_1d; tokens of bfloat16, float16 and float
 /// with sums in float. Takes 8, 16, 24 or 32 keys, channels of a head and strides that make pieces of 16 bytes (8 channels for
 /// float too), any number of tokens, packed sequences; of rotary_2d pictures whose longer side's table of rotations fits
-/// into shared memory (about 300 pixels), and Hk K a multiple of 16 up to 2^18. With more than 32
-/// channels the normaliser's final state may not take the place of the initial one.
+/// into shared memory, and Hk K a multiple of 16 up to 2^18. With more than 32 channels the normaliser's final state may not take
+/// the place of the initial one.
 struct global_mma {
   static constexpr const char* form = "global";
 
@@ -119,7 +119,7 @@ struct global_mma {
       const index_t blocks = index_t(2) << chosen.block_bits;
       return tiles >= 2 * (blocks << chosen.warp_bits) && units * blocks <= 2 * multiprocessors;
     };
-    if (chosen.warp_bits == 3 && has_clusters<Traits>())
+    if (has_clusters<Traits>())
       while (chosen.block_bits < 3 && more()) ++chosen.block_bits;
     lay_out<Traits>(chosen, c, room);
     if (chosen.block_bits > 0 && std::size_t(chosen.bytes) > shared_bytes_of_block()) {
