@@ -191,6 +191,22 @@ TEST_CASE("step sizes to 50, rates to -1000; input gates to exp(60)") {
                 {.initial_state = true, .gate_size = size}, fp32{}) <= 2e-6);
 }
 
+TEST_CASE("queries of zeros are told 0, however large input gates are") {
+  if (!has_gpu()) return;
+  const shape s{.B = 1, .T = 70, .Hk = 1, .H = 1, .K = 16, .V = 24};
+  for (const float input : {60.0f, 90.0f, 100.0f, 300.0f}) {
+    INFO("input gates ", input);
+    const auto change = [input](auto& p) {
+      using token = std::remove_cvref_t<decltype(p.y()[0])>;
+      for (auto& its : p.tokens[4]) its = token(input);
+      for (std::size_t i = 0; i < p.tokens[1].size(); ++i)
+        if (i / std::size_t(p.size.K) % 3 == 0) p.tokens[1][i] = token(0.0f);
+    };
+    CHECK(error_after<fp32>(mlstm, s, {.positive_keys = true}, change) <= 2e-6);
+    CHECK(error_after<bf16>(mlstm, s, {.positive_keys = true}, change) <= tolerance<bf16>);
+  }
+}
+
 TEST_CASE("a gate that is not a number is seen from its token on, in its head alone") {
   if (!has_gpu()) return;
   const auto spreads = [](const auto& design, index_t K) {

@@ -23,6 +23,11 @@ template <class Gates> auto raw_gates(const Gates& gates) {
 struct raw_pair {
   float forget, input;
 };
+/// Makes every third query zeros.
+template <class Problem> void silence(Problem& p) {
+  for (index_t t = 0; t < p.size.T; t += 3)
+    for (index_t i = 0; i < p.size.Hk * p.size.K; ++i) put(p.x.q, t * p.size.Hk * p.size.K + i, 0.0f);
+}
 
 }  // namespace
 
@@ -103,6 +108,60 @@ TEST_CASE("input gates of any size, forget gates of 0 and of 1") {
   check([](index_t t) { return raw_pair{3.0f, float(t / 2) / 8}; });  // larger and larger ones
 }
 
+TEST_CASE("an initial stabiliser of any size, -inf among them, which says that there is no state") {
+  if (!has_hopper()) return;
+  for (const index_t T : {1, 63, 64, 65, 200, 2500})
+    for (const float m : {-infinity, -1e30f, -1e4f, -50.0f, 60.0f, 300.0f}) {
+      INFO("T ", static_cast<long long>(T), ", m ", m);
+      const shape s{.B = 1, .T = T, .Hk = 2, .H = 2, .K = 64, .V = 64};
+      const wishes w{.initial_state = true, .positive_keys = true};
+      const auto change = [m](auto& p) { put(p.x.initial_state.m, 1, m); };
+      CHECK(error_after<bf16>(mlstm, s, w, change) <= tolerance<bf16>);
+      CHECK(error_after<bf16>(mlstm.with(order::reversed{}), s, w, change) <= tolerance<bf16>);
+    }
+}
+
+TEST_CASE("queries of zeros are told 0, however large input gates are") {
+  if (!has_hopper()) return;
+  const shape s{.B = 1, .T = 130, .Hk = 2, .H = 2, .K = 64, .V = 64};
+  for (const float input : {50.0f, 90.0f, 100.0f, 300.0f}) {
+    INFO("input gates ", input);
+    CHECK(error_after<bf16>(mlstm, s, {.positive_keys = true}, [input](auto& p) {
+            raw_gates([input](index_t) { return raw_pair{3.0f, input}; })(p);
+            silence(p);
+          }) <= tolerance<bf16>);
+  }
+}
+
+TEST_CASE("parts of the initial state that are not given; states with heads where sequences were") {
+  if (!has_hopper()) return;
+  const auto exchange = [](auto& x, int head) {
+    constexpr int rank = std::remove_reference_t<decltype(x)>::rank;
+    index_t extents[std::size_t(rank)], strides[std::size_t(rank)];
+    for (int r = 0; r < rank; ++r) extents[r] = x.extent(r), strides[r] = x.stride(r);
+    std::swap(strides[0], strides[head]);
+    x = {x.data(), extents, strides};
+  };
+  for (const index_t T : {200, 2500}) {
+    INFO("T ", static_cast<long long>(T));
+    const shape s{.B = 2, .T = T, .Hk = 2, .H = 2, .K = 64, .V = 192};
+    const wishes w{.initial_state = true, .positive_keys = true};
+    for (const int given : {1, 2, 4}) {
+      INFO("given ", given);
+      CHECK(error_after<bf16>(mlstm, s, w, [given](auto& p) {
+              auto& initial = p.x.initial_state;
+              if (given != 1) initial.S = {};
+              if (given != 2) initial.z = {};
+              if (given != 4) initial.m = {};
+            }) <= tolerance<bf16>);
+    }
+    CHECK(error_after<bf16>(mlstm, s, w, [&](auto& p) {
+            exchange(p.x.initial_state.S, 1), exchange(p.x.initial_state.z, 1), exchange(p.x.initial_state.m, 1);
+            exchange(p.x.final_state.S, 1), exchange(p.x.final_state.z, 1), exchange(p.x.final_state.m, 1);
+          }) <= tolerance<bf16>);
+  }
+}
+
 TEST_CASE("long sequences, whole and in segments") {
   if (!has_hopper()) return;
   const auto in_segments = [](const auto& design, const shape& s, const wishes& w) {
@@ -117,6 +176,9 @@ TEST_CASE("long sequences, whole and in segments") {
       in_segments(mlstm.with(order::reversed{}), {.B = 1, .T = T, .Hk = 1, .H = 1, .K = 128, .V = 128}, w);
     }
   in_segments(all_parts, {.B = 1, .T = 2500, .Hk = 1, .H = 1, .K = 128, .V = 192}, {.initial_state = true});
+  in_segments(mlstm, {.B = 1, .T = 2500, .Hk = 2, .H = 2, .K = 64, .V = 320}, {.initial_state = true});
+  in_segments(mlstm.with(heads::grouped{}, map::relu{}), {.B = 1, .T = 2500, .Hk = 1, .H = 2, .K = 64, .V = 64},
+              {.initial_state = true});
   in_segments(mlstm, {.B = 1, .T = 10000, .Hk = 1, .H = 2, .K = 64, .V = 64}, {.initial_state = true});
   in_segments(mlstm, {.B = 1, .T = 10000, .Hk = 1, .H = 1, .K = 128, .V = 128}, {});
   holds<bf16>(mlstm, {.B = 4, .T = 4096, .Hk = 2, .H = 2, .K = 128, .V = 128}, {.initial_state = true});
@@ -191,9 +253,21 @@ TEST_CASE("NaN in, NaN out, and no further than its chunk, channel and head") {
       else put(p.x.v, (at * s.H + 1) * s.V + 5, nan);
       REQUIRE(bool(run_on_gpu(p, chunked)));
       CHECK(nans(p, 0, at, T, 1) == (where < 2 ? s.V : 1) * (T - at));
-      CHECK(nans(p, 0, 0, at / 64 * 64, 1) == 0);
+      CHECK(nans(p, 0, 0, where < 2 ? at : at / 64 * 64, 1) == 0);  // a gate's is not seen earlier in its chunk either
       if (where == 2) CHECK(nans(p, 0, at / 64 * 64, at, 1) <= at % 64);
       CHECK(nans(p, 0, 0, T, 0) == 0);
+      CHECK(nans(p, 1, 0, T, 0) + nans(p, 1, 0, T, 1) == 0);
+    }
+  for (const index_t T : {200, 2500})  // and of an initial stabiliser, or an input gate of infinity met from behind
+    for (const bool initial : {false, true}) {
+      const shape s{.B = 2, .T = T, .Hk = 2, .H = 2, .K = 64, .V = 64};
+      auto p = make_problem<bf16, bfloat16>(mlstm.with(order::reversed{}), s, {.initial_state = true});
+      const index_t at = initial ? T - 1 : T - 130;
+      if (initial) put(p.x.initial_state.m, 1, std::numeric_limits<float>::quiet_NaN());
+      else put(p.x.input, at * s.H + 1, infinity);
+      REQUIRE(bool(run_on_gpu(p, chunked)));
+      CHECK(nans(p, 0, 0, at + 1, 1) == s.V * (at + 1));
+      CHECK(nans(p, 0, at + 1, T, 1) + nans(p, 0, 0, T, 0) == 0);
       CHECK(nans(p, 1, 0, T, 0) + nans(p, 1, 0, T, 1) == 0);
     }
 }

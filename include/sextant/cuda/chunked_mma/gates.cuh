@@ -177,7 +177,9 @@ template <class Token, bool Keyed, class Parts> struct head_gates {
     const real low = larger(log_F[0] + before, log_I[0]), high = larger(log_F[1] + low, log_I[1]);
     log_F[0] += before - low, log_F[1] += low - high;
     I[0] = expf(float(log_I[0] - low)), I[1] = expf(float(log_I[1] - high));
-    to.bound[2 * lane] = expf(float(-low)), to.bound[2 * lane + 1] = expf(float(-high));
+    // Never 0, nor what overflows in a quotient: a query of zeros is told 0.
+    to.bound[2 * lane] = fmaxf(expf(float(-low)), 0x1p-126f);
+    to.bound[2 * lane + 1] = fmaxf(expf(float(-high)), 0x1p-126f);
     __syncwarp();
     if (lane == 31) to.m = double(high), to.total += double(c);
   }

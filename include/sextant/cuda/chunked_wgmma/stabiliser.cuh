@@ -15,6 +15,11 @@ inline constexpr float no_stabiliser = -1e30f;
 struct head_stabiliser {
   float m, log_left = 0;
 
+  /// exp(-m), but never 0: what a query of zeros is told is 0 over that.
+  static __device__ __forceinline__ float bound_of(float its_m) {
+    return ptx::exp2_approx(fmaxf(its_m * -log2_e, -126.0f));
+  }
+
   /// Makes log F and log I of positions 2 lane and 2 lane + 1 of a chunk the logarithm of base 2 of F' and I' itself; answers
   /// exp(-m) of both. All lanes of the warp.
   __device__ __forceinline__ float2 stabilise(float (&log_f)[2], float (&log_i)[2], int lane) {
@@ -31,22 +36,23 @@ struct head_stabiliser {
     const float first = larger(log_f[0] + before, log_i[0]);
     log_f[0] = (log_f[0] + (before - first)) * log2_e, log_f[1] = (log_f[1] + (first - second)) * log2_e;
     log_i[0] = ptx::exp2_approx((log_i[0] - first) * log2_e), log_i[1] = ptx::exp2_approx((log_i[1] - second) * log2_e);
-    return make_float2(ptx::exp2_approx(-first * log2_e), ptx::exp2_approx(-second * log2_e));
+    return make_float2(bound_of(first), bound_of(second));
   }
 };
 
-/// m before a block's first chunk: the initial one, or of what segments handed over, which themselves know of none.
+/// m before a block's first chunk: the initial one, or of what segments handed over, which themselves know of none. Never -inf,
+/// which a state of nothing may have: a chunk that begins with no tokens would subtract it from itself.
 template <class Plan, class Call>
 __device__ __forceinline__ float first_stabiliser(const Call& call, const chunked_block<Plan>& block) {
   if constexpr (!Plan::answers) return no_stabiliser;
-  if (call.segments == 1) {
-    const auto& initial = call.x.initial_state.m;
-    return initial ? initial(block.batch, block.head) : 0.0f;
-  }
-  const states_of<Plan> states = states_of_head<Plan>(call, block, 0, block.first_value);
   handed_stabiliser at;
-  for (int j = states.first_of(block.segment, is_given<Plan>(call)); j <= block.segment; ++j) at.take(states, j);
-  return at.m;
+  if (call.segments == 1) {
+    if (const auto& initial = call.x.initial_state.m) at.m = initial(block.batch, block.head);
+  } else {
+    const states_of<Plan> states = states_of_head<Plan>(call, block, 0, block.first_value);
+    for (int j = states.first_of(block.segment, is_given<Plan>(call)); j <= block.segment; ++j) at.take(states, j);
+  }
+  return larger(at.m, no_stabiliser);
 }
 /// m behind its last one goes to the next segment or is the final one, which the block of a head's first channels stores.
 template <class Plan, class Call>
