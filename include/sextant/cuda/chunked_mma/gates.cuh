@@ -5,6 +5,7 @@
 #include <sextant/cuda/chunked_mma/rows.cuh>
 #include <sextant/cuda/ptx/convert.cuh>
 #include <sextant/cuda/tile/approximate.cuh>
+#include <sextant/cuda/tile/stabiliser.cuh>
 
 namespace sextant::gpu::mma {
 
@@ -160,29 +161,20 @@ template <class Token, bool Keyed, class Parts> struct head_gates {
   }
 
  private:
-  /// m_t = max(log F_t + m_{t-1}, log I_t) by a scan over m -> max(c + m, a), and what it makes of the two gates.
+  /// What the stabiliser makes of the two gates.
   __device__ void stabilise(chunk_gates& to, real (&log_F)[2], real (&log_I)[2], float (&I)[2], int count) {
-    const auto larger = [](real x, real y) { return x > y || x != x ? x : y; };
     const real nothing = -real(__int_as_float(0x7f800000));
     if (2 * lane >= count) log_I[0] = nothing;
     if (2 * lane + 1 >= count) log_I[1] = nothing;
-    real c = log_F[0] + log_F[1], a = larger(log_I[0] + log_F[1], log_I[1]);
-#pragma unroll
-    for (int d = 1; d < 32; d *= 2) {
-      const real c_before = __shfl_up_sync(~0u, c, d), a_before = __shfl_up_sync(~0u, a, d);
-      if (lane >= d) a = larger(a_before + c, a), c += c_before;
-    }
-    const real c_before = __shfl_up_sync(~0u, c, 1), a_before = __shfl_up_sync(~0u, a, 1);
-    const real before = lane == 0 ? real(to.m) : larger(c_before + real(to.m), a_before);
-    const real low = larger(log_F[0] + before, log_I[0]), high = larger(log_F[1] + low, log_I[1]);
-    log_F[0] += before - low, log_F[1] += low - high;
-    I[0] = expf(float(log_I[0] - low)), I[1] = expf(float(log_I[1] - high));
-    // Never 0, nor what overflows in a quotient: a query of zeros is told 0.
-    to.bound[2 * lane] = fmaxf(expf(float(-low)), 0x1p-126f);
-    to.bound[2 * lane + 1] = fmaxf(expf(float(-high)), 0x1p-126f);
+    const pair_stabiliser<real> its(log_F, log_I, real(to.m), lane);
+    log_F[0] += its.before - its.first, log_F[1] += its.first - its.second;
+    I[0] = expf(float(log_I[0] - its.first)), I[1] = expf(float(log_I[1] - its.second));
+    to.bound[2 * lane] = bound_of(its.first), to.bound[2 * lane + 1] = bound_of(its.second);
     __syncwarp();
-    if (lane == 31) to.m = double(high), to.total += double(c);
+    if (lane == 0) to.m = double(its.last), to.total += double(its.sum_of_all);
   }
+  /// exp(-m), but never 0, nor what overflows in a quotient: a query of zeros is told 0.
+  static __device__ float bound_of(real m) { return fmaxf(expf(float(-m)), 0x1p-126f); }
 };
 
 }  // namespace sextant::gpu::mma

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <sextant/cuda/chunked_mma/plan.cuh>
+#include <sextant/cuda/tile/stabiliser.cuh>
 
 namespace sextant::gpu::mma {
 
@@ -56,9 +57,6 @@ inline SEXTANT_FN stretch cut(stretch s, const block_plan& p, int segment) {
   return s;
 }
 
-/// The m of a segment that knows nothing of those before it: less than any sum of logarithms, and yet a number.
-inline constexpr double no_stabiliser = -1e30;
-
 /// Passes states on, number by number: with S_0 the initial state, S_j = left_j S_{j-1} + what segment j - 1 has added.
 /// With a stabiliser, m_j = max(log_left_j + m_{j-1}, own_m_j) and both terms are multiplied by exp(what m leaves of
 /// them).
@@ -80,7 +78,7 @@ __global__ void __launch_bounds__(256)
     float& number = is_z ? its.z[key] : its.S[i];
     if (j > 0 && c.norm == norm_kind::abs_max) {
       const double before = *its.log_left + m, own = *its.own_m;
-      m = before > own || before != before ? before : own;
+      m = larger(before, own);
       state = fmaf(expf(float(before - m)), state, expf(float(own - m)) * number);
     } else if (j > 0) {
       state = fmaf(decays ? its.left[p.keyed ? key : 0] : 1.0f, state, number);

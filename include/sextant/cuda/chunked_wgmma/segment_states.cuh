@@ -5,6 +5,7 @@
 #include <sextant/cuda/chunked_wgmma/plan.cuh>
 #include <sextant/cuda/ptx/math.cuh>
 #include <sextant/cuda/tile/activation.cuh>
+#include <sextant/cuda/tile/stabiliser.cuh>
 
 namespace sextant::gpu::wgmma {
 
@@ -39,9 +40,6 @@ template <int Keys, bool Normalised> struct handed_states {
     return its_segments == 1 ? 0 : count * std::size_t(its_segments) * std::size_t(record_numbers);
   }
 };
-
-/// max, and NaN where one of them is.
-__device__ __forceinline__ float larger(float x, float y) { return x > y || x != x ? x : y; }
 
 /// m of states that are added up from segment to segment, and what a sum so far and what comes to it are multiplied by.
 struct handed_stabiliser {

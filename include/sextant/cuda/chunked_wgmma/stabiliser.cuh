@@ -6,9 +6,6 @@
 
 namespace sextant::gpu::wgmma {
 
-/// The m of a segment that knows nothing of those before it: less than any sum of logarithms, and yet a number.
-inline constexpr float no_stabiliser = -1e30f;
-
 /// m of a head behind the chunks so far, m_t = max(log F_t + m_{t-1}, log I_t), and the sum of log F, in one warp. The state is
 /// held times exp(-m), so that its gates are F' = F exp(m_{t-1} - m_t) and I' = I exp(-m_t), neither of them above 1. These
 /// are of the very m that has been rounded: however large it is, gates and state agree.
@@ -23,20 +20,13 @@ struct head_stabiliser {
   /// Makes log F and log I of positions 2 lane and 2 lane + 1 of a chunk the logarithm of base 2 of F' and I' itself; answers
   /// exp(-m) of both. All lanes of the warp.
   __device__ __forceinline__ float2 stabilise(float (&log_f)[2], float (&log_i)[2], int lane) {
-    // m_t as a function of the m before: max(sum + m, least), one behind the other.
-    float sum = log_f[0] + log_f[1], least = larger(log_i[0] + log_f[1], log_i[1]);
-#pragma unroll
-    for (int distance = 1; distance < 32; distance *= 2) {
-      const float sum_before = __shfl_up_sync(~0u, sum, distance), least_before = __shfl_up_sync(~0u, least, distance);
-      if (lane >= distance) least = larger(least_before + sum, least), sum += sum_before;
-    }
-    const float second = larger(sum + m, least), of_others = __shfl_up_sync(~0u, second, 1);
-    const float before = lane > 0 ? of_others : m;
-    m = __shfl_sync(~0u, second, 31), log_left += __shfl_sync(~0u, sum, 31);
-    const float first = larger(log_f[0] + before, log_i[0]);
-    log_f[0] = (log_f[0] + (before - first)) * log2_e, log_f[1] = (log_f[1] + (first - second)) * log2_e;
-    log_i[0] = ptx::exp2_approx((log_i[0] - first) * log2_e), log_i[1] = ptx::exp2_approx((log_i[1] - second) * log2_e);
-    return make_float2(bound_of(first), bound_of(second));
+    const pair_stabiliser<float> its(log_f, log_i, m, lane);
+    m = its.last, log_left += its.sum_of_all;
+    log_f[0] = (log_f[0] + (its.before - its.first)) * log2_e,
+    log_f[1] = (log_f[1] + (its.first - its.second)) * log2_e;
+    log_i[0] = ptx::exp2_approx((log_i[0] - its.first) * log2_e);
+    log_i[1] = ptx::exp2_approx((log_i[1] - its.second) * log2_e);
+    return make_float2(bound_of(its.first), bound_of(its.second));
   }
 };
 
